@@ -1,0 +1,78 @@
+"""The one door for screens and programs.
+
+    async with open_node(folder) as node:
+        receipt = await node.submit("order.place", {"lines": [{"sku": "COFFEE", "quantity": 2}]})
+        rows = node.tables.table("orders").search(where("state") == "pending")
+        stop = node.changes(lambda names: ...)
+
+A `Node` signs people in (`sign_in`), submits commands (`submit`), shows TinyDB tables (`tables`) and tells
+which of them changed (`changes`). Screens use nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from node.bootstrap import create_cafe, open_folder
+from node.cafe import box, catalog, receipts, settings
+from node.cafe.house import KINDS
+from node.cafe.operators import may
+from node.config import NoNode
+from node.control import ControlClient, ControlServer, LocalDoor, NotRunning
+from node.devices.escpos import z_text
+from node.roles.base import Node
+from node.roles.server import ServerNode
+from node.roles.station import StationNode
+from node.text import currency_sign, explain, locale, money, number, percent, say, when
+from sync.clock import Clock
+from sync.errors import Refused, StorageFailed, SyncError
+from sync.protocol import Receipt
+
+
+@contextlib.asynccontextmanager
+async def open_node(folder: Path, clock: Clock | None = None) -> AsyncIterator[Node]:
+    """A started node; a station is connecting, a server listens only once `ServerNode.listen` is called.
+
+    Raises `NoNode`, `FolderBusy`, `Damaged`, `StorageFailed`.
+    """
+    node = open_folder(folder, clock)
+    await node.start()
+    try:
+        yield node
+    finally:
+        await node.stop()
+
+
+__all__ = [
+    "KINDS",
+    "ControlClient",
+    "ControlServer",
+    "LocalDoor",
+    "NoNode",
+    "Node",
+    "NotRunning",
+    "Receipt",
+    "Refused",
+    "ServerNode",
+    "StationNode",
+    "StorageFailed",
+    "SyncError",
+    "box",
+    "catalog",
+    "create_cafe",
+    "currency_sign",
+    "explain",
+    "locale",
+    "may",
+    "money",
+    "number",
+    "open_node",
+    "percent",
+    "receipts",
+    "say",
+    "settings",
+    "when",
+    "z_text",
+]

@@ -1,0 +1,162 @@
+"""Where a node is put together: keys, disk, core, devices; and how a café and a station come to be."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from pathlib import Path
+
+import msgpack
+
+from node import config
+from node.cafe.house import Cafe
+from node.devices.escpos import NetworkPrinter
+from node.roles.base import Node
+from node.roles.server import ServerNode
+from node.roles.station import StationNode
+from sync.clock import Clock, SystemClock
+from sync.disk import OsDisk
+from sync.errors import Refused
+from sync.identity import Ed25519Signer, verify_ed25519
+from sync.protocol import Receipt
+from sync.recovery import open_hub, open_replica
+from sync.sealed import new_cafe_key, seal_body, wrap_key
+
+SHORTEST_PASSWORD = 6
+
+
+def open_folder(folder: Path, clock: Clock | None = None) -> Node:
+    """The node in a folder, not started yet.
+
+    Raises `NoNode`, `FolderBusy` (another process holds it), `Damaged`.
+    """
+    settings = config.load(folder)
+    clock = clock or SystemClock()
+    keys = config.load_keys(folder)
+    cafe = bytes.fromhex(settings.cafe)
+    disk = OsDisk(folder)
+    try:
+        core_keys = keys.for_core(cafe, clock)
+        if settings.role == "server":
+            opened = open_hub(disk, core_keys, Cafe(), verify_ed25519, secrets.token_bytes)
+            at = settings.printer
+            printer = NetworkPrinter(at["host"], at["port"]) if at else None
+            return ServerNode(folder, disk, settings, keys, opened, clock, printer)
+        assert settings.server is not None
+        server = bytes.fromhex(settings.server.public_key)
+        opened = open_replica(
+            disk, core_keys, server, Cafe(), verify_ed25519, secrets.token_bytes
+        )
+        return StationNode(folder, disk, settings, keys, opened, clock)
+    except BaseException:
+        disk.close()
+        raise
+
+
+async def create_cafe(
+    folder: Path,
+    *,
+    name: str,
+    currency: str,
+    language: str,
+    administrator: str,
+    password: str,
+    printer: tuple[str, int] | None,
+    port: int = config.DEFAULT_PORT,
+    host: str = "127.0.0.1",
+    mode: int = 2,
+    decimals: int | None = None,
+    cash_step_minor: int = 1,
+    clock: Clock | None = None,
+) -> ServerNode:
+    """Make a café with its server in a folder, started, its administrator signed in."""
+    if (folder / config.CONFIG_FILE).exists():
+        raise Refused("already-created")
+    check_password(password)
+    private, public = new_cafe_key()
+    config.make_keys(folder, private)
+    settings = config.Config(
+        role="server",
+        cafe=secrets.token_hex(16),
+        language=language,
+        host=host,
+        port=port,
+        printer={"host": printer[0], "port": printer[1]} if printer else None,
+    )
+    config.save(folder, settings)
+    node = open_folder(folder, clock)
+    assert isinstance(node, ServerNode)
+    try:
+        await node.start()
+        body = {
+            "name": name,
+            "currency": currency,
+            "language": language,
+            "cafe_key": public.hex(),
+            "mode": mode,
+            "printing": printer is not None,
+            "cash_step_minor": cash_step_minor,
+        }
+        if decimals is not None:
+            body["decimals"] = decimals
+        await node.driver.act("cafe.create", 1, body)
+        await add_operator(node, administrator, "administrator", password)
+        await node.sign_in(administrator, password)
+    except BaseException:
+        await node.stop()
+        (folder / config.CONFIG_FILE).unlink(missing_ok=True)  # not a café yet: may be tried again
+        raise
+    return node
+
+
+def check_password(password: str) -> None:
+    if len(password) < SHORTEST_PASSWORD:
+        raise Refused("weak-password", least=SHORTEST_PASSWORD)
+
+
+async def add_operator(node: ServerNode, name: str, role: str, password: str) -> Receipt:
+    """A new operator: their key is made here and wrapped under their password."""
+    check_password(password)
+    signer = Ed25519Signer.generate()
+    wrapped = await asyncio.to_thread(wrap_key, signer, password)
+    cafe_public = _cafe_public(node)
+    sealed = seal_body(cafe_public, node.cafe_id, msgpack.packb(wrapped))
+    body = {
+        "name": name,
+        "role": role,
+        "public_key": signer.public.hex(),
+        "sealed_key": sealed.hex(),
+    }
+    return await node.submit("operator.add", body)
+
+
+def _cafe_public(node: ServerNode) -> bytes:
+    row = node.tables.table("settings").peek("cafe")
+    assert row is not None
+    return bytes.fromhex(row["cafe_key"])
+
+
+async def pair_here(server: ServerNode, folder: Path, name: str, address: tuple[str, int]) -> None:
+    """Make a station in a folder of this machine and let both sides write down the other's keys."""
+    keys = config.make_keys(folder)
+    await server.submit(
+        "station.enrol",
+        {
+            "name": name,
+            "public_key": keys.signer.public.hex(),
+            "certificate": keys.certificate.hex(),
+        },
+    )
+    config.save(
+        folder,
+        config.Config(
+            role="station",
+            cafe=server.config.cafe,
+            language=server.config.language,
+            server=config.Trusted(
+                server.keys.signer.public.hex(), server.keys.certificate.hex(), *address
+            ),
+        ),
+    )
+
+

@@ -1,0 +1,101 @@
+"""The whole café as the engine sees it: the table of kinds, and who may do what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from node.cafe import box, catalog, operators, orders, receipts, settings, stations
+from node.cafe.kinds import Acting, EventKind, Kind, read_command
+from sync.domain import Context, Tables
+from sync.errors import Refused
+from sync.op import Event, Op
+
+_ROOMS = (settings, operators, stations, catalog, orders, box, receipts)
+
+KINDS: dict[str, Kind] = {kind.name: kind for room in _ROOMS for kind in room.KINDS}
+EVENTS: dict[tuple[str, int], EventKind] = {
+    (event.name, event.version): event for room in _ROOMS for event in room.EVENTS
+}
+
+
+class Cafe:
+    """`sync.domain.Domain` of a café."""
+
+    indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+        **operators.INDEXES,
+        **stations.INDEXES,
+        **catalog.INDEXES,
+        **orders.INDEXES,
+        **box.INDEXES,
+        **receipts.INDEXES,
+        "refusals": ((), ("seq",)),
+    }
+
+    def decide(self, tables: Tables, op: Op, context: Context) -> list[Event]:
+        kind = KINDS.get(op.kind)
+        if kind is None or kind.version != op.version:
+            raise Refused("unknown-kind", kind=op.kind)
+        acting = self._acting(tables, kind, op, context)
+        command = read_command(kind, op.body)
+        return kind.decide(tables, command, acting)
+
+    def _acting(self, tables: Tables, kind: Kind, op: Op, context: Context) -> Acting:
+        """Check place and right, in this order: node, operator, permission."""
+        station: Mapping[str, Any] = {}
+        if not context.desk:
+            station = tables.table("stations").peek(op.node.hex()) or {}
+            if not station or station["revoked"]:
+                raise Refused("unknown-station")
+            if kind.server_only:
+                raise Refused("server-only", kind=kind.name)
+        operator_id = context.operator.hex() if context.operator else ""
+        operator = tables.table("operators").peek(operator_id) or {}
+        permitted = not kind.permission or (
+            bool(operator) and operators.may(operator, kind.permission)
+        )
+        if kind.permission and not operator and not (context.desk and kind.judges_right):
+            raise Refused("no-grant")
+        if not permitted and not kind.judges_right:
+            raise Refused("no-permission", permission=kind.permission)
+        return Acting(context, operator_id, operator, station, permitted)
+
+    def apply(self, tables: Tables, event: Event) -> None:
+        name, version, body = event
+        kind = EVENTS.get((name, version))
+        if kind is not None:  # an event of a later version of Cabina changes nothing here
+            kind.apply(tables, msgspec.convert(body, kind.fact))
+
+    def refused(
+        self,
+        tables: Tables,
+        op: Op | None,
+        code: str,
+        details: Mapping[str, Any],
+        seq: int,
+        at_ms: int,
+    ) -> None:
+        row = {
+            "seq": seq,
+            "at_ms": at_ms,
+            "code": code,
+            "details": dict(details),
+            "kind": op.kind if op is not None else "",
+            "node": op.node.hex() if op is not None else "",
+            "key": op.key.hex() if op is not None else "",
+        }
+        tables.table("refusals").put(str(seq), row)
+
+    def node_key(self, tables: Tables, node: bytes) -> bytes | None:
+        row = tables.table("stations").peek(node.hex())
+        if row is None or row["revoked"]:
+            return None
+        return bytes.fromhex(row["public_key"])
+
+    def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
+        row = tables.table("operators").peek(operator.hex())
+        if row is None or not row["enabled"]:
+            return None
+        return bytes.fromhex(row["public_key"])

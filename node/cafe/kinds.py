@@ -1,0 +1,152 @@
+"""What a command kind is: its fields, who may do it and where, and the rule that decides it.
+
+Commands are imperative and may be refused; events are past and are only folded. Both are frozen structs;
+a kind and its version stand for ever.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from sync.domain import Context, Tables
+from sync.errors import Refused
+from sync.op import Event
+
+
+class Command(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Fields of a command, checked before any rule sees them."""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields of an event. Unknown fields are passed over: a newer server may add some."""
+
+
+Name = Annotated[str, Meta(min_length=1, max_length=80)]
+Code = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9._:/+-]+$")]
+Reason = Annotated[str, Meta(max_length=500)]
+Hex = Annotated[str, Meta(max_length=4096, pattern=r"^([0-9a-f]{2})*$")]
+Quantity = Annotated[int, Meta(ge=1, le=10**6)]
+Price = Annotated[int, Meta(ge=0, le=10**9)]
+"""Minor units of the café's currency."""
+Amount = Annotated[int, Meta(ge=0, le=10**15)]
+BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """Who acts where, for a rule to judge."""
+
+    context: Context
+    operator_id: str
+    """Hex id; empty when no person acts."""
+    operator: Mapping[str, Any]
+    station: Mapping[str, Any]
+    """Row of the acting node; empty for the server's desk."""
+    permitted: bool
+    """Whether the operator holds the kind's permission now."""
+
+    @property
+    def desk(self) -> bool:
+        return not self.station
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row of the table of kinds; a kind without a row is refused."""
+
+    name: str
+    command: type[Command]
+    permission: str
+    """Empty for what only a node itself does."""
+    decide: Callable[[Tables, Any, Acting], list[Event]]
+    server_only: bool = False
+    judges_right: bool = False
+    """The rule itself looks at `Acting.permitted`, since the act took money and must not be refused."""
+    version: int = 1
+
+
+def read_command(kind: Kind, body: Mapping[str, Any]) -> Any:
+    """The command in a body, or `Refused`: ``bad-type``, ``out-of-range``, ``bad-text``, ``bad-field``."""
+    try:
+        command = msgspec.convert(body, kind.command, strict=True)
+    except msgspec.ValidationError as error:
+        raise Refused(_code_of(str(error)), what=str(error)) from None
+    _check_texts(body)
+    return command
+
+
+def _code_of(words: str) -> str:
+    """msgspec tells what is wrong in words; ours are codes."""
+    if "unknown field" in words or "missing required field" in words:
+        return "bad-field"
+    if "matching regex" in words:
+        return "bad-text"
+    if any(sign in words for sign in (">=", "<=", " > ", " < ", "length")):
+        return "out-of-range"
+    if "out of range" in words or "Integer value" in words:
+        return "out-of-range"
+    return "bad-type"
+
+
+_FORBIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+
+
+def check_text(text: str, *, newlines: bool = False) -> None:
+    """Refuse (``bad-text``) control, format, surrogate and private-use characters and text that is not NFC.
+
+    A product name with ESC p in it would open a drawer; U+202E would make a ticket lie.
+    """
+    if newlines:
+        text = text.replace("\n", "")
+    if text.isascii() and text.isprintable():
+        return
+    if not unicodedata.is_normalized("NFC", text):
+        raise Refused("bad-text", text=text[:40])
+    for character in text:
+        if unicodedata.category(character) in _FORBIDDEN:
+            raise Refused("bad-text", text=text[:40])
+
+
+_MULTILINE = frozenset({"reason", "message"})
+
+
+def _check_texts(value: Any, newlines: bool = False) -> None:
+    if type(value) is str:
+        check_text(value, newlines=newlines)
+    elif type(value) is dict:
+        for key, item in value.items():
+            if type(item) in (str, dict, list):
+                _check_texts(item, key in _MULTILINE)
+    elif type(value) in (list, tuple):
+        for item in value:
+            if type(item) in (str, dict, list):
+                _check_texts(item)
+
+
+def tidy(text: str) -> str:
+    """Text as it should be at entry: NFC, no blanks around it."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def event(kind: str, fact: Fact, version: int = 1) -> Event:
+    """An event as it stands in the log."""
+    return [kind, version, msgspec.to_builtins(fact, builtin_types=(bytes,))]
+
+
+Apply = Callable[[Tables, Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """How one kind of event is read and folded."""
+
+    name: str
+    fact: type[Fact]
+    apply: Apply
+    version: int = 1

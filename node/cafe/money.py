@@ -1,0 +1,81 @@
+"""Money in whole minor units: rounding, tax, cash. Nearest, ties away from zero, unless said otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from babel.numbers import get_currency_precision
+
+from sync.errors import Refused
+
+MAX_TICKET_MINOR = 10**15
+
+
+def nearest(numerator: int, denominator: int) -> int:
+    """Divide to the nearest whole number, ties away from zero. ``denominator`` > 0."""
+    quotient, rest = divmod(abs(numerator), denominator)
+    if 2 * rest >= denominator:
+        quotient += 1
+    return quotient if numerator >= 0 else -quotient
+
+
+def up_to(amount: int, step: int) -> int:
+    """The next multiple of ``step`` at or above ``amount``."""
+    return -(-amount // step) * step
+
+
+def split_tax(gross_minor: int, tax_bp: int) -> tuple[int, int]:
+    """(net, tax) of a price that contains the tax; ``tax_bp`` in basis points."""
+    net = nearest(gross_minor * 10_000, 10_000 + tax_bp)
+    return net, gross_minor - net
+
+
+def taxes(lines: Iterable[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
+    """(bp, gross, net, tax) once a rate, of lines (gross, bp): rounded once a rate and ticket."""
+    gross: dict[int, int] = {}
+    for amount, bp in lines:
+        gross[bp] = gross.get(bp, 0) + amount
+    return [(bp, total, *split_tax(total, bp)) for bp, total in sorted(gross.items())]
+
+
+@dataclass(frozen=True, slots=True)
+class Cash:
+    """The cash part of a payment."""
+
+    cash: int
+    rounding: int
+    """What rounding to the cash step added (or took); a line of its own, untaxed."""
+    change: int
+
+
+def pay(total: int, other: int, tendered: int | None, step: int, mode: str) -> Cash:
+    """Cash for what other methods leave of ``total``; only that rest is rounded (``half`` or ``up``).
+
+    `Refused` ``too-little`` when ``tendered`` does not cover it; None means the exact sum.
+    """
+    rest = total - other
+    if rest < 0:
+        raise Refused("out-of-range")
+    cash = up_to(rest, step) if mode == "up" else nearest(rest, step) * step
+    given = cash if tendered is None else tendered
+    if given < cash:
+        raise Refused("too-little", short_minor=cash - given)
+    return Cash(cash, cash - rest, given - cash)
+
+
+def exponent(currency: str) -> int:
+    """Minor units of a currency as a power of ten: 2 for EUR."""
+    return int(get_currency_precision(currency))
+
+
+def parse_minor(text: str, currency: str) -> int:
+    """Minor units of an amount such as ``3.70``; `ValueError` if it is no amount of this currency."""
+    try:
+        value = Decimal(text.strip()).scaleb(exponent(currency))
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not an amount") from None
+    if not value.is_finite() or value != value.to_integral_value():
+        raise ValueError(f"{text!r} has more decimals than {currency}")
+    return int(value)

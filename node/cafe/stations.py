@@ -1,0 +1,161 @@
+"""Stations: nodes that were paired with the server, and what happened at its door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from node.cafe.kinds import Acting, Command, EventKind, Fact, Hex, Kind, Name, event
+from sync.domain import Tables
+from sync.errors import Malformed, Refused
+from sync.identity import check_public_key, node_id
+from sync.op import Event
+
+# --- commands ----------------------------------------------------------------------------------------------
+
+
+class EnrolStation(Command):
+    """Take a paired node into the café as a vendor's station."""
+
+    name: Name
+    public_key: Hex
+    certificate: Hex
+    """DER bytes of its self-signed certificate."""
+
+
+class RevokeStation(Command):
+    """Trust this station no more."""
+
+    station: Hex
+
+
+class NoteIncident(Command):
+    """The server noted something at its door or on its disk."""
+
+    code: Name
+    node: Hex = ""
+    what: Name | None = None
+    count: int = 1
+
+
+# --- events ------------------------------------------------------------------------------------------------
+
+
+class StationEnrolled(Fact):
+    station: str
+    number: int
+    name: str
+    public_key: str
+    certificate: str
+
+
+class StationRevoked(Fact):
+    station: str
+
+
+class IncidentNoted(Fact):
+    seq: int
+    at_ms: int
+    code: str
+    node: str
+    what: str
+    count: int
+
+
+# --- decide ------------------------------------------------------------------------------------------------
+
+
+def decide_enrol(tables: Tables, command: EnrolStation, acting: Acting) -> list[Event]:
+    public = bytes.fromhex(command.public_key)
+    try:
+        check_public_key(public)
+    except Malformed:
+        raise Refused("bad-key") from None
+    station = node_id(public).hex()
+    if tables.table("stations").contains(doc_id=station):
+        raise Refused("already-enrolled")
+    number = 1 + max((row["number"] for row in tables.table("stations")), default=0)
+    return [
+        event(
+            "station.enrolled",
+            StationEnrolled(
+                station=station,
+                number=number,
+                name=command.name,
+                public_key=command.public_key,
+                certificate=command.certificate,
+            ),
+        )
+    ]
+
+
+def decide_revoke(tables: Tables, command: RevokeStation, acting: Acting) -> list[Event]:
+    row = tables.table("stations").peek(command.station)
+    if row is None or row["revoked"]:
+        raise Refused("unknown-station")
+    return [event("station.revoked", StationRevoked(station=command.station))]
+
+
+def decide_incident(tables: Tables, command: NoteIncident, acting: Acting) -> list[Event]:
+    return [
+        event(
+            "incident.noted",
+            IncidentNoted(
+                seq=acting.context.seq,
+                at_ms=acting.context.at_ms,
+                code=command.code,
+                node=command.node,
+                what=command.what or "",
+                count=command.count,
+            ),
+        )
+    ]
+
+
+# --- apply -------------------------------------------------------------------------------------------------
+
+
+def apply_enrolled(tables: Tables, fact: StationEnrolled) -> None:
+    tables.table("stations").put(
+        fact.station,
+        {
+            "number": fact.number,
+            "label": f"S{fact.number}",
+            "name": fact.name,
+            "public_key": fact.public_key,
+            "certificate": fact.certificate,
+            "revoked": False,
+            "orders": 0,
+        },
+    )
+
+
+def apply_revoked(tables: Tables, fact: StationRevoked) -> None:
+    table = tables.table("stations")
+    row = table.row(fact.station)
+    if row is not None:
+        table.put(fact.station, {**row, "revoked": True})
+
+
+def apply_incident(tables: Tables, fact: IncidentNoted) -> None:
+    row: dict[str, Any] = {
+        "seq": fact.seq,
+        "at_ms": fact.at_ms,
+        "code": fact.code,
+        "node": fact.node,
+        "what": fact.what,
+        "count": fact.count,
+    }
+    tables.table("incidents").put(str(fact.seq), row)
+
+
+KINDS = (
+    Kind("station.enrol", EnrolStation, "station.pair", decide_enrol, server_only=True),
+    Kind("station.revoke", RevokeStation, "station.pair", decide_revoke, server_only=True),
+    Kind("incident.note", NoteIncident, "", decide_incident, server_only=True),
+)
+EVENTS = (
+    EventKind("station.enrolled", StationEnrolled, apply_enrolled),
+    EventKind("station.revoked", StationRevoked, apply_revoked),
+    EventKind("incident.noted", IncidentNoted, apply_incident),
+)
+INDEXES = {"incidents": ((), ("seq",))}

@@ -1,0 +1,573 @@
+"""The command line of nodes without screens. `ui.main` hands everything here that needs none.
+
+Exit codes: 0 done, 1 refused or failed (one line on stderr says what to do), 2 wrong arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import getpass
+import json
+import locale
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import Progress as Bar
+
+from node import config, sample
+from node.bootstrap import create_cafe, open_folder
+from node.cafe.catalog import read_csv
+from node.cafe.house import KINDS, Cafe
+from node.control import ControlClient, ControlServer, Door, LocalDoor, NotRunning
+from node.demo import Demo, Options, Plan, SettableClock, run_headless
+from node.roles.base import Node
+from node.roles.server import ServerNode
+from node.text import explain, say
+from sync.disk import ReadOnlyDisk
+from sync.errors import Refused, SyncError
+from sync.identity import node_id, verify_ed25519
+from sync.verify import Verified, verify_canon, verify_own
+
+Serve = Callable[[Node, argparse.Namespace], Awaitable[None]]
+"""Shows a node's screen until it is closed."""
+
+
+class Failure(Exception):
+    """Ends the command with one line and an exit code."""
+
+    def __init__(self, line: str, code: int = 1) -> None:
+        super().__init__(line)
+        self.code = code
+
+
+def language() -> str:
+    """Language of this terminal."""
+    name = os.environ.get("LC_ALL") or os.environ.get("LANG") or (locale.getlocale()[0] or "")
+    return "es" if name.startswith("es") else "en"
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--data", type=Path, metavar="DIR", help="data folder of the node")
+    common.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    common.add_argument("--verbose", action="store_true", help="say on stderr what happens")
+    top = argparse.ArgumentParser(
+        prog="cabina", description="An open, offline-first cybercafé manager with a remote POS."
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text, parents=[common])
+
+    demo = add("demo", "a whole café on this machine: server, stations, printer, and cables to pull")
+    demo.add_argument("--headless", action="store_true", help="sell a day without screens")
+    demo.add_argument("--orders", type=_positive, default=60)
+    demo.add_argument("--outage", type=float, default=0.0, metavar="S", help="seconds, at least")
+    demo.add_argument("--seed", type=int, default=1)
+    demo.add_argument("--mode", type=int, choices=(1, 2), default=2)
+    demo.add_argument("--stations", type=_positive, default=2)
+    demo.add_argument("--catalogue", type=Path, metavar="FILE")
+    demo.add_argument("--tickets", type=Path, metavar="FILE")
+    demo.add_argument("--day", metavar="YYYY-MM-DD")
+    demo.add_argument("--outage-from", metavar="HH:MM")
+    demo.add_argument("--outage-to", metavar="HH:MM")
+    demo.add_argument("--language", choices=("en", "es"), default=language())
+    demo.add_argument("--no-browser", action="store_true", help="only say where the screens are")
+
+    server = add("server", "run the server of a café")
+    server.add_argument("--init", action="store_true", help="make a new café first")
+    server.add_argument("--name", help="name of the café")
+    server.add_argument("--currency", help="ISO code, such as EUR")
+    server.add_argument("--language", choices=("en", "es"))
+    server.add_argument("--operator", help="name of the first administrator")
+    server.add_argument("--password-stdin", action="store_true")
+    server.add_argument("--printer", help="HOST:PORT of a network printer, or none")
+    server.add_argument("--host", help="address to listen on")
+    server.add_argument("--port", type=int)
+    station = add("station", "run a paired station")
+    for role in (server, station):
+        role.add_argument("--headless", action="store_true", help="without a screen")
+        role.add_argument("--screen-port", type=int, default=0, help=argparse.SUPPRESS)
+        role.add_argument("--no-browser", action="store_true", help="only say where the screen is")
+        role.add_argument("--demo-clock", action="store_true", help=argparse.SUPPRESS)
+
+    sign_in = add("sign-in", "the operator for the commands that follow")
+    sign_in.add_argument("name")
+    sign_in.add_argument("--password-stdin", action="store_true")
+    add("sign-out", "nobody, for the commands that follow")
+
+    operator = add("operator", "add an operator")
+    operator.add_argument("action", choices=("add",))
+    operator.add_argument("name")
+    operator.add_argument("--role", default="vendor")
+    operator.add_argument("--password-stdin", action="store_true")
+
+    do = add("do", "submit one command: cabina do order.place lines='[{\"sku\":\"COFFEE\",\"quantity\":2}]'")
+    do.add_argument("kind")
+    do.add_argument("fields", nargs="*", metavar="FIELD=VALUE")
+    do.add_argument("--key", default="", help="32 hex digits: the same key has one effect only")
+    show = add("show", "rows of a table or report")
+    show.add_argument("table")
+    show.add_argument("--where", action="append", default=[], metavar="FIELD=VALUE")
+    show.add_argument("--limit", type=_positive)
+    add("kinds", "every command kind with its fields, types and permission")
+    verify = add("verify", "check signatures and chains with public keys alone")
+    verify.add_argument("--log", type=Path, metavar="FOLDER", help="another node's folder")
+    importer = add("import", "import a catalogue as CSV")
+    importer.add_argument("what", choices=("catalogue",))
+    importer.add_argument("file", type=Path)
+    bench = add("bench", "measure: commit, reconnect, live, cold-start")
+    bench.add_argument("names", nargs="*", metavar="NAME")
+    return top
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    serve: Serve | None = None,
+    demo_screens: Callable[[argparse.Namespace], Awaitable[None]] | None = None,
+    launcher: list[str] | None = None,
+) -> int:
+    """Run one command; the exit code. ``serve`` and ``demo_screens`` are given by those who have screens."""
+    args = parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO if args.verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    logging.getLogger("websockets").setLevel(logging.WARNING if args.verbose else logging.CRITICAL)
+    try:
+        return asyncio.run(_command(args, serve, demo_screens, launcher or own_launcher()))
+    except Failure as failure:
+        print(failure, file=sys.stderr)
+        return failure.code
+    except config.NoNode as missing:
+        print(say(language(), "error.no-node", folder=missing.folder), file=sys.stderr)
+        return 1
+    except SyncError as error:
+        print(explain(error, language()), file=sys.stderr)
+        return 2 if isinstance(error, Refused) and error.code in _ARGUMENT_CODES else 1
+    except KeyboardInterrupt:
+        return 130
+
+
+_ARGUMENT_CODES = {
+    "unknown-kind",
+    "unknown-table",
+    "bad-field",
+    "bad-type",
+    "out-of-range",
+    "bad-text",
+    "unknown-permission",
+}
+
+
+def own_launcher() -> list[str]:
+    """How to start another process of this program."""
+    frozen = getattr(sys, "frozen", False)
+    return [sys.executable] if frozen else [sys.executable, "-m", "node.cli"]
+
+
+async def _command(
+    args: argparse.Namespace,
+    serve: Serve | None,
+    demo_screens: Callable[[argparse.Namespace], Awaitable[None]] | None,
+    launcher: list[str],
+) -> int:
+    args.launcher = launcher
+    folder: Path = args.data or config.default_folder()
+    match args.command:
+        case "demo":
+            if args.headless or demo_screens is None:
+                return await _demo(args)
+            await demo_screens(args)
+            return 0
+        case "server" | "station":
+            return await _run_node(args, folder, serve)
+        case "kinds":
+            _print(args, kinds(), _kinds_lines)
+            return 0
+        case "verify":
+            return _verify(args, args.log or folder)
+        case "bench":
+            from node.bench import run  # late: it brings a workload of its own
+
+            return run(args.names, as_json=args.json)
+    async with _door(folder) as door:
+        return await _at_door(args, folder, door)
+
+
+@contextlib.asynccontextmanager
+async def _door(folder: Path) -> AsyncIterator[Door]:
+    """The node that runs on this folder, or else the folder itself."""
+    config.load(folder)
+    client = ControlClient(folder)
+    try:
+        await client.connect()
+    except NotRunning:
+        node = open_folder(folder)
+        try:
+            await node.start()
+            yield LocalDoor(node)
+        finally:
+            await node.stop()
+    else:
+        try:
+            yield client
+        except NotRunning:
+            raise Failure(say(language(), "error.not-running", folder=folder)) from None
+        finally:
+            await client.close()
+
+
+async def _at_door(args: argparse.Namespace, folder: Path, door: Door) -> int:
+    match args.command:
+        case "do":
+            fields = dict(_pair(text) for text in args.fields)
+            if args.key and (len(args.key) != 32 or set(args.key) - set("0123456789abcdef")):
+                raise Failure("--key: 32 hex digits", 2)
+            result = await door.call("do", kind=args.kind, fields=fields, key=args.key)
+            _print(args, result, lambda r: [f"{r['state']} {r['op']}"])
+        case "show":
+            where = dict(text.partition("=")[::2] for text in args.where)
+            rows = await door.call("show", table=args.table, where=where, limit=args.limit)
+            _print(args, rows, _row_lines)
+        case "sign-in":
+            who = await door.call("sign_in", name=args.name, password=_password(args))
+            if isinstance(door, LocalDoor):
+                door.node.keep_session()
+            _print(args, who, lambda w: [f"{w['name']} ({w['role']})"])
+        case "sign-out":
+            await door.call("sign_out")
+            _print(args, {}, lambda _: [])
+        case "operator":
+            added = await door.call(
+                "add_operator", name=args.name, role=args.role, password=_password(args)
+            )
+            _print(args, added, lambda a: [a["operator"]])
+        case "import":
+            await _import(args, door)
+    return 0
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise Failure(f"{text}: FIELD=VALUE", 2)
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _password(args: argparse.Namespace) -> str:
+    if args.password_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    if not sys.stdin.isatty():
+        raise Failure("--password-stdin", 2)
+    return getpass.getpass("password: ")
+
+
+# --- nodes -------------------------------------------------------------------------------------------------
+
+
+async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None) -> int:
+    if args.command == "server" and args.init:
+        node: Node = await _init(args, folder)
+    else:
+        settings = config.load(folder)
+        if settings.role != args.command:
+            raise Failure(
+                say(language(), "error.wrong-role", role=args.command, folder=folder)
+            )
+        if args.command == "server":
+            settings.host = args.host or settings.host
+            settings.port = settings.port if args.port is None else args.port
+            config.save(folder, settings)
+        node = open_folder(folder, SettableClock() if args.demo_clock else None)
+        await node.start()
+    control = ControlServer(node)
+    try:
+        for notice in node.notices:
+            print(say(node.language, f"error.{notice['code']}", **notice), file=sys.stderr)
+        if isinstance(node, ServerNode):
+            try:
+                port = await node.listen()
+            except OSError:
+                line = say(language(), "error.port", port=node.config.port)
+                raise Failure(line) from None
+            if args.json:
+                print(json.dumps({"port": port, "folder": str(folder)}), flush=True)
+        await control.start()
+        if args.headless or serve is None:
+            await _until_signal()
+        else:
+            await serve(node, args)
+    finally:
+        await control.stop()
+        await node.stop()
+    return 0
+
+
+async def _until_signal() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows: KeyboardInterrupt does it
+            loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def _init(args: argparse.Namespace, folder: Path) -> ServerNode:
+    """Ask for what was not given: five things, and a password."""
+    name = args.name or _ask("--name", "Name of the café")
+    currency = (args.currency or _ask("--currency", "Currency (EUR, CRC…)")).upper()
+    spoken = args.language or _ask("--language", "Language (en, es)")
+    operator = args.operator or _ask("--operator", "First administrator")
+    printer = args.printer or _ask("--printer", "Ticket printer (HOST:PORT or none)")
+    address: tuple[str, int] | None = None
+    if printer != "none":
+        host, _, port = printer.rpartition(":")
+        if not host or not port.isdigit():
+            raise Failure("--printer: HOST:PORT, or none", 2)
+        address = host, int(port)
+    if spoken not in ("en", "es"):
+        raise Failure("--language: en, es", 2)
+    return await create_cafe(
+        folder,
+        name=name,
+        currency=currency,
+        language=spoken,
+        administrator=operator,
+        password=_password(args),
+        printer=address,
+        host=args.host or "127.0.0.1",
+        port=config.DEFAULT_PORT if args.port is None else args.port,
+    )
+
+
+def _ask(option: str, question: str) -> str:
+    if not sys.stdin.isatty():
+        raise Failure(f"{option}: {question}", 2)
+    return input(f"{question}: ").strip()
+
+
+# --- import ------------------------------------------------------------------------------------------------
+
+
+def _read_catalogue(file: Path, currency: str) -> list[dict[str, Any]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(say(language(), "error.file", file=file, what=error)) from None
+    products, bad = read_csv(text, currency)
+    if bad:
+        lines = [say(language(), "error.catalogue", count=len(bad), file=file)]
+        lines += [f"  {row.line}: {say(language(), f'csv.{row.code}', what=row.what)}" for row in bad]
+        raise Failure("\n".join(lines))
+    return products
+
+
+async def _import(args: argparse.Namespace, door: Door) -> None:
+    settings = (await door.call("show", table="settings"))[0]
+    products = _read_catalogue(args.file, settings["currency"])
+    result = await door.call("import_catalogue", products=products)
+    _print(args, result, lambda r: [str(r["products"])])
+
+
+# --- verify ------------------------------------------------------------------------------------------------
+
+
+def _verify(args: argparse.Namespace, folder: Path) -> int:
+    settings = config.load(folder)
+    keys = config.load_keys(folder)
+    cafe = bytes.fromhex(settings.cafe)
+    server = bytes.fromhex(settings.server.public_key) if settings.server else keys.signer.public
+    disk = ReadOnlyDisk(folder)
+    with _bar(args, "verify") as advance:
+        results = [
+            verify_canon(
+                disk, cafe, node_id(server), server, Cafe(), verify_ed25519, lambda n: advance(n, None)
+            )
+        ]
+    if settings.role == "station":
+        results.append(verify_own(disk, cafe, keys.signer.public, keys.node, verify_ed25519))
+    _print(args, [msgspec.to_builtins(result) for result in results], lambda _: map(_verdict, results))
+    for result in results:
+        if result.problem is not None:
+            found = result.problem
+            print(
+                f"{found.log}, byte {found.offset}: {found.where}: {found.what}", file=sys.stderr
+            )
+            return 1
+    return 0
+
+
+def _verdict(result: Verified) -> str:
+    end = ", short end" if result.short_end else ""
+    good = "ok" if result.problem is None else "BAD"
+    return f"{result.log}: {good}, {result.entries} entries, {result.ops} ops, {result.seals} seals{end}"
+
+
+# --- demo --------------------------------------------------------------------------------------------------
+
+
+async def _demo(args: argparse.Namespace) -> int:
+    with contextlib.ExitStack() as stack:
+        folder = args.data or Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="cabina-demo-", ignore_cleanup_errors=True)
+            )
+        )
+        options = Options(
+            folder=folder,
+            mode=args.mode,
+            stations=args.stations,
+            language=args.language,
+            launcher=args.launcher,
+        )
+        plan = _plan(args, options)
+        demo = Demo(options, lambda text: print(text, file=sys.stderr, flush=True))
+        with _bar(args, "orders") as advance:
+            report = await run_headless(demo, plan, advance)
+    if args.data is None:
+        report.pop("folders")
+    _print(args, report, lambda r: [f"{name}: {value}" for name, value in r.items()])
+    return 0 if report["lost"] == 0 and report["duplicated"] == 0 else 1
+
+
+def _plan(args: argparse.Namespace, options: Options) -> Plan:
+    real = (args.catalogue, args.tickets, args.day)
+    if not any(real):
+        if args.outage_from or args.outage_to:
+            raise Failure("--outage-from, --outage-to: with --tickets", 2)
+        start_ms = SettableClock().wall_ms()
+        sales = sample.invented(args.orders, args.seed, start_ms)
+        first, last = len(sales) // 3, 2 * len(sales) // 3
+        return Plan(sales, lambda number, _: first <= number < last, args.outage)
+    if not all(real):
+        raise Failure("--catalogue, --tickets and --day go together", 2)
+    options.currency, options.decimals, options.cash_step_minor = "EUR", None, 1
+    options.products = _read_catalogue(args.catalogue, "EUR")
+    skus = {product["name"]: product["sku"] for product in options.products}
+    try:
+        sales = sample.real_day(args.tickets, args.day, skus)
+    except (OSError, KeyError, ValueError) as error:
+        raise Failure(say(language(), "error.file", file=args.tickets, what=error)) from None
+    options.opening_ms = sales[0].at_ms - 60_000
+    begin, end = _clock_ms(args.day, args.outage_from), _clock_ms(args.day, args.outage_to)
+    if (begin is None) != (end is None) or (begin or 0) > (end or 0):
+        raise Failure("--outage-from and --outage-to: HH:MM, in this order", 2)
+
+    def outage(number: int, sale: sample.Sale) -> bool:
+        return begin is not None and end is not None and begin <= sale.at_ms < end
+
+    return Plan(sales, outage, 0.0, virtual_time=True)
+
+
+def _clock_ms(day: str, text: str | None) -> int | None:
+    import datetime as dt
+
+    if text is None:
+        return None
+    try:
+        return int(dt.datetime.fromisoformat(f"{day}T{text}").astimezone().timestamp() * 1000)
+    except ValueError:
+        raise Failure(f"{day} {text}: YYYY-MM-DD, HH:MM", 2) from None
+
+
+# --- what is shown -----------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _bar(args: argparse.Namespace, what: str) -> Any:
+    """A progress bar on a terminal; nothing elsewhere."""
+    console = Console(stderr=True)
+    with Bar(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print(args: argparse.Namespace, result: Any, lines: Callable[[Any], Any]) -> None:
+    if args.json:
+        print(json.dumps(result, ensure_ascii=False, default=str))
+        return
+    for line in lines(result):
+        print(line)
+
+
+def _row_lines(rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        "  ".join(f"{name}={json.dumps(value, ensure_ascii=False, default=str)}" for name, value in row.items())
+        for row in rows
+    ]
+
+
+def kinds() -> list[dict[str, Any]]:
+    """Every kind that a person can submit."""
+    listed = []
+    for kind in sorted(KINDS.values(), key=lambda kind: kind.name):
+        if not kind.permission:
+            continue
+        fields = [
+            {
+                "name": field.encode_name,
+                "type": _type_name(field.type),
+                "required": field.required,
+            }
+            for field in msgspec.structs.fields(kind.command)
+        ]
+        listed.append(
+            {
+                "kind": kind.name,
+                "version": kind.version,
+                "permission": kind.permission,
+                "server_only": kind.server_only,
+                "fields": fields,
+            }
+        )
+    return listed
+
+
+def _type_name(annotation: Any) -> str:
+    schema = msgspec.json.schema(annotation)
+    name = schema.get("type") or " | ".join(
+        str(option.get("type", "object")) for option in schema.get("anyOf", [])
+    )
+    limits = [f"{key}={schema[key]}" for key in ("minimum", "maximum", "minLength", "maxLength") if key in schema]
+    if "enum" in schema:
+        name = "|".join(map(str, schema["enum"]))
+    return f"{name or 'object'}{' ' + ' '.join(limits) if limits else ''}"
+
+
+def _kinds_lines(listed: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for kind in listed:
+        where = " (server)" if kind["server_only"] else ""
+        lines.append(f"{kind['kind']} v{kind['version']}  {kind['permission']}{where}")
+        lines += [
+            f"    {field['name']}{'' if field['required'] else '?'}: {field['type']}"
+            for field in kind["fields"]
+        ]
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

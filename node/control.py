@@ -1,0 +1,247 @@
+"""The way into a running node for this machine's command line: JSON lines on loopback, with a token.
+
+The token stands in a file that only the owner of the data folder can read, so who may read the folder may
+drive the node. One line in, one line out; nothing here is reachable from the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from node import config
+from node.bootstrap import add_operator
+from node.cafe.catalog import MAX_PRODUCTS_AN_OP
+from node.cafe.house import KINDS
+from node.cafe.kinds import read_command
+from node.roles.base import Node
+from node.roles.server import ServerNode
+from node.roles.station import StationNode
+from node.shows import show
+from sync.errors import Disconnected, Refused, StorageFailed, SyncError
+
+CONTROL_FILE = "control.json"
+MAX_LINE = 8 << 20
+
+
+class Door(Protocol):
+    """A node to call, in this process or another."""
+
+    async def call(self, method: str, **params: Any) -> Any: ...
+
+
+class LocalDoor:
+    """A node in this process."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self._calls: dict[str, Callable[..., Awaitable[Any]]] = {
+            "do": self._do,
+            "show": self._show,
+            "status": self._status,
+            "sign_in": self._sign_in,
+            "sign_out": self._sign_out,
+            "digest": self._digest,
+            "add_operator": self._add_operator,
+            "import_catalogue": self._import_catalogue,
+            "set_clock": self._set_clock,
+            "hurry": self._hurry,
+        }
+
+    async def call(self, method: str, **params: Any) -> Any:
+        function = self._calls.get(method)
+        if function is None:
+            raise Refused("unknown-call", method=method)
+        return await function(**params)
+
+    async def _do(self, kind: str, fields: dict[str, Any], key: str = "") -> Any:
+        receipt = await self.node.submit(kind, fields, bytes.fromhex(key) if key else None)
+        return {
+            "op": receipt.op_id,
+            "key": receipt.key.hex(),
+            "state": receipt.state,
+            "seq": receipt.seq,
+            "events": receipt.events,
+        }
+
+    async def _show(
+        self, table: str, where: dict[str, str] | None = None, limit: int | None = None
+    ) -> Any:
+        return show(self.node, table, where or {}, limit)
+
+    async def _status(self) -> Any:
+        return self.node.status()
+
+    async def _sign_in(self, name: str, password: str) -> Any:
+        return await self.node.sign_in(name, password)
+
+    async def _sign_out(self) -> Any:
+        self.node.sign_out()
+        return {}
+
+    async def _digest(self) -> Any:
+        return {"digest": self.node.digest(), "cursor": self.node.tables.cursor}
+
+    async def _add_operator(self, name: str, role: str, password: str) -> Any:
+        if not isinstance(self.node, ServerNode):
+            raise Refused("server-only", kind="operator.add")
+        receipt = await add_operator(self.node, name, role, password)
+        return {"operator": receipt.key.hex()}
+
+    async def _import_catalogue(self, products: list[dict[str, Any]]) -> Any:
+        """All or nothing: every chunk is checked before the first is taken."""
+        chunks = [
+            {"products": products[at : at + MAX_PRODUCTS_AN_OP]}
+            for at in range(0, len(products), MAX_PRODUCTS_AN_OP)
+        ]
+        for chunk in chunks:
+            read_command(KINDS["catalog.import"], chunk)
+        for chunk in chunks:
+            await self.node.submit("catalog.import", chunk)
+        return {"products": len(products)}
+
+    async def _set_clock(self, wall_ms: int) -> Any:
+        """Of a demo's nodes only: the café's time is that of the tickets it sells again."""
+        set_wall = getattr(self.node.clock, "set_wall_ms", None)
+        if set_wall is None:
+            raise Refused("unknown-call", method="set_clock")
+        set_wall(wall_ms)
+        return {}
+
+    async def _hurry(self) -> Any:
+        if isinstance(self.node, StationNode):
+            self.node.client.hurry()
+        return {}
+
+
+class ControlServer:
+    """Answers the command line for a running node."""
+
+    def __init__(self, node: Node) -> None:
+        self._door = LocalDoor(node)
+        self._path = node.folder / CONTROL_FILE
+        self._token = secrets.token_hex(16)
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=MAX_LINE)
+        port = self._server.sockets[0].getsockname()[1]
+        values = {"port": port, "token": self._token, "pid": os.getpid()}
+        config.write_private(self._path, json.dumps(values).encode())
+
+    async def stop(self) -> None:
+        self._path.unlink(missing_ok=True)
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            if not secrets.compare_digest(str(request["token"]), self._token):
+                return {"error": ["refused", "bad-token", {}]}
+            result = await self._door.call(request["method"], **request["params"])
+            return {"result": result}
+        except SyncError as error:
+            return {"error": _pack_error(error)}
+        except (KeyError, TypeError, ValueError) as error:
+            return {"error": ["refused", "bad-call", {"what": str(error)}]}
+
+
+def _pack_error(error: SyncError) -> list[Any]:
+    match error:
+        case Refused(code=code, details=details):
+            return ["refused", code, {k: v for k, v in details.items() if _is_plain(v)}]
+        case StorageFailed():
+            return ["storage", str(error), {}]
+        case Disconnected():
+            return ["disconnected", "", {}]
+    return ["refused", str(error), {}]
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | bool | list | None)
+
+
+def _unpack_error(kind: str, code: str, details: dict[str, Any]) -> SyncError:
+    match kind:
+        case "storage":
+            return StorageFailed(code)
+        case "disconnected":
+            return Disconnected()
+    return Refused(code, **details)
+
+
+class NotRunning(Exception):
+    """No node runs on this folder."""
+
+
+class ControlClient:
+    """Calls a node that runs in another process on this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._token = ""
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._one = asyncio.Lock()
+
+    async def connect(self) -> None:
+        """Raises `NotRunning`."""
+        try:
+            values = json.loads((self._folder / CONTROL_FILE).read_text(encoding="utf-8"))
+            self._token = values["token"]
+            self._streams = await asyncio.open_connection(
+                "127.0.0.1", values["port"], limit=MAX_LINE
+            )
+        except (OSError, ValueError, KeyError):
+            raise NotRunning(str(self._folder)) from None
+
+    async def call(self, method: str, **params: Any) -> Any:
+        """The node's answer; `NotRunning` if it went away before answering."""
+        async with self._one:
+            if self._streams is None:
+                await self.connect()
+            assert self._streams is not None
+            reader, writer = self._streams
+            request = {"token": self._token, "method": method, "params": params}
+            try:
+                writer.write(json.dumps(request).encode() + b"\n")
+                await writer.drain()
+                line = await reader.readline()
+            except (ConnectionError, ValueError):
+                line = b""
+            except asyncio.CancelledError:
+                await self.close()  # its answer would be taken for that of the next call
+                raise
+            if not line:
+                await self.close()
+                raise NotRunning(str(self._folder))
+        answer = json.loads(line)
+        if "error" in answer:
+            raise _unpack_error(*answer["error"])
+        return answer["result"]
+
+    async def close(self) -> None:
+        if self._streams is not None:
+            _, writer = self._streams
+            self._streams = None
+            writer.close()
+            with contextlib.suppress(ConnectionError, OSError):
+                await writer.wait_closed()
+
+

@@ -1,0 +1,92 @@
+"""Prints what the log says is to be printed, one job at a time, and writes its end back into the log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tinydb import where
+
+from node.cafe import receipts
+from node.devices.ports import Outcome, Printer
+from sync.domain import Tables
+from sync.errors import Refused, SyncError
+
+_log = logging.getLogger(__name__)
+RETRY_S = 2.0
+
+Do = Callable[[str, dict[str, Any]], Awaitable[Any]]
+
+
+class Spooler:
+    """Takes waiting jobs in their order. ``do(kind, body)`` puts an op of the node itself into the log."""
+
+    def __init__(self, tables: Tables, do: Do, printer: Printer, retry_s: float = RETRY_S) -> None:
+        self._tables, self._do, self._printer = tables, do, printer
+        self._retry_s = retry_s
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.problem = ""
+        """Why the next job waits, as a key of `node.text`; empty when nothing stands in the way."""
+        self.on_problem: Callable[[], None] = lambda: None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def wake(self) -> None:
+        """Something changed: look for work now."""
+        self._wake.set()
+
+    async def _run(self) -> None:
+        await self._own_up()
+        while True:
+            self._wake.clear()
+            job = self._next()
+            if job is None:
+                await self._wake.wait()
+                continue
+            try:
+                held_up = await self._print(job)
+            except SyncError as error:  # a full disk: nothing was sent that is not in the log
+                _log.warning("print job %s: %s", job, error)
+                held_up = "print.not-ready"
+            if held_up != self.problem:
+                self.problem = held_up
+                self.on_problem()
+            if held_up:
+                await asyncio.sleep(self._retry_s)
+
+    async def _own_up(self) -> None:
+        """Jobs that were being sent when we were stopped: nobody knows; a person decides."""
+        for row in self._tables.table("prints").search(where("state") == "sending"):
+            body = {"job": str(row.doc_id), "outcome": "unknown", "why": "print.restart"}
+            await self._do("print.end", body)
+
+    def _next(self) -> str | None:
+        """The job that has waited longest: the index keeps the order in which jobs came to wait."""
+        row = self._tables.table("prints").get(where("state") == "waiting")
+        return None if row is None else str(row.doc_id)
+
+    async def _print(self, job: str) -> str:
+        """Print one job; why it must wait, or empty."""
+        problem = await self._printer.check()
+        if problem:
+            return problem  # before anything is written: a printer may be off for days
+        try:
+            await self._do("print.start", {"job": job})
+        except Refused:
+            return ""  # it has moved meanwhile
+        ticket = receipts.ticket(self._tables, job)
+        delivery = await self._printer.print(ticket)
+        body = {"job": job, "outcome": str(delivery.outcome), "why": delivery.why}
+        await self._do("print.end", body)
+        return delivery.why if delivery.outcome is Outcome.NOT_STARTED else ""

@@ -1,0 +1,231 @@
+"""What every node does: submit commands, show tables, sign people in, tell of changes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from node import config
+from node.cafe import operators, orders, settings
+from node.cafe.house import KINDS
+from node.cafe.kinds import Command, read_command
+from sync.clock import Clock
+from sync.disk import OsDisk
+from sync.driver import Driver
+from sync.errors import Refused
+from sync.grant import NO_LIMIT
+from sync.identity import Ed25519Signer
+from sync.protocol import Receipt
+from sync.recovery import Opened, close
+from sync.sealed import unwrap_key
+from sync.view import View
+
+SESSION_FILE = "session"
+TRIES_BEFORE_WAIT = 5
+LONGEST_WAIT_S = 900
+
+
+class Node:
+    """A running node. Everything here belongs to the event loop's thread."""
+
+    role = ""
+
+    def __init__(
+        self,
+        folder: Path,
+        disk: OsDisk,
+        settings_: config.Config,
+        keys: config.Keys,
+        opened: Opened,
+        clock: Clock,
+    ) -> None:
+        self.folder, self.config, self.keys, self.clock = folder, settings_, keys, clock
+        self._disk, self._opened = disk, opened
+        self.driver = Driver(opened, clock)
+        self.cafe_id = bytes.fromhex(settings_.cafe)
+        self.operator: bytes | None = None
+        """Who is signed in at this node's screen and command line."""
+        self._signers: dict[bytes, Ed25519Signer] = {}
+        self._wrong: dict[str, tuple[int, float]] = {}
+        self._submitting = asyncio.Lock()
+        self._watchers: set[Callable[[frozenset[str]], None]] = set()
+        self.driver.subscribe(self._tell)
+        self.notices: list[dict[str, Any]] = []
+        """What was found at start that a person should know."""
+        for damage in opened.damage:
+            self.notices.append(
+                {
+                    "code": f"damage-{damage.kind}",
+                    "log": damage.log,
+                    "offset": damage.offset,
+                    "copy": damage.copy,
+                }
+            )
+
+    # --- life ------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        self.driver.start()
+        self._resume_session()
+
+    async def stop(self) -> None:
+        await self.driver.stop()
+        close(self._opened, self._disk)
+        self._disk.close()
+
+    # --- tables ----------------------------------------------------------------------------------------
+
+    @property
+    def tables(self) -> View:
+        """The café's tables (TinyDB), for reading."""
+        return self.driver.core.view
+
+    @property
+    def node_id(self) -> str:
+        return self.keys.node.hex()
+
+    @property
+    def language(self) -> str:
+        return str(settings.cafe(self.tables).get("language", self.config.language))
+
+    def changes(self, listener: Callable[[frozenset[str]], None]) -> Callable[[], None]:
+        """Call ``listener`` with names of tables (or ``status``) that changed; returns how to stop that."""
+        self._watchers.add(listener)
+        return lambda: self._watchers.discard(listener)
+
+    def _tell(self, names: frozenset[str]) -> None:
+        for watcher in tuple(self._watchers):
+            watcher(names)
+
+    # --- commands --------------------------------------------------------------------------------------
+
+    async def submit(
+        self, kind: str, fields: dict[str, Any] | Command | None = None, key: bytes | None = None
+    ) -> Receipt:
+        """Do one thing as the operator who is signed in.
+
+        The receipt comes once it is durable here: ``queued`` at a station, ``accepted`` at the server.
+        Raises `Refused` (nothing happened) or `StorageFailed` (nothing happened, and it was not shown).
+        """
+        known = KINDS.get(kind)
+        if known is None or not known.permission:
+            raise Refused("unknown-kind", kind=kind)
+        body = msgspec.to_builtins(fields) if isinstance(fields, Command) else dict(fields or {})
+        command = read_command(known, body)
+        async with self._submitting:  # labels are given in the order in which ops are made
+            if isinstance(command, orders.PlaceOrder):
+                command = orders.fill(
+                    self.tables, command, self._station_id(), self.tables.cursor
+                )
+            body = {
+                name: value
+                for name, value in msgspec.to_builtins(command).items()
+                if value is not None
+            }
+            return await self.driver.act(kind, known.version, body, self.operator, key)
+
+    def _station_id(self) -> str:
+        return ""
+
+    # --- people ----------------------------------------------------------------------------------------
+
+    async def sign_in(self, name: str, password: str) -> dict[str, Any]:
+        """Unwrap an operator's key with their password; they act here from now on.
+
+        `Refused`: ``wrong-password`` (also for a name that nobody has), ``locked-out``, ``no-keys``.
+        """
+        tries, until_s = self._wrong.get(operators.fold_name(name), (0, 0.0))
+        if time.monotonic() < until_s:
+            raise Refused("locked-out", seconds=int(until_s - time.monotonic()) + 1)
+        found = operators.find(self.tables, name)
+        if len(self.tables.table("operators")) == 0:
+            raise Refused("no-keys", name=name)
+        try:
+            if found is None or not found[1]["enabled"]:
+                await asyncio.sleep(0.2)  # as long as a wrong password takes, more or less
+                raise Refused("wrong-password")
+            operator, row = found
+            wrapped = self._wrapped_key(operator, row)
+            signer = await asyncio.to_thread(unwrap_key, wrapped, password)
+        except Refused as refusal:
+            if refusal.code == "wrong-password":
+                wait_s = 30 * 2 ** (tries + 1 - TRIES_BEFORE_WAIT)
+                blocked = tries + 1 >= TRIES_BEFORE_WAIT
+                until_s = time.monotonic() + min(wait_s, LONGEST_WAIT_S) if blocked else 0.0
+                self._wrong[operators.fold_name(name)] = (tries + 1, until_s)
+            raise
+        self._wrong.pop(operators.fold_name(name), None)
+        self._enter(bytes.fromhex(operator), signer)
+        return {"operator": operator, "name": row["name"], "role": row["role"]}
+
+    def _wrapped_key(self, operator: str, row: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _enter(self, operator: bytes, signer: Ed25519Signer) -> None:
+        self.operator = operator
+        self._signers[operator] = signer
+        self.driver.sign_in(operator, signer, NO_LIMIT)
+        self._tell(frozenset({"status"}))
+
+    def sign_out(self) -> None:
+        self.operator = None
+        (self.folder / SESSION_FILE).unlink(missing_ok=True)
+        self._tell(frozenset({"status"}))
+
+    def keep_session(self) -> None:
+        """For the command line: let the next process on this folder act as the same operator.
+
+        The unwrapped key stands in a file of the owner's until ``cabina sign-out``.
+        """
+        if self.operator is not None:
+            data = self.operator + self._signers[self.operator].private
+            config.write_private(self.folder / SESSION_FILE, data)
+
+    def _resume_session(self) -> None:
+        path = self.folder / SESSION_FILE
+        if path.exists():
+            data = path.read_bytes()
+            if len(data) == 48 and self.tables.table("operators").contains(doc_id=data[:16].hex()):
+                self._enter(data[:16], Ed25519Signer(data[16:]))
+
+    @property
+    def operator_row(self) -> dict[str, Any] | None:
+        """Row of who is signed in."""
+        if self.operator is None:
+            return None
+        return self.tables.table("operators").row(self.operator.hex())
+
+    def may(self, permission: str) -> bool:
+        row = self.operator_row
+        return row is not None and operators.may(row, permission)
+
+    # --- how it is -------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """What the strip shows and ``show status`` prints."""
+        row = self.operator_row
+        return {
+            "role": self.role,
+            "node": self.node_id,
+            "cafe": settings.cafe(self.tables).get("name", ""),
+            "cursor": self.tables.cursor,
+            "operator": row["name"] if row else "",
+            "notices": [explain_notice(notice) for notice in self.notices],
+        }
+
+    def digest(self) -> str:
+        """Digest of the shared tables; only once nothing is pending."""
+        if self.tables.pending:
+            raise Refused("pending")
+        return self.tables.digest().hex()
+
+
+def explain_notice(notice: dict[str, Any]) -> str:
+    return " ".join(str(value) for value in notice.values() if value)
+
+

@@ -1,0 +1,193 @@
+"""The server: holds the box and the printer, takes every station's ops, and is the only one to close."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import msgpack
+from websockets.asyncio.server import Server as WebsocketServer
+
+from node import config
+from node.cafe import box
+from node.cafe.house import KINDS
+from node.devices.ports import Printer
+from node.devices.spooler import Spooler
+from node.roles.base import Node
+from sync import server as listener
+from sync.certificates import pin, pinned_context
+from sync.clock import Clock
+from sync.disk import OsDisk
+from sync.errors import Refused, SyncError
+from sync.hub import Hub
+from sync.recovery import Opened
+from sync.sealed import open_body
+
+_log = logging.getLogger(__name__)
+INCIDENT_EVERY_S = 60.0
+
+
+class ServerNode(Node):
+    """The node on the operator's desk."""
+
+    role = "server"
+
+    def __init__(
+        self,
+        folder: Path,
+        disk: OsDisk,
+        settings: config.Config,
+        keys: config.Keys,
+        opened: Opened,
+        clock: Clock,
+        printer: Printer | None,
+    ) -> None:
+        super().__init__(folder, disk, settings, keys, opened, clock)
+        assert isinstance(opened.core, Hub)
+        self.hub = opened.core
+        self.driver.on_alarm = self._alarm
+        self.driver.on_inquire = self._answer
+        self.spooler = Spooler(self.tables, self._do_self, printer) if printer else None
+        if self.spooler:
+            self.spooler.on_problem = lambda: self._tell(frozenset({"status"}))
+        self._listener: WebsocketServer | None = None
+        self._context = pinned_context(
+            server=True,
+            private_key=keys.tls_key,
+            certificate=keys.certificate,
+            trusted=[],
+        )
+        self._trusted: dict[bytes, bytes] = {}
+        self._incidents: dict[str, tuple[int, asyncio.TimerHandle | None]] = {}
+        self._notes: set[asyncio.Task[Any]] = set()
+        self._online: frozenset[bytes] = frozenset()
+
+    async def start(self) -> None:
+        await super().start()
+        self._trust_stations()
+        self.driver.subscribe(self._changed)
+        if self.spooler:
+            self.spooler.start()
+
+    async def listen(self) -> int:
+        """Open the door for stations; the port. `OSError` when it is taken."""
+        self._listener = await listener.listen(
+            self.driver, self._context, self._node_of_pin, self.config.host, self.config.port
+        )
+        return listener.port_of(self._listener)
+
+    async def stop(self) -> None:
+        if self._listener is not None:
+            await listener.close(self._listener)
+        if self.spooler:
+            await self.spooler.stop()
+        for _, timer in self._incidents.values():
+            if timer is not None:
+                timer.cancel()
+        await super().stop()
+
+    # --- stations --------------------------------------------------------------------------------------
+
+    def _changed(self, names: frozenset[str]) -> None:
+        if "stations" in names:
+            self._trust_stations()
+        if self.spooler and "prints" in names:
+            self.spooler.wake()
+
+    def _trust_stations(self) -> None:
+        for row in self.tables.table("stations"):
+            certificate = bytes.fromhex(row["certificate"])
+            if pin(certificate) not in self._trusted:
+                self._context.trust(certificate)
+            self._trusted[pin(certificate)] = bytes.fromhex(str(row.doc_id))
+
+    def _node_of_pin(self, fingerprint: bytes) -> bytes | None:
+        node = self._trusted.get(fingerprint)
+        if node is None:
+            return None
+        row = self.tables.table("stations").peek(node.hex())
+        return node if row is not None and not row["revoked"] else None
+
+    async def _answer(self, peer: bytes, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Questions of a station that signed on."""
+        if kind == "operator.keys":
+            rows = self.tables.table("operators")
+            return {
+                "keys": {
+                    str(row.doc_id): self._wrapped_key(str(row.doc_id), row)
+                    for row in rows
+                    if row["enabled"] and row["sealed_key"]
+                }
+            }
+        raise Refused("unknown-question", kind=kind)
+
+    def _wrapped_key(self, operator: str, row: Any) -> dict[str, Any]:
+        sealed = bytes.fromhex(row["sealed_key"])
+        wrapped: dict[str, Any] = msgpack.unpackb(
+            open_body(self.keys.cafe_key, self.cafe_id, sealed)
+        )
+        return wrapped
+
+    # --- acts of the node itself -----------------------------------------------------------------------
+
+    async def _do_self(self, kind: str, body: dict[str, Any]) -> Any:
+        return await self.driver.act(kind, KINDS[kind].version, body)
+
+    def _alarm(self, code: str, details: dict[str, Any]) -> None:
+        """Note what happened at the door, at most once a minute a kind, with how often it did."""
+        count, timer = self._incidents.get(code, (0, None))
+        if timer is not None:
+            self._incidents[code] = (count + 1, timer)
+            return
+        loop = asyncio.get_running_loop()
+        node = details.get("node", b"")
+        what = str(details.get("what", ""))[:80]
+        self._note(code, node.hex() if isinstance(node, bytes) else "", what, 1)
+        timer = loop.call_later(INCIDENT_EVERY_S, self._more_incidents, code)
+        self._incidents[code] = (0, timer)
+
+    def _more_incidents(self, code: str) -> None:
+        count, _ = self._incidents.pop(code)
+        if count:
+            self._note(code, "", "", count)
+
+    def _note(self, code: str, node: str, what: str, count: int) -> None:
+        if code in ("disk", "peer-left"):
+            return  # a disk that is full cannot note it; a goodbye is no incident
+        body = {"code": code, "node": node, "what": what or None, "count": count}
+
+        async def write() -> None:
+            try:
+                await self._do_self(
+                    "incident.note", {name: v for name, v in body.items() if v is not None}
+                )
+            except SyncError as error:
+                _log.warning("could not note %s: %s", code, error)
+
+        task = asyncio.get_running_loop().create_task(write())
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    # --- how it is -------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        opened = box.open_box(self.tables)
+        online = {node.hex() for node in self.hub.online()}
+        stations = [
+            {
+                "station": str(row.doc_id),
+                "label": row["label"],
+                "name": row["name"],
+                "online": str(row.doc_id) in online,
+            }
+            for row in self.tables.table("stations")
+        ]
+        return {
+            **super().status(),
+            "head": self.hub.head.hash.hex(),
+            "box": dict(opened) if opened else None,
+            "stations": stations,
+            "printer": "none" if self.spooler is None else self.spooler.problem,
+        }

@@ -1,0 +1,140 @@
+"""A station: a vendor's remote POS. It never stops selling, and never loses an order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from node import config
+from node.roles.base import Node
+from sync.certificates import pin, pinned_context
+from sync.client import Client
+from sync.clock import Clock
+from sync.disk import OsDisk
+from sync.errors import Refused, SyncError
+from sync.identity import node_id
+from sync.recovery import Opened
+from sync.replica import Replica
+
+_log = logging.getLogger(__name__)
+KEYS_FILE = "operators.keys"
+WATCH_S = 0.25
+
+
+class StationNode(Node):
+    """A node that was paired with a server."""
+
+    role = "station"
+
+    def __init__(
+        self,
+        folder: Path,
+        disk: OsDisk,
+        settings: config.Config,
+        keys: config.Keys,
+        opened: Opened,
+        clock: Clock,
+    ) -> None:
+        super().__init__(folder, disk, settings, keys, opened, clock)
+        assert isinstance(opened.core, Replica) and settings.server is not None
+        self.replica = opened.core
+        server = settings.server
+        certificate = bytes.fromhex(server.certificate)
+        context = pinned_context(
+            server=False,
+            private_key=keys.tls_key,
+            certificate=keys.certificate,
+            trusted=[certificate],
+        )
+        self.client = Client(
+            self.driver,
+            context,
+            node_id(bytes.fromhex(server.public_key)),
+            pin(certificate),
+            lambda: (server.host, server.port),
+            jitter=lambda: secrets.randbelow(1000) / 1000,
+        )
+        self.offline_since_ms: int | None = clock.wall_ms()
+        self._watch: asyncio.Task[None] | None = None
+        self._last: tuple[Any, ...] = ()
+
+    async def start(self) -> None:
+        await super().start()
+        self.client.start()
+        self._watch = asyncio.get_running_loop().create_task(self._follow_link())
+
+    async def stop(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        await self.client.stop()
+        await super().stop()
+
+    def _station_id(self) -> str:
+        return self.node_id
+
+    # --- the link --------------------------------------------------------------------------------------
+
+    @property
+    def online(self) -> bool:
+        return self.replica.signed_on
+
+    @property
+    def unsent_orders(self) -> int:
+        """Orders that the server is not known to have."""
+        unsent = list(self.replica.pending)[len(self.replica.pending) - self.replica.unsent :]
+        return sum(waiting.op.kind == "order.place" for waiting in unsent)
+
+    async def _follow_link(self) -> None:
+        """Tell screens when the link comes and goes; fetch operators' keys whenever it comes."""
+        while True:
+            online = self.online
+            if online and self.offline_since_ms is not None:
+                self.offline_since_ms = None
+                with contextlib.suppress(SyncError):
+                    await self._fetch_keys()
+            elif not online and self.offline_since_ms is None:
+                self.offline_since_ms = self.clock.wall_ms()
+            now = (online, self.replica.unsent, self.client.problem)
+            if now != self._last:
+                self._last = now
+                self._tell(frozenset({"status"}))
+            await asyncio.sleep(WATCH_S)
+
+    async def _fetch_keys(self) -> None:
+        """Wrapped keys of the operators who may sign in here; kept for the days without a network."""
+        answer = await self.driver.ask("operator.keys", {})
+        config.write_private(self.folder / KEYS_FILE, msgpack.packb(answer["keys"]))
+
+    def _wrapped_key(self, operator: str, row: Any) -> dict[str, Any]:
+        try:
+            keys = msgpack.unpackb((self.folder / KEYS_FILE).read_bytes())
+        except FileNotFoundError:
+            keys = {}
+        if operator not in keys:
+            raise Refused("no-keys", name=row["name"])
+        wrapped: dict[str, Any] = keys[operator]
+        return wrapped
+
+    # --- how it is -------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        row = self.tables.table("stations").peek(self.node_id)
+        return {
+            **super().status(),
+            "online": self.online,
+            "offline_since_ms": self.offline_since_ms,
+            "unsent": self.replica.unsent,
+            "unsent_orders": self.unsent_orders,
+            "pending": len(self.replica.pending),
+            "problem": self.client.problem,
+            "label": row["label"] if row else "",
+            "name": row["name"] if row else "",
+        }

@@ -1,0 +1,79 @@
+"""Tables and reports as people ask for them: ``cabina show orders``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from node.cafe import box, receipts
+from node.roles.base import Node
+from sync.errors import Refused
+
+Rows = list[dict[str, Any]]
+
+
+def _all(table: str) -> Callable[[Node], Rows]:
+    def rows(node: Node) -> Rows:
+        return [{"id": str(row.doc_id), **_plain(row)} for row in node.tables.table(table)]
+
+    return rows
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    hidden = ("search", "sealed_key", "prices", "modes", "folded")
+    return {name: value for name, value in row.items() if name not in hidden}
+
+
+def _orders(node: Node) -> Rows:
+    rows = []
+    for row in _all("orders")(node):
+        row["vendor"] = receipts.name_of(node.tables, row["operator"])
+        rows.append(row)
+    return sorted(rows, key=lambda row: row["taken_ms"])
+
+
+def _state(*states: str) -> Callable[[Node], Rows]:
+    def rows(node: Node) -> Rows:
+        return [row for row in _orders(node) if row["state"] in states]
+
+    return rows
+
+
+def _box(node: Node) -> Rows:
+    opened = box.open_box(node.tables)
+    return [dict(opened)] if opened else []
+
+
+def _status(node: Node) -> Rows:
+    return [node.status()]
+
+
+SHOWS: dict[str, Callable[[Node], Rows]] = {
+    "orders": _orders,
+    "queue": _state("pending", "allowed"),
+    "sales": _state("collected"),
+    "exceptions": _state("set_aside"),
+    "products": _all("products"),
+    "operators": _all("operators"),
+    "stations": _all("stations"),
+    "box": _box,
+    "boxes": _all("boxes"),
+    "prints": _all("prints"),
+    "refusals": _all("refusals"),
+    "incidents": _all("incidents"),
+    "settings": _all("settings"),
+    "status": _status,
+}
+
+
+def show(node: Node, table: str, where: dict[str, str], limit: int | None) -> Rows:
+    """Rows of a table or report; `Refused` ``unknown-table``, ``unknown-field``."""
+    rows = SHOWS.get(table)
+    if rows is None:
+        raise Refused("unknown-table", table=table, known=", ".join(sorted(SHOWS)))
+    found = rows(node)
+    for name, value in where.items():
+        if found and not any(name in row for row in found):
+            raise Refused("bad-field", what=name)
+        found = [row for row in found if str(row.get(name)) == value]
+    return found if limit is None else found[-limit:] if limit else []

@@ -1,0 +1,115 @@
+"""Canonical msgpack with limits: the only way in for bytes from a disk or a network.
+
+Canonical means that packing what was unpacked gives the same bytes: shortest forms, no repeated keys.
+Bytes are signed and hashed as they are; nothing is ever packed again to check a signature.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import msgpack
+
+from sync.errors import Malformed
+
+MAX_FRAME_BYTES = 1 << 20
+"""Largest frame on the wire and in a log. 256 orders of an offline hour are about 80 KiB."""
+
+MAX_DEPTH = 12
+MAX_ITEMS = 4096
+INT_MAX = (1 << 63) - 1  # msgpack itself ends at -(1 << 63) below
+
+
+def pack(value: Any) -> bytes:
+    """Encode plain values: None, bool, int, str, bytes, list or tuple, dict with str keys."""
+    return msgpack.packb(value)
+
+
+def unpack(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> Any:
+    """Decode hostile bytes, or raise `Malformed` before anything large is built.
+
+    Codes: ``too-large``, ``too-deep``, ``bad-type`` (floats, ext types, keys that are not text),
+    ``out-of-range`` (beyond 64 signed bits), ``not-canonical``, ``not-msgpack``.
+    """
+    if len(data) > max_bytes:
+        raise Malformed("too-large", f"{len(data)} bytes, at most {max_bytes}")
+    try:
+        value = msgpack.unpackb(
+            data,
+            strict_map_key=True,
+            max_str_len=max_bytes,
+            max_bin_len=max_bytes,
+            max_array_len=MAX_ITEMS,
+            max_map_len=MAX_ITEMS,
+            max_ext_len=0,
+            ext_hook=_no_extension,
+        )
+    except Malformed:
+        raise
+    except msgpack.exceptions.StackError:
+        raise Malformed("too-deep") from None
+    except msgpack.exceptions.ExtraData:
+        raise Malformed("not-canonical", "bytes behind the value") from None
+    except UnicodeDecodeError:
+        raise Malformed("not-msgpack", "text that is not UTF-8") from None
+    except ValueError as error:
+        raise Malformed(*_blame(error)) from None
+    _check(value, 0)
+    if msgpack.packb(value) != data:
+        raise Malformed("not-canonical")
+    return value
+
+
+def _blame(error: ValueError) -> tuple[str, str]:
+    """msgpack says in words which limit was passed; turn that into one of our codes."""
+    words = str(error)
+    if "exceeds max" in words or "is too large" in words:
+        return ("bad-type", "ext") if "ext" in words else ("too-large", words)
+    if "not allowed for map key" in words:
+        return "bad-type", words
+    return "not-msgpack", words
+
+
+def _no_extension(code: int, data: bytes) -> NoReturn:
+    raise Malformed("bad-type", f"msgpack extension {code}")
+
+
+_LEAVES = frozenset({str, bytes, bool, type(None)})
+
+
+def _check(value: Any, depth: int) -> None:
+    """Types, depth and range; children that are leaves are seen without a call of their own."""
+    kind = type(value)
+    if kind is list:
+        items = value
+    elif kind is dict:
+        for key in value:
+            if type(key) is not str:
+                raise Malformed("bad-type", "a key that is not text")
+        items = value.values()
+    elif kind in _LEAVES:
+        return
+    elif kind is int:
+        if value > INT_MAX:
+            raise Malformed("out-of-range", str(value))
+        return
+    else:
+        raise Malformed("bad-type", kind.__name__)
+    if depth == MAX_DEPTH:
+        raise Malformed("too-deep")
+    for item in items:
+        kind = type(item)
+        if kind is int:
+            if item > INT_MAX:
+                raise Malformed("out-of-range", str(item))
+        elif kind not in _LEAVES:
+            _check(item, depth + 1)
+
+
+def canonical(value: Any) -> Any:
+    """The same value with every map in key order, so that equal values pack to equal bytes."""
+    if type(value) is dict:
+        return {key: canonical(value[key]) for key in sorted(value)}
+    if type(value) in (list, tuple):
+        return [canonical(item) for item in value]
+    return value

@@ -1,0 +1,63 @@
+"""The port through which the engine meets the world it serves; it knows nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sync.op import Event, Op
+from sync.table import RowTable
+
+
+class Tables(Protocol):
+    """Named TinyDB tables; writable only inside a fold."""
+
+    def table(self, name: str) -> RowTable: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a decision may know besides the tables."""
+
+    op: Op
+    operator: bytes | None
+    """Who acts, by a grant that holds; None when no person does."""
+    server: bool
+    """True where the op is being sequenced; False where a station decides what will probably happen."""
+    desk: bool
+    """True if the op's author is the server itself."""
+    seq: int
+    """Number of the entry in the making; at a station, the next one after what it has folded."""
+    at_ms: int
+    """Server's UTC at the server, the station's own at a station."""
+    age_ms: int
+    """Monotonic age at arrival, or -1."""
+
+
+class Domain(Protocol):
+    """Rules of the world: what happens, what that changes, and whose keys count."""
+
+    indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+    """Per table: paths indexed by value, and paths indexed in order."""
+
+    def decide(self, tables: Tables, op: Op, context: Context) -> list[Event]:
+        """What happens, or raise `Refused`. Pure: no clock, no disk, no chance."""
+        ...
+
+    def apply(self, tables: Tables, event: Event) -> None:
+        """Fold one event. Never refuses: what is in the log has happened."""
+        ...
+
+    def refused(self, tables: Tables, op: Op | None, code: str, details: Mapping[str, Any], seq: int,
+                at_ms: int) -> None:
+        """Fold a refusal, so that a person can find it. ``op`` is None when its bytes were no op."""
+        ...
+
+    def node_key(self, tables: Tables, node: bytes) -> bytes | None:
+        """Public key of an enrolled node that is not revoked."""
+        ...
+
+    def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
+        """Public key of an operator who is enabled."""
+        ...

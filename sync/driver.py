@@ -1,0 +1,278 @@
+"""The one place where a core meets asyncio, real logs and links.
+
+Everything that happens goes into an inbox; one round takes all of it through the core, makes one commit of
+what was staged, and only then lets the results out. What arrives while a sync runs is the next round: that
+is the whole group commit, and it needs no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from sync.archive import Archive
+from sync.clock import Clock
+from sync.errors import Refused, StorageFailed, SyncError
+from sync.hub import Hub
+from sync.identity import Signer
+from sync.messages import Answer, Entries, Message
+from sync.op import KEY_BYTES
+from sync.protocol import (
+    Act,
+    Alarm,
+    Answered,
+    Commit,
+    CommitFailed,
+    Committed,
+    Done,
+    Drop,
+    Effect,
+    Event,
+    Flush,
+    Inquire,
+    Keep,
+    Kept,
+    Now,
+    Question,
+    Receipt,
+    Send,
+    Serve,
+    Served,
+    SignIn,
+    SyncKept,
+    Tick,
+)
+from sync.recovery import Opened
+from sync.replica import Replica
+
+_log = logging.getLogger(__name__)
+TICK_S = 1.0
+
+Changed = Callable[[frozenset[str]], None]
+AlarmHook = Callable[[str, dict[str, Any]], None]
+InquireHook = Callable[[bytes, str, dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class Wire(Protocol):
+    """An open connection, as the driver needs it."""
+
+    def send(self, message: Message) -> None: ...
+
+    def drop(self, code: str) -> None: ...
+
+
+class Driver:
+    """Runs a core. All methods belong to the event loop's thread."""
+
+    def __init__(self, opened: Opened, clock: Clock) -> None:
+        self.core: Hub | Replica = opened.core
+        self._canon, self._own = opened.canon, opened.own
+        self.clock = clock
+        self.archive = Archive(opened.canon)
+        self._inbox: deque[Event] = deque()
+        self._busy = False
+        self._wires: dict[int, Wire] = {}
+        self._links = 0
+        self._unkept: list[list[bytes]] = []
+        self._listeners: set[Changed] = set()
+        self.on_alarm: AlarmHook = lambda code, details: None
+        self.on_inquire: InquireHook = _no_answers
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticker: asyncio.Task[None] | None = None
+
+    # --- life ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to tick; the server opens its epoch."""
+        if isinstance(self.core, Hub):
+            self._run(self.core.open(self._now()))
+            self._flush()
+        self._ticker = asyncio.get_running_loop().create_task(self._tick())
+
+    async def stop(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        for wire in list(self._wires.values()):
+            wire.drop("stopping")
+        self._round()
+        self._keep()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.post(Tick())
+
+    # --- what nodes call -------------------------------------------------------------------------------
+
+    def act(
+        self,
+        kind: str,
+        version: int,
+        body: dict[str, Any],
+        operator: bytes | None = None,
+        key: bytes | None = None,
+    ) -> asyncio.Future[Receipt]:
+        """Do something at this node. The future ends when it is durable here, or with what refused it."""
+        token: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        key = key or secrets.token_bytes(KEY_BYTES)
+        self.post(Act(token, kind, version, body, key, operator))
+        return token
+
+    def sign_in(self, operator: bytes, key: Signer, until_mono_ms: int) -> None:
+        self.post(SignIn(operator, key, until_mono_ms))
+
+    def ask(self, kind: str, body: dict[str, Any]) -> asyncio.Future[dict[str, Any]]:
+        """Ask the server beside the log; `Disconnected` when there is no link."""
+        token: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.post(Question(token, kind, body))
+        return token
+
+    def subscribe(self, listener: Changed) -> Callable[[], None]:
+        """Call ``listener`` with the names of changed tables after each round; returns how to stop that."""
+        self._listeners.add(listener)
+        return lambda: self._listeners.discard(listener)
+
+    # --- what links call ---------------------------------------------------------------------------------
+
+    def attach(self, wire: Wire) -> int:
+        self._links += 1
+        self._wires[self._links] = wire
+        return self._links
+
+    def detach(self, link: int) -> None:
+        self._wires.pop(link, None)
+
+    def post(self, event: Event) -> None:
+        """Put an event in the inbox; it is taken in a round of its own turn of the loop."""
+        self._inbox.append(event)
+        if not self._busy:
+            self._busy = True
+            asyncio.get_running_loop().call_soon(self._round)
+
+    # --- one round -------------------------------------------------------------------------------------
+
+    def _now(self) -> Now:
+        return Now(self.clock.wall_ms(), self.clock.mono_ms())
+
+    def _round(self) -> None:
+        now = self._now()
+        try:
+            while self._inbox:
+                self._run(self.core.step(self._inbox.popleft(), now))
+                if self.core.staged_full:
+                    self._flush()
+            self._flush()
+        finally:
+            self._busy = False
+        changed = self.core.view.store.changed
+        if changed:
+            names = frozenset(changed)
+            changed.clear()
+            for listener in tuple(self._listeners):
+                listener(names)
+
+    def _flush(self) -> None:
+        self._run(self.core.step(Flush(), self._now()))
+
+    def _run(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(link, message):
+                    wire = self._wires.get(link)
+                    if wire is not None:
+                        wire.send(message)
+                case Serve(link, after, last):
+                    self._serve(link, after, last)
+                case Commit(frames):
+                    self._commit(frames)
+                case Done(token, result) | Answered(token, result):
+                    _resolve(token, result)
+                case Keep(frames):
+                    self._unkept.append(frames)
+                case SyncKept():
+                    if self._keep():
+                        self._run(self.core.step(Kept(), self._now()))
+                case Inquire(link, peer, number, kind, body):
+                    self._inquire(link, peer, number, kind, body)
+                case Drop(link, code):
+                    wire = self._wires.get(link)
+                    if wire is not None:
+                        wire.drop(code)
+                case Alarm(code, details):
+                    _log.info("%s %s", code, details)
+                    self.on_alarm(code, details)
+
+    def _commit(self, frames: list[bytes]) -> None:
+        core = self.core
+        try:
+            if frames:
+                log = self._own or self._canon
+                log.commit(frames)
+                if isinstance(core, Hub):
+                    self.archive.add(core.head.n + 1, frames)
+        except StorageFailed as error:
+            _log.error("the disk refused a commit: %s", error)
+            self._run(core.step(CommitFailed(error), self._now()))
+        else:
+            self._run(core.step(Committed(), self._now()))
+
+    def _keep(self) -> bool:
+        """Write the kept copies and sync them. A failure keeps them in memory: it is tried again."""
+        log = self._canon
+        try:
+            for frames in self._unkept:
+                log.commit(frames, sync=False)
+            log.sync()
+        except StorageFailed as error:
+            _log.error("the disk refused the copy of the log: %s", error)
+            return False
+        self._unkept.clear()
+        return True
+
+    def _serve(self, link: int, after: int, last: int) -> None:
+        wire = self._wires.get(link)
+        while wire is not None and after < last:
+            frames, after = self.archive.after(after)
+            if not frames:
+                _log.error("the log holds nothing behind entry %d", after)
+                wire.drop("server-log")
+                return
+            wire.send(Entries(frames))
+        self._run(self.core.step(Served(link, after), self._now()))
+
+    def _inquire(
+        self, link: int, peer: bytes, number: int, kind: str, body: dict[str, Any]
+    ) -> None:
+        async def answer() -> None:
+            try:
+                result = Answer(number, "", await self.on_inquire(peer, kind, body))
+            except Refused as refusal:
+                result = Answer(number, refusal.code, {})
+            wire = self._wires.get(link)
+            if wire is not None:
+                wire.send(result)
+
+        task = asyncio.get_running_loop().create_task(answer())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _resolve(token: Any, result: object) -> None:
+    if token.done():  # its caller went away
+        return
+    if isinstance(result, SyncError):
+        token.set_exception(result)
+    else:
+        token.set_result(result)
+
+
+async def _no_answers(peer: bytes, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+    raise Refused("unknown-question", kind=kind)
+
+

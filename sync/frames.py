@@ -1,0 +1,100 @@
+"""The frames that stand in a log, as values. `README.md` gives them byte by byte.
+
+A frame's first element is its tag. `log.py` puts length and CRC around it and groups frames in commits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sync.codec import pack, unpack
+from sync.errors import Malformed
+from sync.op import CHAIN_BYTES, Entry
+
+COMMIT, ENTRY, OP, SEAL, RUN_SEAL, SEGMENT = 0, 1, 2, 3, 4, 6
+"""Tags. 5 is kept for an erased body (digest in its place)."""
+
+SEAL_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A signature over a head; it covers every op before it."""
+
+    chain: bytes
+    n: int
+    hash: bytes
+    signature: bytes
+
+
+def entry_frame(entry: Entry) -> bytes:
+    return pack(
+        [
+            ENTRY,
+            entry.seq,
+            entry.at_ms,
+            entry.age_ms,
+            entry.op_raw,
+            entry.accepted,
+            entry.outcome,
+            entry.note,
+        ]
+    )
+
+
+_ENTRY_SHAPE = (int, int, int, int, bytes, bool, list, dict)
+
+
+def decode_entry(value: list[Any]) -> Entry:
+    if tuple(map(type, value)) != _ENTRY_SHAPE:
+        raise Malformed("bad-type", "entry fields")
+    return Entry(*value[1:])
+
+
+def op_frame(raw: bytes, events: list[Any]) -> bytes:
+    """A station's own op and, beside it, the events it was shown with (not part of the chain)."""
+    return pack([OP, raw, events])
+
+
+def decode_op_frame(value: list[Any]) -> tuple[bytes, list[Any]]:
+    if len(value) != 3 or type(value[1]) is not bytes or type(value[2]) is not list:
+        raise Malformed("bad-type", "op frame")
+    return value[1], value[2]
+
+
+def seal_frame(seal: Seal) -> bytes:
+    return pack([SEAL, seal.chain, seal.n, seal.hash, seal.signature])
+
+
+def run_seal_frame(seal: Seal) -> bytes:
+    """The seal that a station pushed, kept by the server behind the run it covers."""
+    return pack([RUN_SEAL, seal.chain, seal.n, seal.hash, seal.signature])
+
+
+def decode_seal(value: list[Any]) -> Seal:
+    if (
+        len(value) != 5
+        or type(value[1]) is not bytes
+        or len(value[1]) != CHAIN_BYTES
+        or type(value[2]) is not int
+        or value[2] < 0
+        or type(value[3]) is not bytes
+        or len(value[3]) != 32
+        or type(value[4]) is not bytes
+        or len(value[4]) != SEAL_BYTES
+    ):
+        raise Malformed("bad-type", "seal fields")
+    return Seal(*value[1:])
+
+
+def segment_frame(kind: str, cafe: bytes, node: bytes, number: int) -> bytes:
+    """First frame of each file of a log: what it is and whose, so that a stray file is recognised."""
+    return pack([SEGMENT, 1, kind, cafe, node, number])
+
+
+def decode_frame(body: bytes) -> list[Any]:
+    value = unpack(body)
+    if type(value) is not list or not value or type(value[0]) is not int:
+        raise Malformed("bad-type", "frame")
+    return value

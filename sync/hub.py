@@ -1,0 +1,426 @@
+"""The server's core: takes pushes from many links, sequences them, tells everybody.
+
+    link:  hello ─▶ hello ─▶ proof ─▶ signed on:  push ─▶ [stage ─▶ commit] ─▶ ack, entries to all
+                                                   ack (cursor) ─▶ more entries (credit)
+
+What is staged is already folded into the view, so that the next decision sees it; if the disk refuses the
+commit, view, head and chains go back to where they were and the links are dropped to send again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from sync.domain import Context, Domain
+from sync.errors import Malformed, Refused, SyncError
+from sync.frames import Seal, seal_frame
+from sync.grant import sign_grant
+from sync.identity import Verifier, canon_text, hello_text
+from sync.messages import (
+    BATCH_OPS,
+    PROTOCOL,
+    WINDOW_BATCHES,
+    Ack,
+    Answer,
+    Ask,
+    Bye,
+    ClientHello,
+    Message,
+    Proof,
+    Push,
+    ServerHello,
+)
+from sync.op import (
+    CHAIN_OPEN,
+    GRANT_OPEN,
+    KEY_BYTES,
+    NODE_BYTES,
+    UNKNOWN_AGE,
+    Head,
+    Op,
+    encode_op,
+)
+from sync.protocol import (
+    Act,
+    Alarm,
+    Closed,
+    Commit,
+    CommitFailed,
+    Committed,
+    Done,
+    Drop,
+    Effect,
+    Event,
+    Flush,
+    NONCE_BYTES,
+    Inquire,
+    NodeKeys,
+    Now,
+    Opened,
+    Received,
+    Receipt,
+    Send,
+    Serve,
+    Served,
+    SignIn,
+    Staged,
+    Tick,
+)
+from sync.sequencer import ChainGap, Sequencer, is_run_seal
+from sync.view import View
+
+WINDOW = WINDOW_BATCHES * BATCH_OPS
+HELLO_TIMEOUT_MS = 3_000
+FLOOR_SLACK_MS = 30_000
+"""An op looks younger by as long as its push was under way; half-open links end after ten seconds."""
+ACKS_KEPT = 512
+
+
+@dataclass
+class Link:
+    """One connection of a station."""
+
+    peer: bytes
+    certificate: bytes
+    opened_ms: int
+    hello: ClientHello | None = None
+    nonces: bytes = b""
+    signed_on: bool = False
+    sent: int = 0
+    """Highest seq sent."""
+    acked: int = 0
+    """Highest cursor the station has acknowledged."""
+
+
+@dataclass
+class Hub:
+    """Core of the server; see the module's picture. ``random(n)`` gives n random bytes."""
+
+    keys: NodeKeys
+    view: View
+    domain: Domain
+    verify: Verifier
+    random: Callable[[int], bytes]
+    head: Head = field(default_factory=Head)
+    """Canonical head that is durable."""
+
+    def __post_init__(self) -> None:
+        self._node = self.keys.node
+        self.sequencer = Sequencer(
+            self.keys.cafe, self._node, self.view, self.domain, self.verify
+        )
+        self.sequencer.head = self.head
+        self.chain = self._node + self.random(8)
+        self._n = 0
+        self._grants: dict[bytes, int] = {}
+        self._operators: dict[bytes, SignIn] = {}
+        self.links: dict[int, Link] = {}
+        self._staged = Staged()
+        self._flying: Staged | None = None
+        self.last_seen_ms: dict[bytes, int] = {}
+        self._acked_at: dict[bytes, list[tuple[int, int]]] = {}
+        """Per node: (our monotonic ms, cursor) of what it acknowledged, for `_floor`."""
+
+    # --- the one entrance ------------------------------------------------------------------------------
+
+    def step(self, event: Event, now: Now) -> list[Effect]:
+        match event:
+            case Received(link, message):
+                return self._received(link, message, now)
+            case Act():
+                return self._act(event, now)
+            case Flush():
+                return self._flush()
+            case Committed():
+                return self._committed(now)
+            case CommitFailed(error):
+                return self._commit_failed(error)
+            case Opened(link, peer, certificate):
+                self.links[link] = Link(peer, certificate, now.mono_ms)
+            case Closed(link):
+                self.links.pop(link, None)
+            case Served(number, last) if number in self.links:
+                self.links[number].sent = last
+            case SignIn():
+                return self._sign_in(event, now)
+            case Tick():
+                return [
+                    Drop(number, "hello-timeout")
+                    for number, link in self.links.items()
+                    if not link.signed_on and now.mono_ms - link.opened_ms > HELLO_TIMEOUT_MS
+                ]
+        return []
+
+    @property
+    def staged_full(self) -> bool:
+        return self._staged.full
+
+    def online(self) -> set[bytes]:
+        """Nodes that are signed on now."""
+        return {link.peer for link in self.links.values() if link.signed_on}
+
+    # --- links -----------------------------------------------------------------------------------------
+
+    def _received(self, number: int, message: Message, now: Now) -> list[Effect]:
+        link = self.links.get(number)
+        if link is None:
+            return []
+        match message:
+            case ClientHello() if link.hello is None:
+                return self._hello(number, link, message)
+            case Proof(signature) if link.hello is not None and not link.signed_on:
+                return self._proof(number, link, signature, now)
+            case Push() if link.signed_on:
+                self.last_seen_ms[link.peer] = now.wall_ms
+                return self._push(number, link, message, now)
+            case Ack(_, cursor) if link.signed_on:
+                self.last_seen_ms[link.peer] = now.wall_ms
+                if not link.acked <= cursor <= link.sent:
+                    return self._turn_away(number, link, "bad-cursor")
+                link.acked = cursor
+                acked = self._acked_at.setdefault(link.peer, [])
+                acked.append((now.mono_ms, cursor))
+                del acked[:-ACKS_KEPT]
+                return self._serve(number, link)
+            case Ask(ask, kind, body) if link.signed_on:
+                return [Inquire(number, link.peer, ask, kind, body)]
+            case Bye(code):
+                return [Alarm("peer-left", {"node": link.peer, "code": code}), Drop(number, "bye")]
+        return self._turn_away(number, link, "out-of-turn")
+
+    def _turn_away(self, number: int, link: Link, code: str) -> list[Effect]:
+        return [Alarm(code, {"node": link.peer}), Drop(number, code)]
+
+    def _hello(self, number: int, link: Link, hello: ClientHello) -> list[Effect]:
+        if hello.protocol != PROTOCOL:
+            return self._turn_away(number, link, "bad-protocol")
+        if hello.cafe != self.keys.cafe:
+            return self._turn_away(number, link, "other-cafe")
+        if hello.node != link.peer or len(hello.nonce) != NONCE_BYTES:
+            return self._turn_away(number, link, "bad-hello")
+        if hello.cursor > self.head.n:
+            return self._turn_away(number, link, "server-behind")
+        if hello.cursor == self.head.n and hello.hash != self.head.hash:
+            return self._turn_away(number, link, "other-history")
+        link.hello = hello
+        nonce = self.random(NONCE_BYTES)
+        link.nonces = hello.nonce + nonce
+        text = hello_text(
+            self.keys.cafe, self._node, link.nonces, self.keys.certificate, link.certificate
+        )
+        heads = [self._durable_head(chain) for chain, _, _ in hello.chains]
+        return [
+            Send(
+                number,
+                ServerHello(
+                    PROTOCOL,
+                    self.keys.cafe,
+                    self._node,
+                    nonce,
+                    heads,
+                    self.head.n,
+                    self.head.hash,
+                    self.keys.signer.sign(text),
+                ),
+            )
+        ]
+
+    def _durable_head(self, chain: bytes) -> list[Any]:
+        # Between Flush and Committed nothing is received, and staged runs are flushed before a hello's
+        # answer leaves: the driver carries out effects after the commit of the same round.
+        known = self.view.chains.get(chain)
+        return [chain, known.n, known.hash] if known else [chain, 0, bytes(32)]
+
+    def _proof(self, number: int, link: Link, signature: bytes, now: Now) -> list[Effect]:
+        public = self.domain.node_key(self.view, link.peer)
+        text = hello_text(
+            self.keys.cafe, link.peer, link.nonces, link.certificate, self.keys.certificate
+        )
+        if public is None or len(signature) != 64 or not self.verify(public, signature, text):
+            return self._turn_away(number, link, "bad-proof")
+        assert link.hello is not None
+        link.signed_on = True
+        link.sent = link.acked = link.hello.cursor
+        self.last_seen_ms[link.peer] = now.wall_ms
+        return self._serve(number, link)
+
+    def _serve(self, number: int, link: Link) -> list[Effect]:
+        """Send as far as the credit goes; a link with a full window waits for its own ack."""
+        last = min(self.head.n, link.acked + WINDOW)
+        if last <= link.sent:
+            return []
+        return [Serve(number, link.sent, last)]
+
+    # --- pushes ----------------------------------------------------------------------------------------
+
+    def _push(self, number: int, link: Link, push: Push, now: Now) -> list[Effect]:
+        if push.chain[:NODE_BYTES] != link.peer or len(push.ops) > BATCH_OPS:
+            return self._turn_away(number, link, "bad-push")
+        self._begin()
+        try:
+            floor = partial(self._floor, link.peer, now.mono_ms)
+            frames = self.sequencer.take_run(push, floor, now.wall_ms)
+        except ChainGap:
+            frames = []
+        except (Refused, Malformed) as error:
+            return self._turn_away(number, link, error.code)
+        self._staged.add(frames, sum(not is_run_seal(frame) for frame in frames))
+        self._staged.then.append(Send(number, Ack([self._durable_head(push.chain)], 0)))
+        return []
+
+    def _floor(self, node: bytes, mono_ms: int, age_ms: int) -> int:
+        """Lowest base that an op of this age may claim: what its node had acknowledged when it acted.
+
+        A backlog is older than the acks that come with it, so only acks clearly before the op count.
+        """
+        if age_ms == UNKNOWN_AGE:
+            return 0
+        made_ms = mono_ms - age_ms - FLOOR_SLACK_MS
+        return max((c for at_ms, c in self._acked_at.get(node, ()) if at_ms < made_ms), default=0)
+
+    # --- the server's own desk -------------------------------------------------------------------------
+
+    def _op(self, now: Now, kind: str, version: int, body: dict[str, Any], key: bytes, grant: int) -> Op:
+        return encode_op(
+            chain=self.chain,
+            n=self._n + 1,
+            kind=kind,
+            version=version,
+            body=body,
+            grant=grant,
+            base=self.view.cursor,
+            key=key,
+            wall_ms=now.wall_ms,
+            mono_ms=now.mono_ms,
+            boot=self.keys.boot,
+        )
+
+    def _stage_own(self, op: Op, events: list[Any], now: Now) -> int:
+        self._n = op.n
+        sequenced = self.sequencer.desk(op, events, now.wall_ms)
+        self._staged.add([sequenced.frame], 1)
+        return sequenced.entry.seq
+
+    def _open_chain(self, now: Now) -> None:
+        """Each start of the server opens an epoch that names the head before it."""
+        if self._n:
+            return
+        body = {"canon": [self.sequencer.head.n, self.sequencer.head.hash]}
+        op = self._op(now, CHAIN_OPEN, 1, body, self.random(KEY_BYTES), 0)
+        self._stage_own(op, [], now)
+
+    def open(self, now: Now) -> list[Effect]:
+        """First step of a start."""
+        self._begin()
+        self._open_chain(now)
+        return []
+
+    def _sign_in(self, event: SignIn, now: Now) -> list[Effect]:
+        self._operators[event.operator] = event
+        self._grants.pop(event.operator, None)
+        self._begin()
+        self._grant(event.operator, now)
+        return []
+
+    def _grant(self, operator: bytes | None, now: Now) -> int:
+        if operator is None:
+            return 0
+        known = self._grants.get(operator)
+        if known is None:
+            signed_in = self._operators.get(operator)
+            if signed_in is None:
+                raise Refused("not-signed-in")
+            self._open_chain(now)
+            body = sign_grant(
+                signed_in.key, self.keys.cafe, operator, self.chain, self._n + 1, signed_in.until_mono_ms
+            )
+            op = self._op(now, GRANT_OPEN, 1, body, self.random(KEY_BYTES), 0)
+            self._stage_own(op, [], now)
+            known = self._grants[operator] = self._n
+        return known
+
+    def _act(self, act: Act, now: Now) -> list[Effect]:
+        self._begin()
+        try:
+            first = self.view.keys.get(act.key)
+            if first is not None:
+                receipt = Receipt(self.chain, 0, act.key, "done-before", [], first)
+                self._staged.then.append(Done(act.token, receipt))
+                return []
+            self._open_chain(now)
+            grant = self._grant(act.operator, now)
+            op = self._op(now, act.kind, act.version, act.body, act.key, grant)
+            context = Context(
+                op=op,
+                operator=act.operator,
+                server=True,
+                desk=True,
+                seq=self.view.cursor + 1,
+                at_ms=now.wall_ms,
+                age_ms=0,
+            )
+            events = self.domain.decide(self.view, op, context)
+        except (Refused, Malformed) as error:
+            return [Done(act.token, error)]
+        seq = self._stage_own(op, events, now)
+        receipt = Receipt(self.chain, op.n, op.key, "accepted", events, seq)
+        self._staged.then.append(Done(act.token, receipt))
+        return []
+
+    # --- committing ------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Open the round that the next `Flush` commits; everything staged in it stands or falls together."""
+        if not self._staged.begun:
+            self.view.begin_trial()
+            self._before = (self.sequencer.head, self._n, dict(self._grants))
+            self._staged = Staged(begun=True)
+
+    def _flush(self) -> list[Effect]:
+        staged = self._staged
+        if not staged.begun:
+            return []
+        self._staged = Staged()
+        self._flying = staged
+        if not staged.frames:
+            return [Commit([])]
+        head = self.sequencer.head
+        text = canon_text(self.keys.cafe, self.chain, head.n, head.hash)
+        seal = Seal(self.chain, head.n, head.hash, self.keys.signer.sign(text))
+        return [Commit([*staged.frames, seal_frame(seal)])]
+
+    def _committed(self, now: Now) -> list[Effect]:
+        flying, self._flying = self._flying, None
+        assert flying is not None
+        self.view.keep_trial()
+        self.head = self.sequencer.head
+        effects: list[Effect] = [
+            Send(e.link, Ack(e.message.heads, self.head.n))
+            if isinstance(e, Send) and isinstance(e.message, Ack)
+            else e
+            for e in flying.then
+        ]
+        for number, link in self.links.items():
+            if link.signed_on:
+                effects += self._serve(number, link)
+        return effects
+
+    def _commit_failed(self, error: SyncError) -> list[Effect]:
+        """The disk refused: nothing of this round has happened; every sender must send again."""
+        flying, self._flying = self._flying, None
+        assert flying is not None
+        self.view.drop_trial()
+        self.sequencer.head, self._n, self._grants = self._before
+        effects: list[Effect] = [Alarm("disk", {"what": str(error)})]
+        effects += [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
+        effects += [Drop(number, "server-disk") for number in self.links]
+        return effects
+
+    def answer(self, link: int, number: int, result: dict[str, Any] | Refused) -> list[Effect]:
+        """Answer an `Inquire`."""
+        if isinstance(result, Refused):
+            return [Send(link, Answer(number, result.code, {}))]
+        return [Send(link, Answer(number, "", result))]

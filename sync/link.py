@@ -1,0 +1,99 @@
+"""One websocket connection as the driver's wire: an outgoing queue, and a reader that decodes or ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from websockets.asyncio.connection import Connection
+from websockets.exceptions import ConnectionClosed
+
+from sync.driver import Driver
+from sync.errors import Malformed
+from sync.messages import Bye, Message, decode, encode
+from sync.protocol import Closed, Opened, Received
+
+_log = logging.getLogger(__name__)
+MAX_QUEUED_BYTES = 8 << 20
+TOO_BIG = 1009
+OPTIONS: dict[str, Any] = {
+    "compression": None,
+    "max_size": 1 << 20,
+    "max_queue": 8,
+    "write_limit": 1 << 18,
+    "ping_interval": 4,
+    "ping_timeout": 5,
+    "open_timeout": 3,
+    "close_timeout": 1,
+}
+"""Of both sides. A half-open link is noticed within ten seconds; nothing is compressed twice."""
+
+
+class SocketWire:
+    """Sends in order; a peer that does not read is dropped when its queue is full."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._queued_bytes = 0
+
+    def send(self, message: Message) -> None:
+        data = encode(message)
+        self._queued_bytes += len(data)
+        if self._queued_bytes > MAX_QUEUED_BYTES:
+            self._connection.transport.abort()
+            return
+        self._queue.put_nowait(data)
+
+    def drop(self, code: str) -> None:
+        self._queue.put_nowait(encode(Bye(code)))
+        self._queue.put_nowait(None)
+
+    async def pump(self) -> None:
+        """Carry the queue to the socket until it closes."""
+        while (data := await self._queue.get()) is not None:
+            await self._connection.send(data)
+            self._queued_bytes -= len(data)
+        await self._connection.close()
+
+
+async def run_link(
+    driver: Driver, connection: Connection, peer: bytes, certificate_pin: bytes
+) -> str:
+    """Run one connection until it ends; why it ended, for the log."""
+    wire = SocketWire(connection)
+    link = driver.attach(wire)
+    driver.post(Opened(link, peer, certificate_pin))
+    pump = asyncio.create_task(wire.pump())
+    reason = "closed"
+    try:
+        async for data in connection:
+            if isinstance(data, str):
+                raise Malformed("bad-type", "a text frame")
+            message = decode(data)
+            if isinstance(message, Bye):
+                reason = message.code
+            driver.post(Received(link, message))
+    except Malformed as error:
+        reason = error.code
+        driver.on_alarm(error.code, {"node": peer, "what": error.what})
+        wire.drop(error.code)
+        with contextlib.suppress(TimeoutError, ConnectionClosed):
+            await asyncio.wait_for(asyncio.shield(pump), 1)
+    except ConnectionClosed as closed:
+        sent = closed.sent.code if closed.sent is not None else 0
+        if sent == TOO_BIG:
+            reason = "too-large"
+            driver.on_alarm("too-large", {"node": peer})
+    finally:
+        pump.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
+            await pump
+        driver.post(Closed(link))
+        driver.detach(link)
+        await connection.close()
+    return reason
+
+

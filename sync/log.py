@@ -1,0 +1,414 @@
+"""A log on disk: frames in commits, commits in segment files, a seal at the end of every commit.
+
+    segment file = commit commit commit …
+    commit       = frame(COMMIT, length of the rest) frame … frame(SEAL)
+    frame        = length u32 ‖ CRC-32 u32 ‖ msgpack body            (little-endian)
+
+One commit is one write and one sync. The length in front of it tells a torn commit (the file ends before
+it does: a crash, cut it) from a damaged one (all of its bytes are there and do not verify: keep a copy).
+Damage in front of a commit that does verify is corruption, and never cut: it hides real history.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sync.disk import AppendFile, Disk
+from sync.errors import Damaged, Malformed, StorageFailed
+from sync.frames import (
+    COMMIT,
+    ENTRY,
+    OP,
+    RUN_SEAL,
+    SEAL,
+    SEGMENT,
+    Seal,
+    decode_frame,
+    decode_op_frame,
+    decode_seal,
+    segment_frame,
+)
+from sync.identity import Verifier, canon_text, seal_text
+from sync.op import CHAIN_BYTES, Head, link, sha256
+
+_HEAD = struct.Struct("<II")
+_COMMIT_BODY = struct.Struct("<BBBBI")  # [0, bin8 of 4 bytes]: msgpack of a fixed size
+_COMMIT_BYTES = _HEAD.size + _COMMIT_BODY.size
+_COMMIT_START = re.compile(
+    re.escape(struct.pack("<I", _COMMIT_BODY.size)) + b"[\\s\\S]{4}\x92\x00\xc4\x04"
+)
+MAX_SEGMENT_BYTES = 32 << 20
+MAX_COMMIT_BYTES = 1 << 30
+READ_BYTES = 2 << 20
+
+
+def _frame(body: bytes) -> bytes:
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+
+
+def encode_commit(frames: list[bytes]) -> bytes:
+    """Bytes of one commit; the last frame is the seal."""
+    rest = b"".join([_HEAD.pack(len(body), zlib.crc32(body)) + body for body in frames])
+    return _frame(_COMMIT_BODY.pack(0x92, COMMIT, 0xC4, 4, len(rest))) + rest
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit as read back: its frame bodies and where it ended in its file."""
+
+    frames: list[bytes]
+    end: int
+
+
+class _Bad(Exception):
+    """This commit is all there and does not verify."""
+
+
+def read_commit(data: bytes, at: int) -> Commit | None:
+    """The commit at offset ``at``; None if the data ends before it does; `_Bad` if it is damaged."""
+    if at + _COMMIT_BYTES > len(data):
+        return None
+    length, crc = _HEAD.unpack_from(data, at)
+    body = data[at + _HEAD.size : at + _COMMIT_BYTES]
+    if length != _COMMIT_BODY.size or zlib.crc32(body) != crc:
+        raise _Bad("commit header")
+    array, tag, binary, size, rest = _COMMIT_BODY.unpack(body)
+    if (array, tag, binary, size) != (0x92, COMMIT, 0xC4, 4) or rest > MAX_COMMIT_BYTES:
+        raise _Bad("commit header")
+    at += _COMMIT_BYTES
+    end = at + rest
+    if end > len(data):
+        return None
+    frames = []
+    while at < end:
+        if at + _HEAD.size > end:
+            raise _Bad("frame header")
+        length, crc = _HEAD.unpack_from(data, at)
+        at += _HEAD.size
+        body = data[at : at + length]
+        if at + length > end or zlib.crc32(body) != crc:
+            raise _Bad(f"frame {len(frames) + 1}")
+        frames.append(body)
+        at += length
+    if not frames or len(frames[-1]) < 2 or frames[-1][1] != SEAL:
+        raise _Bad("no seal")
+    return Commit(frames, end)
+
+
+class Checker(Protocol):
+    """Follows the chain through the frames of a log, and knows whose seals close it."""
+
+    def take(self, frames: list[bytes]) -> str:
+        """Advance over one commit. Empty if its seal states the head we computed, else what is wrong;
+        then nothing has advanced."""
+
+    def signed(self, frame: bytes) -> bool:
+        """True if the seal in ``frame`` was signed by the owner of this log."""
+
+
+@dataclass
+class CanonChecker:
+    """Checks the canonical log: every entry is linked, every seal is the server's."""
+
+    cafe: bytes
+    server: bytes
+    verify: Verifier
+    head: Head = field(default_factory=Head)
+    chain: bytes = bytes(CHAIN_BYTES)
+
+    def take(self, frames: list[bytes]) -> str:
+        n, head = self.head.n, self.head.hash
+        for body in frames[:-1]:
+            if body[1] == ENTRY:
+                n, head = n + 1, link(head, sha256(body))
+            elif body[1] not in (SEGMENT, RUN_SEAL, SEAL):
+                return f"unknown frame behind entry {n}"
+        try:
+            seal = decode_seal(decode_frame(frames[-1]))
+        except Malformed as error:
+            return f"seal of entry {n}: {error}"
+        if (seal.n, seal.hash) != (n, head):
+            return f"the seal does not fit entries {self.head.n + 1} to {n}"
+        self.head, self.chain = Head(n, head), seal.chain
+        return ""
+
+    def signed(self, frame: bytes) -> bool:
+        seal = decode_seal(decode_frame(frame))
+        text = canon_text(self.cafe, seal.chain, seal.n, seal.hash)
+        return self.verify(self.server, seal.signature, text)
+
+
+@dataclass
+class ChainChecker:
+    """Checks a node's log of its own ops: one chain after the other, each from its first op."""
+
+    cafe: bytes
+    author: bytes
+    verify: Verifier
+    head: Head = field(default_factory=Head)
+    chain: bytes = bytes(CHAIN_BYTES)
+
+    def take(self, frames: list[bytes]) -> str:
+        chain, head = self.chain, self.head
+        try:
+            for body in frames[:-1]:
+                if body[1] == OP:
+                    raw, _ = decode_op_frame(decode_frame(body))
+                    author = raw[4 : 4 + CHAIN_BYTES]  # [array, format, bin8, 24, chain…]
+                    if author != chain:
+                        chain, head = author, Head()
+                    head = head.next(raw)
+                elif body[1] not in (SEGMENT, SEAL):
+                    return f"unknown frame behind op {head.n}"
+            seal = decode_seal(decode_frame(frames[-1]))
+        except Malformed as error:
+            return f"op {head.n + 1}: {error}"
+        if (seal.chain, seal.n, seal.hash) != (chain, head.n, head.hash):
+            return f"the seal does not fit op {head.n} of chain {chain.hex()}"
+        self.chain, self.head = chain, head
+        return ""
+
+    def signed(self, frame: bytes) -> bool:
+        seal = decode_seal(decode_frame(frame))
+        text = seal_text(self.cafe, seal.chain, seal.n, seal.hash)
+        return self.verify(self.author, seal.signature, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What was found at the end of a log at start, for a person to be told."""
+
+    log: str
+    kind: str
+    """``torn`` (a crash: cut to the last seal), ``quarantined`` (bytes that do not verify were copied aside
+    before the cut) or ``corrupt`` (bytes before a valid seal: copied aside, to be fetched again)."""
+    offset: int
+    what: str
+    copy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place between two commits."""
+
+    segment: int = 0
+    offset: int = 0
+
+
+class Log:
+    """An append-only log of one kind, ``canon`` or ``own``, in ``<kind>-<number>.log`` files."""
+
+    def __init__(self, disk: Disk, kind: str, cafe: bytes, node: bytes) -> None:
+        self._disk = disk
+        self._kind = kind
+        self._cafe, self._node = cafe, node
+        self._file: AppendFile | None = None
+        self._number = 0
+        self._durable = 0
+        self._last_seal = b""
+        self._only_seal = True
+        self.damage: Damage | None = None
+
+    # --- reading -----------------------------------------------------------------------------------
+
+    def name(self, number: int) -> str:
+        return f"{self._kind}-{number:06d}.log"
+
+    def segments(self) -> list[int]:
+        pattern = re.compile(re.escape(self._kind) + r"-(\d{6})\.log")
+        return sorted(
+            int(match[1]) for name in self._disk.names() if (match := pattern.fullmatch(name))
+        )
+
+    def recover(self, checker: Checker, start: Position = Position()) -> Iterator[Commit]:
+        """Yield every good commit from ``start`` on, mend the end, and get ready to append.
+
+        A torn end is cut. A damaged last commit is copied aside, then cut. Damage before a commit that
+        verifies raises `Damaged` once everything before it has been yielded: nothing is cut.
+        """
+        numbers = [number for number in self.segments() if number >= start.segment]
+        self._number, self._durable = start.segment, start.offset
+        for number in numbers:
+            data = self._disk.read(self.name(number))
+            at = start.offset if number == start.segment else 0
+            last = number == numbers[-1]
+            seals: list[bytes] = []
+            while at < len(data):
+                problem = ""
+                try:
+                    commit = read_commit(data, at)
+                    if commit is None and last:
+                        self._cut(number, at, Damage(self.name(number), "torn", at, "short commit"))
+                        break
+                    if commit is None:
+                        problem = "the segment ends inside a commit"
+                    else:
+                        problem = checker.take(commit.frames)
+                except _Bad as bad:
+                    commit, problem = None, str(bad)
+                if problem or commit is None:
+                    self._damaged(checker, number, data, at, problem, last)
+                    break
+                self._remember(commit)
+                seals.append(commit.frames[-1])
+                yield commit
+                at = commit.end
+                self._number, self._durable = number, at
+            if seals and not checker.signed(seals[-1]):
+                raise Damaged(self.name(number), at, "the last seal is not its owner's")
+        if self._number:
+            self._file = self._disk.open(self.name(self._number))
+
+    def _damaged(
+        self, checker: Checker, number: int, data: bytes, at: int, problem: str, last: bool
+    ) -> None:
+        later = self._later_commit(data, at) if last else at
+        copy = f"quarantine-{self.name(number)}-{at}"
+        self._disk.replace(copy, data[at:])
+        if later is not None:
+            self.damage = Damage(self.name(number), "corrupt", at, problem, copy)
+            raise Damaged(self.name(number), at, problem)
+        self._cut(number, at, Damage(self.name(number), "quarantined", at, problem, copy))
+
+    @staticmethod
+    def _later_commit(data: bytes, at: int) -> int | None:
+        """Offset of a later commit whose checksums hold, if there is one."""
+        for match in _COMMIT_START.finditer(data, at + 1):
+            try:
+                if read_commit(data, match.start()) is not None:
+                    return match.start()
+            except _Bad:
+                continue
+        return None
+
+    def _cut(self, number: int, at: int, damage: Damage) -> None:
+        file = self._disk.open(self.name(number))
+        file.truncate(at)
+        file.sync()
+        file.close()
+        self._number, self._durable = number, at
+        self.damage = damage
+
+    def set_aside_from(self, number: int, offset: int) -> None:
+        """Cut a copy that can be fetched again back to ``offset``; its bytes are in quarantine."""
+        for later in self.segments():
+            if later > number:
+                self._disk.replace(
+                    f"quarantine-{self.name(later)}-0", self._disk.read(self.name(later))
+                )
+                self._disk.remove(self.name(later))
+        file = self._disk.open(self.name(number))
+        file.truncate(offset)
+        file.sync()
+        self._number, self._durable, self._file = number, offset, file
+
+    def commits(self, start: Position = Position()) -> Iterator[tuple[int, Commit]]:
+        """(segment, commit) of what is already durable, for serving peers; damage ends it early."""
+        for number in self.segments():
+            if number < start.segment:
+                continue
+            name = self.name(number)
+            base = start.offset if number == start.segment else 0
+            data, at = self._disk.read(name, base, READ_BYTES), 0
+            while True:
+                try:
+                    commit = read_commit(data, at)
+                except _Bad as bad:
+                    raise Damaged(name, base + at, str(bad)) from None
+                if commit is None:
+                    more = self._disk.read(name, base + len(data), READ_BYTES)
+                    if not more:
+                        break
+                    base, data, at = base + at, data[at:] + more, 0
+                    continue
+                yield number, Commit(commit.frames, base + commit.end)
+                at = commit.end
+
+    def size(self, number: int) -> int:
+        """Length of a segment in bytes, whatever stands in it."""
+        return len(self._disk.read(self.name(number)))
+
+    # --- writing -----------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> Position:
+        """End of what is durable."""
+        return Position(self._number, self._durable)
+
+    def commit(self, frames: list[bytes], *, sync: bool = True) -> None:
+        """Append one commit whose last frame is a seal, and make it durable.
+
+        On `StorageFailed` the log is as it was before: the file is cut back to the last durable seal and
+        reopened, or a new segment is begun. A failed sync is never tried again on its descriptor.
+        """
+        if self._file is None or self._file.size > MAX_SEGMENT_BYTES:
+            frames = self._begin_segment(frames)
+        file = self._file
+        assert file is not None
+        try:
+            file.append(encode_commit(frames))
+            if sync:
+                file.sync()
+        except StorageFailed:
+            self._take_back(file)
+            raise
+        if sync:
+            self._durable = file.size
+        self._remember(Commit(frames, file.size))
+
+    def sync(self) -> None:
+        """Make commits written with ``sync=False`` durable."""
+        if self._file is not None and self._file.size != self._durable:
+            try:
+                self._file.sync()
+            except StorageFailed:
+                self._take_back(self._file)
+                raise
+            self._durable = self._file.size
+
+    def _begin_segment(self, frames: list[bytes]) -> list[bytes]:
+        if self._file is not None:
+            self.sync()
+            self._file.close()
+        self._number += 1
+        self._file = self._disk.open(self.name(self._number))
+        self._durable = self._file.size
+        header = segment_frame(self._kind, self._cafe, self._node, self._number)
+        return [header, *frames]
+
+    def _take_back(self, file: AppendFile) -> None:
+        file.close()
+        self._file = None
+        try:
+            again = self._disk.open(self.name(self._number))
+            again.truncate(self._durable)
+            again.sync()
+            self._file = again
+        except StorageFailed:
+            # This file cannot be trusted any more: what is durable in it stays, and recovery cuts the
+            # rest; the next commit begins a new segment.
+            self._file = None
+
+    def _remember(self, commit: Commit) -> None:
+        self._last_seal = commit.frames[-1]
+        self._only_seal = len(commit.frames) == 1
+
+    def close(self) -> None:
+        """A clean stop writes the last seal once more, so that later damage to the last commit shows as
+        corruption and is never taken for a crash."""
+        if self._file is None:
+            return
+        if not self._only_seal:
+            self.commit([self._last_seal])
+        self.sync()
+        self._file.close()
+        self._file = None
+
+
+def seal_of(commit: Commit) -> Seal:
+    return decode_seal(decode_frame(commit.frames[-1]))

@@ -1,0 +1,166 @@
+"""What travels on the wire: one msgpack array a websocket frame, its first element the tag."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import Any, ClassVar
+
+from sync.codec import MAX_FRAME_BYTES, pack, unpack
+from sync.errors import Malformed
+
+PROTOCOL = 1
+BATCH_OPS = 256
+BATCH_BYTES = 512 << 10
+WINDOW_BATCHES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ClientHello:
+    """First message of a station."""
+
+    TAG: ClassVar[int] = 1
+    protocol: int
+    cafe: bytes
+    node: bytes
+    nonce: bytes
+    chains: list[Any]
+    """``[chain, n, hash]`` of own chains that hold ops the server may not have."""
+    cursor: int
+    hash: bytes
+    """Canonical head that the station has folded and synced."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHello:
+    """The server's answer, signed over both nonces and both certificates."""
+
+    TAG: ClassVar[int] = 2
+    protocol: int
+    cafe: bytes
+    node: bytes
+    nonce: bytes
+    heads: list[Any]
+    """``[chain, n, hash]`` now durable at the server, for the chains asked about."""
+    seq: int
+    hash: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The station's signature over the same; from here on it is signed on."""
+
+    TAG: ClassVar[int] = 3
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A run of ops of one chain that ends at a seal."""
+
+    TAG: ClassVar[int] = 4
+    chain: bytes
+    first_n: int
+    ops: list[Any]
+    seal: bytes
+    boot: bytes
+    mono_ms: int
+    """The sender's monotonic now, so that the server can tell the ops' ages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """By the server: heads now durable. By a station: the cursor folded and synced (its credit)."""
+
+    TAG: ClassVar[int] = 5
+    heads: list[Any]
+    cursor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Frames of the canonical log, verbatim: entries, pushed seals, and one seal of the server last."""
+
+    TAG: ClassVar[int] = 6
+    frames: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question beside the log; what it carries is never written down."""
+
+    TAG: ClassVar[int] = 8
+    number: int
+    kind: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Its answer: ``body`` when ``code`` is empty, else a refusal."""
+
+    TAG: ClassVar[int] = 9
+    number: int
+    code: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    """The last message of a side that ends the connection on purpose."""
+
+    TAG: ClassVar[int] = 13
+    code: str
+
+
+Message = ClientHello | ServerHello | Proof | Push | Ack | Entries | Ask | Answer | Bye
+
+_TYPES: dict[str, type] = {
+    "int": int,
+    "bytes": bytes,
+    "str": str,
+    "list[Any]": list,
+    "dict[str, Any]": dict,
+}
+_KINDS: dict[int, tuple[type[Any], tuple[type, ...]]] = {
+    kind.TAG: (
+        kind,
+        tuple(_TYPES[str(f.type)] for f in kind.__dataclass_fields__.values() if f.name != "TAG"),
+    )
+    for kind in (ClientHello, ServerHello, Proof, Push, Ack, Entries, Ask, Answer, Bye)
+}
+
+
+def encode(message: Message) -> bytes:
+    match message:
+        case Push(chain, first_n, ops, seal, boot, mono_ms):  # large lists are not copied
+            return pack([Push.TAG, chain, first_n, ops, seal, boot, mono_ms])
+        case Entries(frames):
+            return pack([Entries.TAG, frames])
+    return pack([message.TAG, *astuple(message)])
+
+
+def decode(data: bytes) -> Message:
+    """Decode a hostile frame, or raise `Malformed`; its sender's connection ends then."""
+    value = unpack(data, max_bytes=MAX_FRAME_BYTES)
+    if type(value) is not list or not value or type(value[0]) is not int:
+        raise Malformed("bad-type", "message")
+    kind, shape = _KINDS.get(value[0], (None, ()))
+    if kind is None:
+        raise Malformed("unknown-message", str(value[0]))
+    if tuple(map(type, value[1:])) != shape:
+        raise Malformed("bad-type", kind.__name__)
+    message: Message = kind(*value[1:])
+    _check(message)
+    return message
+
+
+def _check(message: Message) -> None:
+    match message:
+        case ClientHello(chains=heads) | ServerHello(heads=heads) | Ack(heads=heads):
+            for head in heads:
+                if type(head) is not list or tuple(map(type, head)) != (bytes, int, bytes):
+                    raise Malformed("bad-type", "head")
+        case Push(ops=blobs) | Entries(frames=blobs):
+            if not blobs or any(type(blob) is not bytes for blob in blobs):
+                raise Malformed("bad-type", "run")

@@ -1,0 +1,144 @@
+"""An op is what a person did, signed and kept for ever; an entry is what the server made of it.
+
+Both are immutable and both keep the bytes they were made of, since those were signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.codec import pack, unpack
+from sync.errors import Malformed
+
+FORMAT = 1
+NODE_BYTES = 16
+CHAIN_BYTES = 24
+KEY_BYTES = 16
+BOOT_BYTES = 8
+MAX_OP_BYTES = 64 << 10
+MAX_KIND_CHARS = 40
+
+CHAIN_OPEN = "chain.open"
+"""First op of every chain: names the head of the author's chain before it (and, by the server, the
+canonical head): the link that makes all starts of one node a single history."""
+
+GRANT_OPEN = "grant.open"
+"""An operator signs in: carries the grant that later ops of this chain point back to."""
+
+ENGINE_KINDS = frozenset({CHAIN_OPEN, GRANT_OPEN})
+
+Event = list[Any]
+"""``[kind, version, body]``: what happened, in the past tense; folded, never refused."""
+
+_SHAPE = (int, bytes, int, str, int, dict, int, int, bytes, int, int, bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One signed intent. ``(chain, n)`` is its id; ``key`` is its effect's: one effect a key."""
+
+    chain: bytes
+    """Author's node id (16 bytes) and the epoch of this start (8 random bytes)."""
+    n: int
+    """1, 2, 3… within the chain."""
+    kind: str
+    version: int
+    body: dict[str, Any]
+    grant: int
+    """``n`` of the `GRANT_OPEN` op in this chain under which an operator acts; 0 for none."""
+    base: int
+    """Cursor that the author had folded when acting."""
+    key: bytes
+    wall_ms: int
+    mono_ms: int
+    boot: bytes
+    raw: bytes = field(repr=False, compare=False, default=b"")
+
+    @property
+    def node(self) -> bytes:
+        return self.chain[:NODE_BYTES]
+
+
+def encode_op(
+    *,
+    chain: bytes,
+    n: int,
+    kind: str,
+    version: int,
+    body: dict[str, Any],
+    grant: int,
+    base: int,
+    key: bytes,
+    wall_ms: int,
+    mono_ms: int,
+    boot: bytes,
+) -> Op:
+    """Make an op and the bytes that will be signed."""
+    raw = pack(
+        [FORMAT, chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot]
+    )
+    if len(raw) > MAX_OP_BYTES:
+        raise Malformed("too-large", f"op of {len(raw)} bytes, at most {MAX_OP_BYTES}")
+    return Op(chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot, raw)
+
+
+def decode_op(raw: bytes) -> Op:
+    """Decode hostile op bytes, or raise `Malformed`."""
+    value = unpack(raw, max_bytes=MAX_OP_BYTES)
+    if type(value) is not list or tuple(map(type, value)) != _SHAPE:
+        raise Malformed("bad-type", "op fields")
+    form, chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot = value
+    if form != FORMAT:
+        raise Malformed("bad-format", f"op format {form}")
+    if len(chain) != CHAIN_BYTES or len(key) != KEY_BYTES or len(boot) != BOOT_BYTES:
+        raise Malformed("bad-type", "a field of the wrong length")
+    if n < 1 or version < 1 or not 0 <= grant < n or base < 0 or mono_ms < 0:
+        raise Malformed("out-of-range", "n, version, grant, base or monotonic time")
+    if not 0 < len(kind) <= MAX_KIND_CHARS:
+        raise Malformed("out-of-range", "length of the kind")
+    return Op(chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot, raw)
+
+
+UNKNOWN_AGE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the canonical log: a number, the op's bytes verbatim, and the outcome."""
+
+    seq: int
+    at_ms: int
+    """Server's UTC when it was sequenced."""
+    age_ms: int
+    """Monotonic age of the op at its arrival, or `UNKNOWN_AGE`."""
+    op_raw: bytes
+    accepted: bool
+    outcome: list[Any]
+    """Events when accepted; ``[code, details]`` when refused."""
+    note: dict[str, Any]
+    """The engine's own marks, such as ``recovered``; mostly empty."""
+
+
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def link(head: bytes, digest: bytes) -> bytes:
+    """Next head of a chain: SHA-256(head ‖ digest). Needs the digest only, so a body can be erased."""
+    return hashlib.sha256(head + digest).digest()
+
+
+ZERO_HEAD = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a chain ends: how many ops, and the hash over all of them."""
+
+    n: int = 0
+    hash: bytes = ZERO_HEAD
+
+    def next(self, body: bytes) -> Head:
+        return Head(self.n + 1, link(self.hash, sha256(body)))

@@ -1,0 +1,273 @@
+"""Events in, effects out: the whole language between a core and the driver that runs it.
+
+A core is a plain object: no sockets, files, clocks or chance. The driver (asyncio and real disks, or a
+simulation) calls ``step(event, now)`` and carries out the effects in their order. Cores stage what must be
+durable together; `Flush` turns it into one `Commit`, and only `Committed` lets anything be shown or sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.errors import Refused, SyncError
+from sync.identity import Signer, node_id
+from sync.messages import Message
+from sync.op import Event as DomainEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """Both clocks, as the driver read them for this step."""
+
+    wall_ms: int
+    mono_ms: int
+
+
+NONCE_BYTES = 16
+
+
+@dataclass
+class NodeKeys:
+    """What a core signs with."""
+
+    cafe: bytes
+    signer: Signer
+    certificate: bytes
+    boot: bytes
+
+    @property
+    def node(self) -> bytes:
+        return node_id(self.signer.public)
+
+
+# --- events ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A link is up: TLS is done and the other side's certificate is one we pinned."""
+
+    link: int
+    peer: bytes
+    """Node id that the certificate was pinned for."""
+    peer_certificate: bytes
+    """SHA-256 of its DER bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    link: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Somebody at this node wants something done; the answer comes as `Done` with the same token."""
+
+    token: Any
+    kind: str
+    version: int
+    body: dict[str, Any]
+    key: bytes
+    operator: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """An operator's key was unwrapped here; acts in their name may follow."""
+
+    operator: bytes
+    key: Signer
+    until_mono_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Ask the server something beside the log."""
+
+    token: Any
+    kind: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """The inbox is empty (or enough is staged): make what is staged durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The commit asked for is durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFailed:
+    error: SyncError
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The kept copies of entries are durable up to now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A `Serve` has sent entries up to ``last``; batches end where commits end, so it may be further."""
+
+    link: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """About once a second."""
+
+
+Event = (
+    Opened
+    | Received
+    | Closed
+    | Act
+    | SignIn
+    | Question
+    | Flush
+    | Committed
+    | CommitFailed
+    | Kept
+    | Served
+    | Tick
+)
+
+# --- effects ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Append these frames to the node's own log, sync, and answer `Committed` or `CommitFailed`."""
+
+    frames: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Append these frames to the copy of the canonical log; no sync needed yet."""
+
+    frames: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncKept:
+    """Sync the copy of the canonical log and answer `Kept`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    link: int
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Send the entries behind ``after`` to this link, in batches, at least up to ``last``; say `Served`."""
+
+    link: int
+    after: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Say goodbye with a reason, and close."""
+
+    link: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an act: ``accepted`` (sequenced), ``queued`` (durable here) or ``done-before``."""
+
+    chain: bytes
+    n: int
+    key: bytes
+    state: str
+    events: list[DomainEvent] = field(default_factory=list)
+    seq: int = 0
+
+    @property
+    def op_id(self) -> str:
+        return f"{self.chain.hex()}:{self.n}"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    token: Any
+    result: Receipt | SyncError
+
+
+@dataclass(frozen=True, slots=True)
+class Inquire:
+    """A peer asks something beside the log; the driver answers through `Send` of an `Answer`."""
+
+    link: int
+    peer: bytes
+    number: int
+    kind: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    token: Any
+    result: dict[str, Any] | Refused | SyncError
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that a person should be able to find later."""
+
+    code: str
+    details: dict[str, Any]
+
+
+Effect = (
+    Commit
+    | Keep
+    | SyncKept
+    | Send
+    | Serve
+    | Drop
+    | Done
+    | Inquire
+    | Answered
+    | Alarm
+)
+
+MAX_STAGED_BYTES = 512 << 10
+MAX_STAGED_ENTRIES = 512
+
+
+@dataclass
+class Staged:
+    """What waits for the next commit, and what to do when it is durable."""
+
+    begun: bool = False
+    frames: list[bytes] = field(default_factory=list)
+    entries: int = 0
+    size_bytes: int = 0
+    then: list[Effect] = field(default_factory=list)
+
+    def add(self, frames: list[bytes], entries: int) -> None:
+        self.frames += frames
+        self.entries += entries
+        self.size_bytes += sum(map(len, frames))
+
+    @property
+    def full(self) -> bool:
+        return self.size_bytes >= MAX_STAGED_BYTES or self.entries >= MAX_STAGED_ENTRIES

@@ -1,0 +1,195 @@
+"""What a start finds on disk, turned into a running core.
+
+    view file (if it fits the log) ─▶ View at its cursor ─▶ tail of canon log ─▶ own log ─▶ core
+
+The view file is disposable: missing, garbled or of another log, the log is folded from its beginning.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from sync.disk import Disk
+from sync.domain import Domain
+from sync.errors import Damaged, Malformed, StorageFailed
+from sync.frames import ENTRY, OP, decode_entry, decode_frame, decode_op_frame
+from sync.hub import Hub
+from sync.identity import Verifier, node_id
+from sync.log import CanonChecker, ChainChecker, Commit, Damage, Log, Position
+from sync.op import Entry, Head, Op, decode_op, sha256
+from sync.protocol import NodeKeys
+from sync.replica import Replica
+from sync.view import View, decode_entry_op
+
+_log = logging.getLogger(__name__)
+VIEW_FILE = "view"
+VIEW_FORMAT = 1
+
+
+@dataclass
+class Opened:
+    """A core and the logs behind it."""
+
+    core: Hub | Replica
+    canon: Log
+    own: Log | None
+    """A station's log of its own ops; the server's stand in the canonical log."""
+    damage: list[Damage] = field(default_factory=list)
+    rebuilt: int = 0
+    """Entries that were folded at this start."""
+
+
+def save_view(disk: Disk, view: View, head: Head, position: Position) -> None:
+    """Write the view file. Needs nothing to be pending, and the log durable up to ``position``."""
+    body: bytes = msgpack.packb(
+        {
+            "format": VIEW_FORMAT,
+            "head": head.hash,
+            "segment": position.segment,
+            "offset": position.offset,
+            "view": view.dump(),
+        }
+    )
+    disk.replace(VIEW_FILE, sha256(body) + body)
+
+
+def load_view(disk: Disk, view: View) -> tuple[Head, Position]:
+    """Fill ``view`` from its file, if there is one that is whole; else leave it empty."""
+    if VIEW_FILE not in disk.names():
+        return Head(), Position()
+    data = disk.read(VIEW_FILE)
+    body = memoryview(data)[32:]
+    if len(data) < 33 or sha256(body) != data[:32]:
+        _log.warning("the view file is damaged: folding the log again")
+        return Head(), Position()
+    collecting = gc.isenabled()
+    gc.disable()  # a hundred thousand new documents, none of them garbage
+    try:
+        saved = msgpack.unpackb(body, strict_map_key=False)
+        if saved["format"] != VIEW_FORMAT:
+            return Head(), Position()
+        view.load(saved["view"])
+    finally:
+        if collecting:
+            gc.enable()
+            gc.freeze()
+    return Head(view.cursor, saved["head"]), Position(saved["segment"], saved["offset"])
+
+
+def _fits(log: Log, position: Position, disk: Disk) -> bool:
+    """True if the log reaches at least as far as the view file says."""
+    if not position.segment:
+        return True
+    name = log.name(position.segment)
+    return name in disk.names() and len(disk.read(name, max(0, position.offset - 1), 1)) == 1
+
+
+def _recover_view(
+    disk: Disk, log: Log, checker: CanonChecker, make_view: Callable[[], View]
+) -> tuple[View, int, Damaged | None]:
+    """A view folded up to the end of ``log``, how many entries that took, and the damage met, if any."""
+    view = make_view()
+    head, position = load_view(disk, view)
+    if not _fits(log, position, disk):
+        view, head, position = make_view(), Head(), Position()
+    checker.head = head
+    folded = 0
+    try:
+        for entry, op in _entries(log.recover(checker, position)):
+            view.fold(entry, op)
+            folded += 1
+    except Damaged as damaged:
+        return view, folded, damaged
+    return view, folded, None
+
+
+def _entries(commits: Iterator[Commit]) -> Iterator[tuple[Entry, Op | None]]:
+    for commit in commits:
+        for frame in commit.frames:
+            if frame[1] == ENTRY:
+                entry = decode_entry(decode_frame(frame))
+                yield entry, decode_entry_op(entry)
+
+
+def open_hub(
+    disk: Disk,
+    keys: NodeKeys,
+    domain: Domain,
+    verify: Verifier,
+    random: Callable[[int], bytes],
+) -> Opened:
+    """The server's core over the logs in ``disk``; `Damaged` if history before a valid seal was hurt."""
+    log = Log(disk, "canon", keys.cafe, keys.node)
+    checker = CanonChecker(keys.cafe, keys.signer.public, verify)
+    view, folded, damaged = _recover_view(disk, log, checker, lambda: View(domain))
+    if damaged is not None:
+        raise damaged
+    hub = Hub(keys, view, domain, verify, random, head=checker.head)
+    return Opened(hub, log, None, [log.damage] if log.damage else [], folded)
+
+
+def open_replica(
+    disk: Disk,
+    keys: NodeKeys,
+    server: bytes,
+    domain: Domain,
+    verify: Verifier,
+    random: Callable[[int], bytes],
+) -> Opened:
+    """A station's core. Damage to its copy of the canonical log is set aside and fetched again."""
+    canon = Log(disk, "canon", keys.cafe, node_id(server))
+    checker = CanonChecker(keys.cafe, server, verify)
+    view, folded, damaged = _recover_view(disk, canon, checker, lambda: View(domain))
+    damage = [canon.damage] if canon.damage else []
+    if damaged is not None:
+        number = canon.position.segment
+        offset = damaged.offset if canon.name(number) == damaged.log else 0
+        canon.set_aside_from(max(number, 1), offset)
+    own = Log(disk, "own", keys.cafe, keys.node)
+    replica = Replica(keys, server, view, domain, verify, random, canon=checker.head)
+    chain_checker = ChainChecker(keys.cafe, keys.signer.public, verify)
+    for op, events, head in own_ops(own.recover(chain_checker)):
+        replica.restore(op, events, head)
+    if own.damage:
+        damage.append(own.damage)
+    return Opened(replica, canon, own, damage, folded)
+
+
+def own_ops(commits: Iterator[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:
+    """(op, events it was shown with, head of its chain) for each own op in a log, in order."""
+    chain, head = b"", Head()
+    for commit in commits:
+        for frame in commit.frames:
+            if frame[1] != OP:
+                continue
+            raw, events = decode_op_frame(decode_frame(frame))
+            op = decode_op(raw)
+            if op.chain != chain:
+                chain, head = op.chain, Head()
+            head = head.next(raw)
+            if op.n != head.n:
+                raise Malformed("bad-id", f"op {op.n} at place {head.n}")
+            yield op, events, head
+
+
+def close(opened: Opened, disk: Disk) -> None:
+    """A clean stop: both logs get their second seal, and the view file is written where that is possible."""
+    core = opened.core
+    try:
+        if opened.own is not None:
+            opened.own.close()
+        opened.canon.close()
+        if isinstance(core, Hub):
+            save_view(disk, core.view, core.head, opened.canon.position)
+        elif not core.pending:
+            save_view(disk, core.view, core.canon, opened.canon.position)
+    except StorageFailed as error:  # nothing is lost: the next start folds the log
+        _log.warning("could not finish a clean stop: %s", error)
+
+

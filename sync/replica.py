@@ -1,0 +1,545 @@
+"""The station's core: keeps what a person did, shows it, sends it when it can, folds what comes back.
+
+    act ─▶ decide ─▶ sign, chain, stage ─▶ [commit] ─▶ shown ─▶ push ─▶ ack
+                                                                 entries ─▶ merge ─▶ fold, rebase ─▶ changed
+
+Offline the walk ends at "shown", safely. A chain lasts as long as the process: each start opens a new one
+that names the one before, so a disk put back from an old copy never uses an op id twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.domain import Context, Domain
+from sync.errors import Disconnected, Malformed, Refused, SyncError
+from sync.frames import (
+    ENTRY,
+    RUN_SEAL,
+    Seal,
+    decode_entry,
+    decode_frame,
+    decode_seal,
+    op_frame,
+    seal_frame,
+)
+from sync.grant import sign_grant
+from sync.identity import Verifier, canon_text, hello_text, node_id, seal_text
+from sync.messages import (
+    BATCH_BYTES,
+    BATCH_OPS,
+    PROTOCOL,
+    WINDOW_BATCHES,
+    Ack,
+    Answer,
+    Ask,
+    Bye,
+    ClientHello,
+    Entries,
+    Message,
+    Proof,
+    Push,
+    ServerHello,
+)
+from sync.op import CHAIN_OPEN, GRANT_OPEN, KEY_BYTES, Entry, Head, Op, encode_op
+from sync.protocol import (
+    Act,
+    Alarm,
+    Answered,
+    Closed,
+    Commit,
+    CommitFailed,
+    Committed,
+    Done,
+    Drop,
+    Effect,
+    Event,
+    Flush,
+    NONCE_BYTES,
+    Keep,
+    Kept,
+    NodeKeys,
+    Now,
+    Opened,
+    Question,
+    Received,
+    Receipt,
+    Send,
+    SignIn,
+    Staged,
+    SyncKept,
+    Tick,
+)
+from sync.state import Gap, PendingOp, merge
+from sync.view import View, decode_entry_op
+
+CREDIT_EVERY = BATCH_OPS
+
+
+@dataclass
+class Replica:
+    """Core of a station; see the module's picture. ``random(n)`` gives n random bytes."""
+
+    keys: NodeKeys
+    server: bytes
+    """Public key of the server this station was paired with."""
+    view: View
+    domain: Domain
+    verify: Verifier
+    random: Callable[[int], bytes]
+    canon: Head = field(default_factory=Head)
+    """Canonical head that is folded."""
+    before: list[Any] | None = None
+    """``[chain, n, hash]`` where the last chain in our log ended."""
+
+    def __post_init__(self) -> None:
+        self._node = self.keys.node
+        self._server_node = node_id(self.server)
+        self.chain = self._node + self.random(8)
+        self._head = Head()
+        self._grants: dict[bytes, int] = {}
+        self._operators: dict[bytes, SignIn] = {}
+        self.pending: deque[PendingOp] = deque()
+        """Own ops in their order that no folded entry has answered yet; all of them are durable, but for
+        those that are staged."""
+        self._heads: dict[tuple[bytes, int], bytes] = {}
+        self._keys: dict[bytes, tuple[bytes, int]] = {}
+        self._staged = Staged()
+        self._staged_ops = 0
+        self._flying: Staged | None = None
+        self._inbox: list[tuple[list[bytes], list[tuple[Entry, Op | None]], Head]] = []
+        self._link: int | None = None
+        self._peer_certificate = b""
+        self._nonce = b""
+        self.signed_on = False
+        self._sent = 0
+        """How many of ``pending``, from the left, were sent on this link."""
+        self._acked = 0
+        """How many of them the server has made durable."""
+        self._durable = self.canon.n
+        self._credited = self.canon.n
+        self._sync_asked = False
+        self._asked: dict[int, Any] = {}
+        self._asks = 0
+
+    # --- before the first step -------------------------------------------------------------------------
+
+    def restore(self, op: Op, events: list[Any], head: Head) -> None:
+        """Take up an own op found in the log at start, in its order; answered ones are passed over."""
+        self.before = [op.chain, head.n, head.hash]
+        known = self.view.chains.get(op.chain)
+        if known is not None and op.n <= known.n:
+            return
+        if op.key in self.view.keys:
+            return
+        self._queue(op, events, head)
+
+    def _queue(self, op: Op, events: list[Any], head: Head) -> None:
+        self.pending.append(PendingOp(op, events))
+        self._heads[(op.chain, op.n)] = head.hash
+        self._keys[op.key] = (op.chain, op.n)
+        self.view.push(events)
+
+    # --- the one entrance ------------------------------------------------------------------------------
+
+    def step(self, event: Event, now: Now) -> list[Effect]:
+        match event:
+            case Act():
+                return self._act(event, now)
+            case Received(link, message) if link == self._link:
+                return self._received(link, message, now)
+            case Flush():
+                return self._flush(now)
+            case Committed():
+                return self._committed(now)
+            case CommitFailed(error):
+                return self._commit_failed(error)
+            case Kept():
+                return self._kept()
+            case Opened(link, _, certificate):
+                self._link, self._peer_certificate = link, certificate
+                self.signed_on = False
+                return [SyncKept()]
+            case Closed(link) if link == self._link:
+                return self._closed()
+            case SignIn():
+                self._operators[event.operator] = event
+                self._grants.pop(event.operator, None)
+            case Question():
+                return self._ask(event)
+            case Tick():
+                return self._credit(at_least=1)
+        return []
+
+    @property
+    def staged_full(self) -> bool:
+        return self._staged.full
+
+    @property
+    def unsent(self) -> int:
+        """Own ops that the server is not known to have."""
+        return len(self.pending) - self._acked
+
+    # --- acting ----------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        if not self._staged.begun:
+            self._staged = Staged(begun=True)
+            self._before = (self._head, dict(self._grants), self.before)
+
+    def _stage(
+        self,
+        now: Now,
+        kind: str,
+        version: int,
+        body: dict[str, Any],
+        key: bytes,
+        operator: bytes | None = None,
+        grant: int = 0,
+    ) -> tuple[Op, list[Any]]:
+        """Decide, sign into the chain and stage one op; folded on top at once, shown only when durable."""
+        op = encode_op(
+            chain=self.chain,
+            n=self._head.n + 1,
+            kind=kind,
+            version=version,
+            body=body,
+            grant=grant,
+            base=self.canon.n,
+            key=key,
+            wall_ms=now.wall_ms,
+            mono_ms=now.mono_ms,
+            boot=self.keys.boot,
+        )
+        events: list[Any] = []
+        if kind not in (CHAIN_OPEN, GRANT_OPEN):
+            context = Context(
+                op=op,
+                operator=operator,
+                server=False,
+                desk=False,
+                seq=self.canon.n + 1,
+                at_ms=now.wall_ms,
+                age_ms=0,
+            )
+            events = self.domain.decide(self.view, op, context)
+        self._head = self._head.next(op.raw)
+        self._staged.add([op_frame(op.raw, events)], 1)
+        self._staged_ops += 1
+        self._queue(op, events, self._head)
+        return op, events
+
+    def _act(self, act: Act, now: Now) -> list[Effect]:
+        self._begin()
+        known = self._keys.get(act.key)
+        if known is not None or act.key in self.view.keys:
+            chain, n = known or (bytes(24), 0)
+            seq = self.view.keys.get(act.key, 0)
+            self._staged.then.append(
+                Done(act.token, Receipt(chain, n, act.key, "done-before", [], seq))
+            )
+            return []
+        try:
+            if self._head.n == 0:
+                body = {"before": self.before}
+                self._stage(now, CHAIN_OPEN, 1, body, self.random(KEY_BYTES))
+            grant = self._grant(act.operator, now)
+            op, events = self._stage(
+                now, act.kind, act.version, act.body, act.key, act.operator, grant
+            )
+        except (Refused, Malformed) as error:
+            return [Done(act.token, error)]
+        receipt = Receipt(op.chain, op.n, op.key, "queued", events)
+        self._staged.then.append(Done(act.token, receipt))
+        return []
+
+    def _grant(self, operator: bytes | None, now: Now) -> int:
+        if operator is None:
+            return 0
+        known = self._grants.get(operator)
+        if known is None:
+            signed_in = self._operators.get(operator)
+            if signed_in is None:
+                raise Refused("not-signed-in")
+            body = sign_grant(
+                signed_in.key,
+                self.keys.cafe,
+                operator,
+                self.chain,
+                self._head.n + 1,
+                signed_in.until_mono_ms,
+            )
+            op, _ = self._stage(now, GRANT_OPEN, 1, body, self.random(KEY_BYTES))
+            known = self._grants[operator] = op.n
+        return known
+
+    # --- committing and showing ------------------------------------------------------------------------
+
+    def _flush(self, now: Now) -> list[Effect]:
+        effects: list[Effect] = []
+        if self._staged.begun:
+            self._flying, self._staged = self._staged, Staged()
+            frames = self._flying.frames
+            if frames:
+                text = seal_text(self.keys.cafe, self.chain, self._head.n, self._head.hash)
+                seal = Seal(
+                    self.chain, self._head.n, self._head.hash, self.keys.signer.sign(text)
+                )
+                frames = [*frames, seal_frame(seal)]
+            return [Commit(frames)]
+        if self._inbox:
+            effects += self._fold_inbox()
+        return effects + self._push(now)
+
+    def _committed(self, now: Now) -> list[Effect]:
+        flying, self._flying = self._flying, None
+        assert flying is not None
+        self._staged_ops = 0
+        if flying.frames:
+            self.before = [self.chain, self._head.n, self._head.hash]
+        return [*flying.then, *self._fold_inbox(), *self._push(now)]
+
+    def _commit_failed(self, error: SyncError) -> list[Effect]:
+        """The disk refused: take the staged ops back. Their keys are void: they were never shown."""
+        flying, self._flying = self._flying, None
+        assert flying is not None
+        for _ in range(self._staged_ops):
+            gone = self.pending.pop()
+            self.view.pop()
+            del self._heads[(gone.op.chain, gone.op.n)], self._keys[gone.op.key]
+        self._staged_ops = 0
+        self._head, self._grants, self.before = self._before
+        if self._head.n:
+            # A write that failed may still have reached the disk. A fresh chain makes sure that none of
+            # its op ids is ever used for something else.
+            self.chain, self._head, self._grants = self._node + self.random(8), Head(), {}
+        failed = [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
+        return [Alarm("disk", {"what": str(error)}), *failed, *self._fold_inbox()]
+
+    # --- the link ----------------------------------------------------------------------------------------
+
+    def _kept(self) -> list[Effect]:
+        self._durable = self.canon.n
+        self._sync_asked = False
+        if self._link is None:
+            return []
+        if self._nonce == b"":
+            return self._hello(self._link)
+        if self.signed_on and self._credited != self._durable:
+            self._credited = self._durable
+            return [Send(self._link, Ack([], self._durable))]
+        return []
+
+    def _hello(self, link: int) -> list[Effect]:
+        self._nonce = self.random(NONCE_BYTES)
+        heads: dict[bytes, list[Any]] = {}
+        for waiting in self.pending:
+            op = waiting.op
+            heads[op.chain] = [op.chain, op.n, self._heads[(op.chain, op.n)]]
+        hello = ClientHello(
+            PROTOCOL,
+            self.keys.cafe,
+            self._node,
+            self._nonce,
+            list(heads.values()),
+            self.canon.n,
+            self.canon.hash,
+        )
+        return [Send(link, hello)]
+
+    def _received(self, link: int, message: Message, now: Now) -> list[Effect]:
+        match message:
+            case ServerHello() if not self.signed_on:
+                return self._server_hello(link, message)
+            case Entries(frames) if self.signed_on:
+                return self._entries(link, frames)
+            case Ack(heads, _) if self.signed_on:
+                return self._take_ack(link, heads)
+            case Answer(number, code, body) if number in self._asked:
+                token = self._asked.pop(number)
+                return [Answered(token, Refused(code) if code else body)]
+            case Bye(code):
+                return [Alarm("server-left", {"code": code}), Drop(link, "bye")]
+        return [Alarm("out-of-turn", {}), Drop(link, "out-of-turn")]
+
+    def _server_hello(self, link: int, hello: ServerHello) -> list[Effect]:
+        text = hello_text(
+            self.keys.cafe,
+            self._server_node,
+            self._nonce + hello.nonce,
+            self._peer_certificate,
+            self.keys.certificate,
+        )
+        if (
+            hello.protocol != PROTOCOL
+            or hello.cafe != self.keys.cafe
+            or len(hello.nonce) != NONCE_BYTES
+            or len(hello.signature) != 64
+            or not self.verify(self.server, hello.signature, text)
+        ):
+            return [Alarm("bad-server", {}), Drop(link, "bad-hello")]
+        own = hello_text(
+            self.keys.cafe,
+            self._node,
+            self._nonce + hello.nonce,
+            self.keys.certificate,
+            self._peer_certificate,
+        )
+        self.signed_on = True
+        self._credited = self.canon.n
+        self._sent = self._acked = 0
+        effects: list[Effect] = [Send(link, Proof(self.keys.signer.sign(own)))]
+        effects += self._take_ack(link, hello.heads)
+        self._sent = self._acked
+        return effects
+
+    def _take_ack(self, link: int, heads: list[Any]) -> list[Effect]:
+        """Heads now durable at the server: what stands before them need not be sent again."""
+        durable = {chain: (n, head) for chain, n, head in heads}
+        for waiting in list(self.pending)[self._acked :]:
+            op = waiting.op
+            n, head = durable.get(op.chain, (0, b""))
+            if op.n > n:
+                break
+            if op.n == n and head != self._heads[(op.chain, n)]:
+                return [Alarm("fork", {"chain": op.chain, "n": n}), Drop(link, "fork")]
+            self._acked += 1
+        self._sent = max(self._sent, self._acked)
+        return []
+
+    def _push(self, now: Now) -> list[Effect]:
+        """Send what is durable and not sent, as far as the window goes, in runs of one chain."""
+        if not self.signed_on or self._link is None or self._staged.begun:
+            return []
+        effects: list[Effect] = []
+        window = BATCH_OPS * WINDOW_BATCHES
+        while self._sent < len(self.pending) and self._sent - self._acked < window:
+            run: list[Op] = []
+            size = 0
+            for at in range(self._sent, min(len(self.pending), self._sent + BATCH_OPS)):
+                op = self.pending[at].op
+                size += len(op.raw)
+                if run and (op.chain != run[0].chain or size > BATCH_BYTES):
+                    break
+                run.append(op)
+            last = run[-1]
+            head = self._heads[(last.chain, last.n)]
+            seal = self.keys.signer.sign(seal_text(self.keys.cafe, last.chain, last.n, head))
+            push = Push(
+                last.chain,
+                run[0].n,
+                [op.raw for op in run],
+                seal,
+                self.keys.boot,
+                now.mono_ms,
+            )
+            effects.append(Send(self._link, push))
+            self._sent += len(run)
+        return effects
+
+    def _closed(self) -> list[Effect]:
+        self._link, self._nonce, self.signed_on = None, b"", False
+        self._sent = self._acked = 0
+        asked, self._asked = self._asked, {}
+        return [Answered(token, Disconnected()) for token in asked.values()]
+
+    # --- what comes back -----------------------------------------------------------------------------------
+
+    def _entries(self, link: int, frames: list[bytes]) -> list[Effect]:
+        """Check a run of the canonical log against our head and the server's key; fold it at the flush."""
+        head = self._inbox[-1][2] if self._inbox else self.canon
+        entries: list[tuple[Entry, Op | None]] = []
+        try:
+            for frame in frames[:-1]:
+                if frame[1] == ENTRY:
+                    entry = decode_entry(decode_frame(frame))
+                    head = head.next(frame)
+                    if entry.seq != head.n:
+                        raise Malformed("gap")
+                    entries.append((entry, decode_entry_op(entry)))
+                elif frame[1] != RUN_SEAL:
+                    raise Malformed("bad-type", "frame")
+            seal = decode_seal(decode_frame(frames[-1]))
+        except (Malformed, IndexError) as error:
+            return [Alarm("bad-entries", {"what": str(error)}), Drop(link, "bad-entries")]
+        text = canon_text(self.keys.cafe, seal.chain, seal.n, seal.hash)
+        if (
+            not entries
+            or (seal.n, seal.hash) != (head.n, head.hash)
+            or not self.verify(self.server, seal.signature, text)
+        ):
+            return [Alarm("other-history", {"seq": head.n}), Drop(link, "other-history")]
+        self._inbox.append((frames, entries, head))
+        return []
+
+    def _fold_inbox(self) -> list[Effect]:
+        if not self._inbox:
+            return []
+        inbox, self._inbox = self._inbox, []
+        effects: list[Effect] = [Keep(frames) for frames, _, _ in inbox]
+        entries = [pair for _, run, _ in inbox for pair in run]
+        self.canon = inbox[-1][2]
+        self.fold(entries)
+        return effects + self._credit(at_least=CREDIT_EVERY)
+
+    def fold(self, entries: list[tuple[Entry, Op | None]]) -> None:
+        """Merge entries behind the view's cursor with what is pending."""
+        view = self.view
+        try:
+            merged = merge(view.cursor, self.pending, entries)
+        except Gap as gap:  # `_entries` checked the numbers
+            raise AssertionError(str(gap)) from gap
+        for entry, op in entries[: merged.settled]:
+            view.fold(entry, op, effects=False)
+            view.settle()
+            self._answered(self.pending.popleft())
+        if not merged.beneath:
+            return
+        for _ in range(len(self.pending)):
+            view.pop()
+        for entry, op in merged.beneath:
+            view.fold(entry, op)
+        still: deque[PendingOp] = deque()
+        sent, acked = self._sent, self._acked
+        for at, waiting in enumerate(self.pending):
+            if (waiting.op.chain, waiting.op.n) in merged.answered:
+                self._forget(waiting)
+                self._sent -= at < sent
+                self._acked -= at < acked
+            else:
+                still.append(waiting)
+                view.push(waiting.events)
+        self.pending = still
+
+    def _answered(self, waiting: PendingOp) -> None:
+        self._forget(waiting)
+        self._sent = max(0, self._sent - 1)
+        self._acked = max(0, self._acked - 1)
+
+    def _forget(self, waiting: PendingOp) -> None:
+        op = waiting.op
+        del self._heads[(op.chain, op.n)]
+        self._keys.pop(op.key, None)
+
+    def _credit(self, at_least: int) -> list[Effect]:
+        """Tell the server how far we are once enough is folded; it must be durable first."""
+        if (
+            not self.signed_on
+            or self._sync_asked
+            or self.canon.n - self._credited < at_least
+        ):
+            return []
+        self._sync_asked = True
+        return [SyncKept()]
+
+    # --- beside the log ------------------------------------------------------------------------------------
+
+    def _ask(self, question: Question) -> list[Effect]:
+        if not self.signed_on or self._link is None:
+            return [Answered(question.token, Disconnected())]
+        self._asks += 1
+        self._asked[self._asks] = question.token
+        return [Send(self._link, Ask(self._asks, question.kind, question.body))]

@@ -1,0 +1,174 @@
+"""The server puts every op into one order and says what became of it.
+
+    pushed run ─▶ continue its chain? ─▶ seal ─▶ each op: decode ─▶ key ─▶ base ─▶ grant ─▶ rules ─▶ entry
+
+Every op of a run whose seal verifies gets an entry, accepted or refused with a reason: nothing blocks
+what comes behind it. Only a run that is not its sender's is turned away whole.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sync.domain import Context, Domain
+from sync.errors import Malformed, Refused
+from sync.frames import RUN_SEAL, Seal, entry_frame, run_seal_frame
+from sync.grant import operator_of, read_grant
+from sync.identity import Verifier, seal_text
+from sync.messages import Push
+from sync.op import (
+    CHAIN_OPEN,
+    GRANT_OPEN,
+    NODE_BYTES,
+    UNKNOWN_AGE,
+    Entry,
+    Head,
+    Op,
+    decode_op,
+    link,
+    sha256,
+)
+from sync.view import View
+
+_log = logging.getLogger(__name__)
+
+
+Floor = Callable[[int], int]
+
+
+class ChainGap(Exception):
+    """The run begins behind the head we have: the sender must send from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequenced:
+    """One entry in the making and the frame that will hold it."""
+
+    entry: Entry
+    op: Op | None
+    frame: bytes
+
+
+class Sequencer:
+    """Numbers ops, decides them by the domain's rules, and folds what it decided into the view."""
+
+    def __init__(self, cafe: bytes, server: bytes, view: View, domain: Domain, verify: Verifier):
+        self._cafe, self._server = cafe, server
+        self._view, self._domain, self._verify = view, domain, verify
+        self.head = Head()
+        """Canonical head, staged entries included."""
+
+    def take_run(self, push: Push, floor: Floor, at_ms: int) -> list[bytes]:
+        """Sequence a pushed run; the frames to log, entries first, its seal last. Empty for a repeat.
+
+        ``floor(age_ms)`` is the lowest base an op of that age may claim. Raises `ChainGap`, or `Refused`
+        ``unknown-node``, ``bad-seal`` for the run as a whole.
+        """
+        view = self._view
+        public = self._domain.node_key(view, push.chain[:NODE_BYTES])
+        if public is None:
+            raise Refused("unknown-node")
+        known = view.chains.get(push.chain)
+        have = Head(known.n, known.hash) if known else Head()
+        if push.first_n < 1 or push.first_n > have.n + 1:
+            raise ChainGap
+        fresh = push.ops[have.n + 1 - push.first_n :]
+        if not fresh:
+            return []
+        end = have
+        for raw in fresh:
+            end = Head(end.n + 1, link(end.hash, sha256(raw)))
+        text = seal_text(self._cafe, push.chain, end.n, end.hash)
+        if len(push.seal) != 64 or not self._verify(public, push.seal, text):
+            raise Refused("bad-seal")
+        frames = []
+        for n, raw in enumerate(fresh, have.n + 1):
+            frames.append(self._sequence(raw, n, push, floor, at_ms).frame)
+        frames.append(run_seal_frame(Seal(push.chain, end.n, end.hash, push.seal)))
+        return frames
+
+    def _sequence(
+        self, raw: bytes, n: int, push: Push, floor: Floor, at_ms: int
+    ) -> Sequenced:
+        try:
+            op = decode_op(raw)
+            if op.chain != push.chain or op.n != n:
+                raise Malformed("bad-id")
+        except Malformed as error:
+            note = {"chain": push.chain, "n": n}
+            return self._number(raw, None, at_ms, UNKNOWN_AGE, False, [error.code, {}], note)
+        age_ms = UNKNOWN_AGE
+        if op.boot == push.boot and 0 <= op.mono_ms <= push.mono_ms:
+            age_ms = push.mono_ms - op.mono_ms
+        try:
+            self._check_base(op, floor(age_ms))
+            outcome = self.decide(op, at_ms, age_ms)
+        except Refused as refusal:
+            outcome = [refusal.code, refusal.details]
+            return self._number(raw, op, at_ms, age_ms, False, outcome, {})
+        return self._number(raw, op, at_ms, age_ms, True, outcome, {})
+
+    def _check_base(self, op: Op, floor: int) -> None:
+        known = self._view.chains.get(op.chain)
+        lowest = max(known.base if known else 0, floor)
+        if not lowest <= op.base <= self._view.cursor:
+            raise Refused("bad-base", base=op.base, at_least=lowest, at_most=self._view.cursor)
+
+    def decide(self, op: Op, at_ms: int, age_ms: int) -> list[Any]:
+        """Events of an op, or `Refused`. A fault of ours in a rule is a refusal too: it blocks nobody."""
+        view = self._view
+        first = view.keys.get(op.key)
+        if first is not None:
+            raise Refused("already-done", seq=first)
+        if op.kind == CHAIN_OPEN:
+            return []
+        if op.kind == GRANT_OPEN:
+            operator = op.body.get("operator")
+            public = (
+                self._domain.operator_key(view, operator) if type(operator) is bytes else None
+            )
+            read_grant(op, self._cafe, public, self._verify)
+            return []
+        context = Context(
+            op=op,
+            operator=operator_of(op, view.grants),
+            server=True,
+            desk=op.node == self._server,
+            seq=view.cursor + 1,
+            at_ms=at_ms,
+            age_ms=age_ms,
+        )
+        try:
+            return self._domain.decide(view, op, context)
+        except Refused:
+            raise
+        except Exception:
+            _log.exception("a rule failed for %s %d of %s", op.kind, op.n, op.chain.hex())
+            raise Refused("fault") from None
+
+    def desk(self, op: Op, events: list[Any], at_ms: int) -> Sequenced:
+        """Number an act of the server's own desk that was decided already."""
+        return self._number(op.raw, op, at_ms, 0, True, events, {})
+
+    def _number(
+        self,
+        raw: bytes,
+        op: Op | None,
+        at_ms: int,
+        age_ms: int,
+        accepted: bool,
+        outcome: list[Any],
+        note: dict[str, Any],
+    ) -> Sequenced:
+        entry = Entry(self._view.cursor + 1, at_ms, age_ms, raw, accepted, outcome, note)
+        frame = entry_frame(entry)
+        self._view.fold(entry, op)
+        self.head = self.head.next(frame)
+        return Sequenced(entry, op, frame)
+
+
+def is_run_seal(frame: bytes) -> bool:
+    return frame[1] == RUN_SEAL

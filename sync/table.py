@@ -1,0 +1,337 @@
+"""TinyDB over live rows: work per write is O(change), reads use indexes and are always checked again.
+
+TinyDB's own extension points, a `Storage` and a `Table` class, are all that is used. Rows live in memory
+(their truth is a log); documents handed out are copies, never shared.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, cast
+
+from tinydb.queries import QueryInstance, QueryLike
+from tinydb.storages import Storage
+from tinydb.table import Document, Table
+from tinydb.utils import freeze
+
+Row = dict[str, Any]
+
+
+def clone(value: Any) -> Any:
+    """A deep copy of plain values."""
+    if type(value) is dict:
+        return {
+            key: clone(item) if type(item) in (dict, list) else item
+            for key, item in value.items()
+        }
+    if type(value) is list:
+        return [clone(item) if type(item) in (dict, list) else item for item in value]
+    return value
+
+
+class ReadOnly(Exception):
+    """A table was written outside of a fold: a bug of ours."""
+
+
+class HashIndex:
+    """Row ids by the value at a path: equality in O(1)."""
+
+    def __init__(self, path: tuple[str, ...]) -> None:
+        self.path = path
+        self._ids: dict[Any, dict[str, None]] = {}
+
+    def _value(self, row: Row) -> Any:
+        value: Any = row
+        for part in self.path:
+            if type(value) is not dict or part not in value:
+                return HashIndex  # not a value that a row can have
+            value = value[part]
+        return freeze(value) if type(value) in (dict, list) else value
+
+    def add(self, row_id: str, row: Row) -> None:
+        value = self._value(row)
+        if value is not HashIndex:
+            self._ids.setdefault(value, {})[row_id] = None
+
+    def drop(self, row_id: str, row: Row) -> None:
+        value = self._value(row)
+        ids = self._ids.get(value)
+        if ids is not None:
+            ids.pop(row_id, None)
+            if not ids:
+                del self._ids[value]
+
+    def find(self, value: Any) -> Iterable[str]:
+        return self._ids.get(value, ())
+
+
+class SortedIndex(HashIndex):
+    """Row ids in the order of a whole number at a path: ranges and pages without a scan."""
+
+    def __init__(self, path: tuple[str, ...]) -> None:
+        super().__init__(path)
+        self._order: list[tuple[int, str]] = []
+
+    def add(self, row_id: str, row: Row) -> None:
+        value = self._value(row)
+        if type(value) is int:
+            item = (value, row_id)
+            if not self._order or item > self._order[-1]:
+                self._order.append(item)
+            else:
+                bisect.insort(self._order, item)
+
+    def drop(self, row_id: str, row: Row) -> None:
+        item = (self._value(row), row_id)
+        if type(item[0]) is int:
+            at = bisect.bisect_left(self._order, item)
+            if at < len(self._order) and self._order[at] == item:
+                del self._order[at]
+
+    def between(self, op: str, value: int) -> list[str]:
+        low, high = 0, len(self._order)
+        if op == "<":
+            high = bisect.bisect_left(self._order, (value,))
+        elif op == "<=":
+            high = bisect.bisect_left(self._order, (value + 1,))
+        elif op == ">":
+            low = bisect.bisect_left(self._order, (value + 1,))
+        else:
+            low = bisect.bisect_left(self._order, (value,))
+        return [row_id for _, row_id in self._order[low:high]]
+
+    def last(self, count: int, skip: int = 0) -> list[str]:
+        """Ids of the ``count`` highest values behind the ``skip`` highest, highest first."""
+        end = len(self._order) - skip
+        return [row_id for _, row_id in reversed(self._order[max(0, end - count) : max(0, end)])]
+
+
+class Rows:
+    """The rows of one table and their indexes; the only place where a row changes."""
+
+    def __init__(self, name: str, by_value: Iterable[str] = (), in_order: Iterable[str] = ()) -> None:
+        self.name = name
+        self.rows: dict[str, Row] = {}
+        self.by_value = {p: HashIndex(p) for p in (tuple(i.split(".")) for i in by_value)}
+        self.in_order = {p: SortedIndex(p) for p in (tuple(i.split(".")) for i in in_order)}
+        self._indexes: list[HashIndex] = [*self.by_value.values(), *self.in_order.values()]
+
+    def put(self, row_id: str, row: Row | None) -> Row | None:
+        """Set or (with None) remove a row; the row before it is returned and owned by the caller."""
+        old = self.rows.get(row_id)
+        for index in self._indexes:
+            if old is not None:
+                index.drop(row_id, old)
+            if row is not None:
+                index.add(row_id, row)
+        if row is None:
+            self.rows.pop(row_id, None)
+        else:
+            self.rows[row_id] = row
+        return old
+
+    def load(self, rows: dict[str, Row]) -> None:
+        self.rows = rows
+        for index in self._indexes:
+            for row_id, row in rows.items():
+                index.add(row_id, row)
+
+
+Undo = tuple[Rows, str, "Row | None"]
+
+
+class RowStore(Storage):
+    """TinyDB's storage for tables whose rows live here; every write notes how to take it back."""
+
+    def __init__(self, indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]) -> None:
+        self._indexes = indexes
+        self.tables: dict[str, Rows] = {}
+        self.undo: list[Undo] | None = None
+        self.changed: set[str] = set()
+        self.writable = False
+
+    def rows(self, name: str) -> Rows:
+        table = self.tables.get(name)
+        if table is None:
+            by_value, in_order = self._indexes.get(name, ((), ()))
+            table = self.tables[name] = Rows(name, by_value, in_order)
+        return table
+
+    def put(self, table: Rows, row_id: str, row: Row | None) -> None:
+        if not self.writable:
+            raise ReadOnly(table.name)
+        old = table.put(row_id, row)
+        if self.undo is not None:
+            self.undo.append((table, row_id, old))
+        self.changed.add(table.name)
+
+    def take_back(self, undo: list[Undo]) -> None:
+        for table, row_id, old in reversed(undo):
+            table.put(row_id, old)
+            self.changed.add(table.name)
+
+    def read(self) -> dict[str, dict[str, Any]] | None:
+        return {name: table.rows for name, table in self.tables.items()} or None
+
+    def write(self, data: dict[str, dict[str, Any]]) -> None:
+        """TinyDB comes here only to drop tables; rows change through `put`."""
+        for name, table in list(self.tables.items()):
+            if name not in data:
+                for row_id in list(table.rows):
+                    self.put(table, row_id, None)
+                del self.tables[name]
+
+
+class _Changes(MutableMapping[str, Any]):
+    """What TinyDB's updaters see: live rows, copied when touched, changes kept aside."""
+
+    def __init__(self, live: dict[str, Row]) -> None:
+        self._live = live
+        self.new: dict[str, Row | None] = {}
+
+    def __getitem__(self, row_id: str) -> Row:
+        if row_id in self.new:
+            row = self.new[row_id]
+            if row is None:
+                raise KeyError(row_id)
+            return row
+        copy = self.new[row_id] = cast(Row, clone(self._live[row_id]))
+        return copy
+
+    def __setitem__(self, row_id: str, row: Row) -> None:
+        self.new[row_id] = row
+
+    def __delitem__(self, row_id: str) -> None:
+        if row_id not in self:
+            raise KeyError(row_id)
+        self.new[row_id] = None
+
+    def __contains__(self, row_id: object) -> bool:
+        if row_id in self.new:
+            return self.new[row_id] is not None  # type: ignore[index]
+        return row_id in self._live
+
+    def __iter__(self) -> Iterator[str]:
+        yield from [i for i in self._live if i not in self.new or self.new[i] is not None]
+        yield from [i for i, row in self.new.items() if i not in self._live and row is not None]
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def clear(self) -> None:
+        self.new = dict.fromkeys(self._live)
+
+
+class RowTable(Table):
+    """A TinyDB table of a `RowStore`. Ids are text. Beyond TinyDB: `row`, `put`, `drop`, `latest`."""
+
+    document_id_class = str  # type: ignore[assignment]
+    default_query_cache_capacity = 0
+
+    _storage: RowStore
+
+    def __init__(self, storage: RowStore, name: str, cache_size: int = 0, persist_empty: bool = False):
+        super().__init__(storage, name, cache_size=0, persist_empty=False)
+        self._rows = storage.rows(name)
+
+    # --- ours ----------------------------------------------------------------------------------------
+
+    def row(self, row_id: str) -> Row | None:
+        """A copy of one row, or None."""
+        row = self._rows.rows.get(row_id)
+        return None if row is None else cast(Row, clone(row))
+
+    def peek(self, row_id: str) -> Mapping[str, Any] | None:
+        """One row without the copy, for reading only."""
+        return self._rows.rows.get(row_id)
+
+    def put(self, row_id: str, row: Row) -> None:
+        """Set a row; the caller gives it away."""
+        self._storage.put(self._rows, row_id, row)
+
+    def drop(self, row_id: str) -> None:
+        self._storage.put(self._rows, row_id, None)
+
+    def latest(self, path: str, count: int, skip: int = 0) -> list[Document]:
+        """A page of the rows with the highest whole number at ``path``, highest first."""
+        index = self._rows.in_order[tuple(path.split("."))]
+        return [self._document(row_id) for row_id in index.last(count, skip)]
+
+    def _document(self, row_id: str) -> Document:
+        return Document(clone(self._rows.rows[row_id]), cast(int, row_id))
+
+    # --- TinyDB's ------------------------------------------------------------------------------------
+
+    def _read_table(self) -> dict[str, Mapping[str, Any]]:
+        return cast(dict[str, Mapping[str, Any]], self._rows.rows)
+
+    def _update_table(self, updater: Callable[[Any], None]) -> None:
+        changes = _Changes(self._rows.rows)
+        updater(changes)
+        for row_id, row in changes.new.items():
+            self._storage.put(self._rows, row_id, None if row is None else clone(dict(row)))
+
+    def _get_next_id(self) -> Any:
+        return str(max((int(i) for i in self._rows.rows if i.isdigit()), default=0) + 1)
+
+    def _matching(self, condition: QueryLike) -> Iterator[str]:
+        rows = self._rows.rows
+        planned = self._plan(condition._hash) if isinstance(condition, QueryInstance) else None
+        for row_id in list(rows if planned is None else planned):
+            if condition(rows[row_id]):
+                yield row_id
+
+    def _plan(self, query: Any) -> Iterable[str] | None:
+        """Candidate ids for a query by what TinyDB remembers of it; None means look at every row."""
+        match query:
+            case ("==", tuple(path), value) if path in self._rows.by_value:
+                return self._rows.by_value[path].find(value)
+            case ("one_of", tuple(path), tuple(values)) if path in self._rows.by_value:
+                index = self._rows.by_value[path]
+                return [row_id for value in values for row_id in index.find(value)]
+            case (("<" | "<=" | ">" | ">=") as op, tuple(path), int(value)) if (
+                path in self._rows.in_order and type(value) is int
+            ):
+                return self._rows.in_order[path].between(op, value)
+            case ("and", frozenset(parts)):
+                plans = [list(plan) for part in parts if (plan := self._plan(part)) is not None]
+                return min(plans, key=len) if plans else None
+        return None
+
+    def search(self, cond: QueryLike) -> list[Document]:
+        return [self._document(row_id) for row_id in self._matching(cond)]
+
+    def count(self, cond: QueryLike) -> int:
+        return sum(1 for _ in self._matching(cond))
+
+    def contains(self, cond: QueryLike | None = None, doc_id: Any = None) -> bool:
+        if doc_id is not None:
+            return doc_id in self._rows.rows
+        if cond is None:
+            raise RuntimeError("You have to pass either cond or doc_id")
+        return next(self._matching(cond), None) is not None
+
+    def get(self, cond: QueryLike | None = None, doc_id: Any = None, doc_ids: Any = None) -> Any:
+        if doc_id is not None:
+            return self._document(doc_id) if doc_id in self._rows.rows else None
+        if doc_ids is not None:
+            return [self._document(row_id) for row_id in doc_ids if row_id in self._rows.rows]
+        if cond is None:
+            raise RuntimeError("You have to pass either cond or doc_id or doc_ids")
+        found = next(self._matching(cond), None)
+        return None if found is None else self._document(found)
+
+    def update(self, fields: Any, cond: QueryLike | None = None, doc_ids: Any = None) -> list[Any]:
+        if doc_ids is None and cond is not None:
+            doc_ids = list(self._matching(cond))
+        return super().update(fields, doc_ids=doc_ids)
+
+    def remove(self, cond: QueryLike | None = None, doc_ids: Any = None) -> list[Any]:
+        if doc_ids is None and cond is not None:
+            doc_ids = list(self._matching(cond))
+        return super().remove(doc_ids=doc_ids)
+
+    def __iter__(self) -> Iterator[Document]:
+        for row_id in list(self._rows.rows):
+            yield self._document(row_id)

@@ -1,0 +1,164 @@
+"""Checks a log with public keys alone, read-only, and names the first thing that is not as it was written.
+
+Checked are every checksum, the chain through all entries and ops, the seals of the server and of each
+station over the runs it pushed, and the grants under which operators acted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sync.disk import Disk
+from sync.domain import Domain
+from sync.errors import Damaged, Malformed, Refused
+from sync.frames import ENTRY, OP, RUN_SEAL, SEAL, Seal, decode_entry, decode_frame, decode_seal
+from sync.grant import operator_of
+from sync.identity import Verifier, seal_text
+from sync.log import CanonChecker, ChainChecker, Commit, Log, Position
+from sync.op import NODE_BYTES, ZERO_HEAD, Op
+from sync.view import View, decode_entry_op
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The first thing that does not verify."""
+
+    log: str
+    offset: int
+    where: str
+    """Entry or op that it concerns, or the commit behind the last good one."""
+    what: str
+
+
+@dataclass
+class Verified:
+    """What was checked, and the first problem if there is one."""
+
+    log: str
+    entries: int = 0
+    ops: int = 0
+    seals: int = 0
+    head: str = ZERO_HEAD.hex()
+    short_end: bool = False
+    """The last commit is cut short, as a crash leaves it; it was never shown."""
+    problem: Problem | None = None
+
+
+class _Wrong(Exception):
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(what)
+        self.where, self.what = where, what
+
+
+def verify_canon(
+    disk: Disk, cafe: bytes, node: bytes, server: bytes, domain: Domain, verify: Verifier,
+    progress: Callable[[int], None] = lambda entries: None,
+) -> Verified:
+    """Check the canonical log in a folder, the server's own or a station's copy."""
+    log = Log(disk, "canon", cafe, node)
+    checker = CanonChecker(cafe, server, verify)
+    view = View(domain)
+    result = Verified("canon")
+    public: dict[bytes, bytes] = {}
+
+    def check(commit: Commit) -> None:
+        for frame in commit.frames:
+            if frame[1] == ENTRY:
+                entry = decode_entry(decode_frame(frame))
+                where = f"entry {entry.seq}"
+                if entry.seq != view.cursor + 1:
+                    raise _Wrong(where, f"it stands behind entry {view.cursor}")
+                op = decode_entry_op(entry)
+                if op is not None and entry.accepted:
+                    where += f" ({op.kind}, op {op.n} of {op.chain.hex()})"
+                    _check_grant(op, view, where)
+                view.fold(entry, op)
+                result.entries += 1
+                result.ops += op is not None
+                if op is not None:
+                    key = domain.node_key(view, op.node)
+                    if key is not None:
+                        public[op.node] = key
+            elif frame[1] == RUN_SEAL:
+                _check_run(decode_seal(decode_frame(frame)), view, public, cafe, verify)
+                result.seals += 1
+        progress(result.entries)
+
+    _walk(log, checker, check, result)
+    result.head = checker.head.hash.hex()
+    return result
+
+
+def _check_grant(op: Op, view: View, where: str) -> None:
+    try:
+        operator_of(op, view.grants)
+    except Refused:
+        raise _Wrong(where, "its grant does not hold") from None
+
+
+def _check_run(
+    seal: Seal, view: View, public: dict[bytes, bytes], cafe: bytes, verify: Verifier
+) -> None:
+    where = f"op {seal.n} of {seal.chain.hex()}"
+    known = view.chains.get(seal.chain)
+    if known is None or (known.n, known.hash) != (seal.n, seal.hash):
+        raise _Wrong(where, "its station's seal does not fit the ops before it")
+    key = public.get(seal.chain[:NODE_BYTES])
+    text = seal_text(cafe, seal.chain, seal.n, seal.hash)
+    if key is None or not verify(key, seal.signature, text):
+        raise _Wrong(where, "its station did not sign it")
+
+
+def verify_own(disk: Disk, cafe: bytes, author: bytes, node: bytes, verify: Verifier) -> Verified:
+    """Check a station's log of its own ops."""
+    log = Log(disk, "own", cafe, node)
+    checker = ChainChecker(cafe, author, verify)
+    result = Verified("own")
+
+    def check(commit: Commit) -> None:
+        result.ops += sum(frame[1] == OP for frame in commit.frames)
+
+    _walk(log, checker, check, result)
+    result.head = checker.head.hash.hex()
+    return result
+
+
+def _walk(
+    log: Log,
+    checker: CanonChecker | ChainChecker,
+    check: Callable[[Commit], None],
+    result: Verified,
+) -> None:
+    name, at = "", 0
+    unit = "entry" if isinstance(checker, CanonChecker) else "op"
+    try:
+        for name, at, commit in _commits(log, result):
+            before = checker.head.n
+            wrong = checker.take(commit.frames)
+            if wrong:
+                raise _Wrong(f"the commit behind {unit} {before}", wrong)
+            if commit.frames[-1][1] == SEAL:
+                if not checker.signed(commit.frames[-1]):
+                    raise _Wrong(f"{unit} {checker.head.n}", "the seal behind it is not its owner's")
+                result.seals += 1
+            check(commit)
+    except _Wrong as wrong_:
+        result.problem = Problem(name, at, wrong_.where, wrong_.what)
+    except Damaged as damaged:
+        where = f"the commit behind {unit} {checker.head.n}"
+        result.problem = Problem(damaged.log, damaged.offset, where, damaged.what)
+    except (Malformed, AssertionError) as error:
+        result.problem = Problem(name, at, f"behind {unit} {checker.head.n}", str(error))
+
+
+def _commits(log: Log, result: Verified) -> Iterator[tuple[str, int, Commit]]:
+    at, segment = 0, 0
+    for number, commit in log.commits(Position()):
+        if number != segment:
+            segment, at = number, 0
+        yield log.name(number), at, commit
+        at = commit.end
+    segments = log.segments()
+    if segments:
+        result.short_end = log.size(segments[-1]) > (at if segments[-1] == segment else 0)

@@ -1,0 +1,193 @@
+"""The View: tables and registers, folded from the canonical log, with what is still pending on top.
+
+    folded entries ──▶ tables, keys, heads, grants         cursor = seq of the last one folded
+    own pending ops ──▶ the same tables, each with an undo list, the newest on top
+
+It is never the truth: it can be thrown away and folded again to the same digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from sync.codec import canonical, pack
+from sync.domain import Domain
+from sync.errors import Malformed
+from sync.op import (
+    GRANT_OPEN,
+    ZERO_HEAD,
+    Entry,
+    Event,
+    Op,
+    decode_op,
+    link,
+    sha256,
+)
+from sync.table import Row, RowStore, RowTable, Undo
+
+_MISSING = object()
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHead:
+    """What is known of a chain: where it ends, and the highest base its author has named."""
+
+    n: int
+    hash: bytes
+    base: int
+
+
+class View:
+    """Tables (`table`) and the registers that the engine itself needs."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self.store = RowStore(domain.indexes)
+        self._tables: dict[str, RowTable] = {}
+        self.cursor = 0
+        self.keys: dict[bytes, int] = {}
+        """Key of an effect → seq of the entry that had it; kept for ever."""
+        self.chains: dict[bytes, ChainHead] = {}
+        self.grants: dict[tuple[bytes, int], tuple[bytes, int]] = {}
+        """(chain, n) → (operator, until on the node's monotonic clock)."""
+        self._pending: deque[list[Undo]] = deque()
+        self._trial: list[tuple[dict[Any, Any], Any, Any]] | None = None
+        self._trial_cursor = 0
+
+    def table(self, name: str) -> RowTable:
+        table = self._tables.get(name)
+        if table is None:
+            table = self._tables[name] = RowTable(self.store, name)
+        return table
+
+    # --- folding what is canonical -------------------------------------------------------------------
+
+    def fold(self, entry: Entry, op: Op | None, *, effects: bool = True) -> None:
+        """Fold the next entry. ``op`` is its decoded op, None if malformed.
+
+        ``effects=False`` leaves the tables alone: they already hold the same events as pending.
+        """
+        assert entry.seq == self.cursor + 1, (entry.seq, self.cursor)
+        self.cursor = entry.seq
+        self._register(entry, op)
+        if effects:
+            store = self.store
+            store.writable = True
+            try:
+                if entry.accepted:
+                    for event in entry.outcome:
+                        self._domain.apply(self, event)
+                else:
+                    code, details = entry.outcome
+                    self._domain.refused(self, op, code, details, entry.seq, entry.at_ms)
+            finally:
+                store.writable = False
+
+    def _register(self, entry: Entry, op: Op | None) -> None:
+        if op is None:  # its bytes were no op: the sequencer noted where in which chain they stood
+            chain, n, base = entry.note["chain"], entry.note["n"], 0
+        else:
+            chain, n, base = op.chain, op.n, op.base
+            self._set(self.keys, op.key, self.keys.get(op.key, entry.seq))
+            if op.kind == GRANT_OPEN and entry.accepted:
+                self._set(self.grants, (chain, n), (op.body["operator"], op.body["until"]))
+        known = self.chains.get(chain)
+        before = known.hash if known else ZERO_HEAD
+        head = link(before, sha256(entry.op_raw))
+        self._set(self.chains, chain, ChainHead(n, head, max(base, known.base if known else 0)))
+
+    def _set(self, register: dict[Any, Any], key: Any, value: Any) -> None:
+        if self._trial is not None:
+            self._trial.append((register, key, register.get(key, _MISSING)))
+        register[key] = value
+
+    # --- a trial: fold, and take it back if the disk refuses -------------------------------------------
+
+    def begin_trial(self) -> None:
+        """Remember every change until `keep_trial` or `drop_trial`."""
+        assert self._trial is None and not self._pending
+        self._trial, self.store.undo, self._trial_cursor = [], [], self.cursor
+
+    def keep_trial(self) -> None:
+        self._trial, self.store.undo = None, None
+
+    def drop_trial(self) -> None:
+        assert self._trial is not None and self.store.undo is not None
+        undo, self.store.undo = self.store.undo, None
+        self.store.take_back(undo)
+        for register, key, old in reversed(self._trial):
+            if old is _MISSING:
+                del register[key]
+            else:
+                register[key] = old
+        self._trial, self.cursor = None, self._trial_cursor
+
+    # --- what is pending ---------------------------------------------------------------------------------
+
+    def push(self, events: list[Event]) -> None:
+        """Show one more pending op on top."""
+        store = self.store
+        store.undo, store.writable = [], True
+        try:
+            for event in events:
+                self._domain.apply(self, event)
+        finally:
+            self._pending.append(store.undo)
+            store.undo, store.writable = None, False
+
+    def pop(self) -> None:
+        """Take back the newest pending op."""
+        self.store.take_back(self._pending.pop())
+
+    def settle(self) -> None:
+        """The oldest pending op came back just as it was shown: it is canonical now."""
+        self._pending.popleft()
+
+    @property
+    def pending(self) -> int:
+        return len(self._pending)
+
+    # --- what it is -----------------------------------------------------------------------------------------
+
+    def digest(self) -> bytes:
+        """SHA-256 over all rows of all tables, in an order of their own; needs nothing to be pending."""
+        assert not self._pending
+        total = hashlib.sha256()
+        for name in sorted(self.store.tables):
+            rows = self.store.tables[name].rows
+            for row_id in sorted(rows):
+                total.update(sha256(pack([name, row_id, canonical(rows[row_id])])))
+        return total.digest()
+
+    def dump(self) -> dict[str, Any]:
+        """All of it as plain values; needs nothing to be pending."""
+        assert not self._pending
+        return {
+            "cursor": self.cursor,
+            "tables": {name: table.rows for name, table in self.store.tables.items()},
+            "keys": [b"".join(self.keys), list(self.keys.values())],
+            "chains": [[c, h.n, h.hash, h.base] for c, h in self.chains.items()],
+            "grants": [[c, n, o, u] for (c, n), (o, u) in self.grants.items()],
+        }
+
+    def load(self, dump: dict[str, Any]) -> None:
+        """Become what `dump` gave."""
+        tables: dict[str, dict[str, Row]] = dump["tables"]
+        for name, rows in tables.items():
+            self.store.rows(name).load(rows)
+        joined, numbers = dump["keys"]
+        self.keys = {joined[i * 16 : i * 16 + 16]: seq for i, seq in enumerate(numbers)}
+        self.chains = {c: ChainHead(n, h, base) for c, n, h, base in dump["chains"]}
+        self.grants = {(c, n): (o, u) for c, n, o, u in dump["grants"]}
+        self.cursor = dump["cursor"]
+
+
+def decode_entry_op(entry: Entry) -> Op | None:
+    """The op of an entry; None if its bytes are no op (then it was refused as malformed)."""
+    try:
+        return decode_op(entry.op_raw)
+    except Malformed:
+        return None
