@@ -5,8 +5,8 @@
         rows = node.tables.table("orders").search(where("state") == "pending")
         stop = node.changes(lambda names: ...)
 
-A `Node` signs people in (`sign_in`), submits commands (`submit`), shows TinyDB tables (`tables`) and tells
-which of them changed (`changes`). Screens use nothing else.
+A `Node` signs people in (`sign_in`), submits commands (`submit`), shows TinyDB tables (`tables`)
+and tells which of them changed (`changes`). Screens use nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from node.bootstrap import create_cafe, open_folder
 from node.cafe import box, catalog, receipts, settings
 from node.cafe.house import KINDS
+from node.cafe.money import exponent, pay, taxes
 from node.cafe.operators import may
 from node.config import NoNode
 from node.control import ControlClient, ControlServer, LocalDoor, NotRunning
@@ -33,7 +34,8 @@ from sync.protocol import Receipt
 
 @contextlib.asynccontextmanager
 async def open_node(folder: Path, clock: Clock | None = None) -> AsyncIterator[Node]:
-    """A started node; a station is connecting, a server listens only once `ServerNode.listen` is called.
+    """A started node; a station is connecting, a server listens only once `ServerNode.listen` is
+    called.
 
     Raises `NoNode`, `FolderBusy`, `Damaged`, `StorageFailed`.
     """
@@ -64,15 +66,18 @@ __all__ = [
     "create_cafe",
     "currency_sign",
     "explain",
+    "exponent",
     "locale",
     "may",
     "money",
     "number",
     "open_node",
+    "pay",
     "percent",
     "receipts",
     "say",
     "settings",
+    "taxes",
     "when",
     "z_text",
 ]

@@ -1,4 +1,5 @@
-"""Where a node is put together: keys, disk, core, devices; and how a café and a station come to be."""
+"""Where a node is put together: keys, disk, core, devices; and how a café and a station come to
+be."""
 
 from __future__ import annotations
 
@@ -44,9 +45,7 @@ def open_folder(folder: Path, clock: Clock | None = None) -> Node:
             return ServerNode(folder, disk, settings, keys, opened, clock, printer)
         assert settings.server is not None
         server = bytes.fromhex(settings.server.public_key)
-        opened = open_replica(
-            disk, core_keys, server, Cafe(), verify_ed25519, secrets.token_bytes
-        )
+        opened = open_replica(disk, core_keys, server, Cafe(), verify_ed25519, secrets.token_bytes)
         return StationNode(folder, disk, settings, keys, opened, clock)
     except BaseException:
         disk.close()
@@ -158,5 +157,3 @@ async def pair_here(server: ServerNode, folder: Path, name: str, address: tuple[
             ),
         ),
     )
-
-

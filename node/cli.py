@@ -70,7 +70,9 @@ def parser() -> argparse.ArgumentParser:
     def add(name: str, text: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text, parents=[common])
 
-    demo = add("demo", "a whole café on this machine: server, stations, printer, and cables to pull")
+    demo = add(
+        "demo", "a whole café on this machine: server, stations, printer, and cables to pull"
+    )
     demo.add_argument("--headless", action="store_true", help="sell a day without screens")
     demo.add_argument("--orders", type=_positive, default=60)
     demo.add_argument("--outage", type=float, default=0.0, metavar="S", help="seconds, at least")
@@ -113,7 +115,9 @@ def parser() -> argparse.ArgumentParser:
     operator.add_argument("--role", default="vendor")
     operator.add_argument("--password-stdin", action="store_true")
 
-    do = add("do", "submit one command: cabina do order.place lines='[{\"sku\":\"COFFEE\",\"quantity\":2}]'")
+    do = add(
+        "do", 'submit one command: cabina do order.place lines=\'[{"sku":"COFFEE","quantity":2}]\''
+    )
     do.add_argument("kind")
     do.add_argument("fields", nargs="*", metavar="FIELD=VALUE")
     do.add_argument("--key", default="", help="32 hex digits: the same key has one effect only")
@@ -146,7 +150,8 @@ def main(
     demo_screens: Callable[[argparse.Namespace], Awaitable[None]] | None = None,
     launcher: list[str] | None = None,
 ) -> int:
-    """Run one command; the exit code. ``serve`` and ``demo_screens`` are given by those who have screens."""
+    """Run one command; the exit code. ``serve`` and ``demo_screens`` are given by those who have
+    screens."""
     args = parser().parse_args(argv)
     logging.basicConfig(
         level=logging.INFO if args.verbose else logging.WARNING,
@@ -285,7 +290,7 @@ def _password(args: argparse.Namespace) -> str:
     return getpass.getpass("password: ")
 
 
-# --- nodes -------------------------------------------------------------------------------------------------
+# --- nodes -------------------------------------------------------------------
 
 
 async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None) -> int:
@@ -294,9 +299,7 @@ async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None)
     else:
         settings = config.load(folder)
         if settings.role != args.command:
-            raise Failure(
-                say(language(), "error.wrong-role", role=args.command, folder=folder)
-            )
+            raise Failure(say(language(), "error.wrong-role", role=args.command, folder=folder))
         if args.command == "server":
             settings.host = args.host or settings.host
             settings.port = settings.port if args.port is None else args.port
@@ -369,7 +372,7 @@ def _ask(option: str, question: str) -> str:
     return input(f"{question}: ").strip()
 
 
-# --- import ------------------------------------------------------------------------------------------------
+# --- import ------------------------------------------------------------------
 
 
 def _read_catalogue(file: Path, currency: str) -> list[dict[str, Any]]:
@@ -380,7 +383,9 @@ def _read_catalogue(file: Path, currency: str) -> list[dict[str, Any]]:
     products, bad = read_csv(text, currency)
     if bad:
         lines = [say(language(), "error.catalogue", count=len(bad), file=file)]
-        lines += [f"  {row.line}: {say(language(), f'csv.{row.code}', what=row.what)}" for row in bad]
+        lines += [
+            f"  {row.line}: {say(language(), f'csv.{row.code}', what=row.what)}" for row in bad
+        ]
         raise Failure("\n".join(lines))
     return products
 
@@ -392,7 +397,7 @@ async def _import(args: argparse.Namespace, door: Door) -> None:
     _print(args, result, lambda r: [str(r["products"])])
 
 
-# --- verify ------------------------------------------------------------------------------------------------
+# --- verify ------------------------------------------------------------------
 
 
 def _verify(args: argparse.Namespace, folder: Path) -> int:
@@ -404,18 +409,24 @@ def _verify(args: argparse.Namespace, folder: Path) -> int:
     with _bar(args, "verify") as advance:
         results = [
             verify_canon(
-                disk, cafe, node_id(server), server, Cafe(), verify_ed25519, lambda n: advance(n, None)
+                disk,
+                cafe,
+                node_id(server),
+                server,
+                Cafe(),
+                verify_ed25519,
+                lambda n: advance(n, None),
             )
         ]
     if settings.role == "station":
         results.append(verify_own(disk, cafe, keys.signer.public, keys.node, verify_ed25519))
-    _print(args, [msgspec.to_builtins(result) for result in results], lambda _: map(_verdict, results))
+    _print(
+        args, [msgspec.to_builtins(result) for result in results], lambda _: map(_verdict, results)
+    )
     for result in results:
         if result.problem is not None:
             found = result.problem
-            print(
-                f"{found.log}, byte {found.offset}: {found.where}: {found.what}", file=sys.stderr
-            )
+            print(f"{found.log}, byte {found.offset}: {found.where}: {found.what}", file=sys.stderr)
             return 1
     return 0
 
@@ -423,10 +434,11 @@ def _verify(args: argparse.Namespace, folder: Path) -> int:
 def _verdict(result: Verified) -> str:
     end = ", short end" if result.short_end else ""
     good = "ok" if result.problem is None else "BAD"
-    return f"{result.log}: {good}, {result.entries} entries, {result.ops} ops, {result.seals} seals{end}"
+    counts = f"{result.entries} entries, {result.ops} ops, {result.seals} seals"
+    return f"{result.log}: {good}, {counts}{end}"
 
 
-# --- demo --------------------------------------------------------------------------------------------------
+# --- demo --------------------------------------------------------------------
 
 
 async def _demo(args: argparse.Namespace) -> int:
@@ -493,7 +505,7 @@ def _clock_ms(day: str, text: str | None) -> int | None:
         raise Failure(f"{day} {text}: YYYY-MM-DD, HH:MM", 2) from None
 
 
-# --- what is shown -----------------------------------------------------------------------------------------
+# --- what is shown -----------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -515,7 +527,10 @@ def _print(args: argparse.Namespace, result: Any, lines: Callable[[Any], Any]) -
 
 def _row_lines(rows: list[dict[str, Any]]) -> list[str]:
     return [
-        "  ".join(f"{name}={json.dumps(value, ensure_ascii=False, default=str)}" for name, value in row.items())
+        "  ".join(
+            f"{name}={json.dumps(value, ensure_ascii=False, default=str)}"
+            for name, value in row.items()
+        )
         for row in rows
     ]
 
@@ -551,7 +566,11 @@ def _type_name(annotation: Any) -> str:
     name = schema.get("type") or " | ".join(
         str(option.get("type", "object")) for option in schema.get("anyOf", [])
     )
-    limits = [f"{key}={schema[key]}" for key in ("minimum", "maximum", "minLength", "maxLength") if key in schema]
+    limits = [
+        f"{key}={schema[key]}"
+        for key in ("minimum", "maximum", "minLength", "maxLength")
+        if key in schema
+    ]
     if "enum" in schema:
         name = "|".join(map(str, schema["enum"]))
     return f"{name or 'object'}{' ' + ' '.join(limits) if limits else ''}"

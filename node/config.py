@@ -1,4 +1,5 @@
-"""A node's own folder: what it is, whom it trusts, and its keys. All files are for its owner alone."""
+"""A node's own folder: what it is, whom it trusts, and its keys. All files are for its owner
+alone."""
 
 from __future__ import annotations
 
@@ -89,7 +90,8 @@ def load(folder: Path) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A node's private things: its Ed25519 key, its TLS key and certificate, a server's café key."""
+    """A node's private things: its Ed25519 key, its TLS key and certificate, a server's café
+    key."""
 
     signer: Ed25519Signer
     tls_key: bytes

@@ -1,7 +1,8 @@
-"""The way into a running node for this machine's command line: JSON lines on loopback, with a token.
+"""The way into a running node for this machine's command line: JSON lines on loopback, with a
+token.
 
-The token stands in a file that only the owner of the data folder can read, so who may read the folder may
-drive the node. One line in, one line out; nothing here is reachable from the network.
+The token stands in a file that only the owner of the data folder can read, so who may read the
+folder may drive the node. One line in, one line out; nothing here is reachable from the network.
 """
 
 from __future__ import annotations
@@ -243,5 +244,3 @@ class ControlClient:
             writer.close()
             with contextlib.suppress(ConnectionError, OSError):
                 await writer.wait_closed()
-
-

@@ -1,7 +1,8 @@
-"""A whole café on this machine: a server, stations, a ticket printer, and cables that can be pulled.
+"""A whole café on this machine: a server, stations, a ticket printer, and cables that can be
+pulled.
 
-Each node is a process of its own. One that a signal ends is started again; what was asked of it meanwhile
-is asked again under the same key, so nothing is lost and nothing comes twice.
+Each node is a process of its own. One that a signal ends is started again; what was asked of it
+meanwhile is asked again under the same key, so nothing is lost and nothing comes twice.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ PATIENCE_S = 60.0
 
 
 class SettableClock(SystemClock):
-    """A clock whose wall time the demo sets: the café's time is that of the tickets it sells again."""
+    """A clock whose wall time the demo sets: the café's time is that of the tickets it sells
+    again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +82,12 @@ class Process:
     """One node in a process of its own, started again whenever a signal ends it."""
 
     def __init__(
-        self, name: str, folder: Path, command: list[str], operator: str, tell: Callable[[str], None]
+        self,
+        name: str,
+        folder: Path,
+        command: list[str],
+        operator: str,
+        tell: Callable[[str], None],
     ) -> None:
         self.name, self.folder, self.operator = name, folder, operator
         self._command, self._tell = command, tell
@@ -142,7 +149,8 @@ class Process:
                 self.url = text
 
     async def _enter(self, process: asyncio.subprocess.Process) -> None:
-        """Wait until the node answers, and sign its operator in; a station needs their key first."""
+        """Wait until the node answers, and sign its operator in; a station needs their key
+        first."""
         deadline = time.monotonic() + PATIENCE_S
         while process.returncode is None and time.monotonic() < deadline:
             try:
@@ -154,7 +162,8 @@ class Process:
                 return
 
     async def call(self, method: str, **params: Any) -> Any:
-        """Call the node; if it dies meanwhile, ask it again once it is back. Acts carry a key for that."""
+        """Call the node; if it dies meanwhile, ask it again once it is back. Acts carry a key for
+        that."""
         while True:
             await self._until_ready()
             try:
@@ -261,7 +270,7 @@ class Demo:
             await switch.stop()
         await self.printer.stop()
 
-    # --- what vendors and the operator do --------------------------------------------------------------
+    # --- what vendors and the operator do ------------------------------------
 
     async def sell(self, at: int, sale: Sale, key: bytes, *, set_clock: bool) -> None:
         """A vendor sells one order at station ``at``."""
@@ -271,7 +280,8 @@ class Demo:
         await station.call("do", kind="order.place", fields=sale.fields(), key=key.hex())
 
     async def work_the_queue(self) -> int:
-        """The operator collects what waits and looks after the printer; how much there was to do."""
+        """The operator collects what waits and looks after the printer; how much there was to
+        do."""
         assert self.server is not None
         done = 0
         for order in await self.server.call("show", table="queue"):
@@ -315,7 +325,9 @@ class Demo:
                 return False
         if await self.work_the_queue():
             return False
-        return all(row["state"] == "printed" for row in await self.server.call("show", table="prints"))
+        return all(
+            row["state"] == "printed" for row in await self.server.call("show", table="prints")
+        )
 
 
 Progress = Callable[[int, int], None]
@@ -334,7 +346,8 @@ class Plan:
 
 
 async def run_headless(demo: Demo, plan: Plan, progress: Progress) -> dict[str, Any]:
-    """Sell the plan's orders from all stations through the outage; collect, print, close; the report."""
+    """Sell the plan's orders from all stations through the outage; collect, print, close; the
+    report."""
     began = time.perf_counter()
     try:
         await demo.start()
@@ -372,12 +385,12 @@ async def _day(demo: Demo, plan: Plan, progress: Progress) -> dict[str, Any]:
             before = time.monotonic()
             if cut:
                 await _set_network(demo, joined=False)
+                queued_offline -= await _unsent(demo)  # what the cut caught on its way
             shares = [part[at :: len(demo.stations)] for at in range(len(demo.stations))]
             await asyncio.gather(*(vendor(at, share) for at, share in enumerate(shares)))
             if cut:
                 await asyncio.sleep(max(0.0, plan.outage_s - (time.monotonic() - before)))
-                for station in demo.stations:
-                    queued_offline += (await station.call("status"))["unsent_orders"]
+                queued_offline += await _unsent(demo)
                 await _set_network(demo, joined=True)
     finally:
         desk.cancel()
@@ -385,7 +398,12 @@ async def _day(demo: Demo, plan: Plan, progress: Progress) -> dict[str, Any]:
             await desk
     await _until(demo.settled)
     report = await _close(demo, plan)
-    return {"orders": len(plan.sales), "queued_offline": queued_offline, **report, **(await _count(demo, keys))}
+    return {
+        "orders": len(plan.sales),
+        "queued_offline": queued_offline,
+        **report,
+        **(await _count(demo, keys)),
+    }
 
 
 def _phases(plan: Plan) -> list[tuple[bool, list[int]]]:
@@ -408,6 +426,10 @@ async def _set_network(demo: Demo, *, joined: bool) -> None:
         if joined:
             await station.call("hurry")
         await _until(lambda station=station: _is_online(station, joined))  # type: ignore[misc]
+
+
+async def _unsent(demo: Demo) -> int:
+    return sum([(await station.call("status"))["unsent_orders"] for station in demo.stations])
 
 
 async def _is_online(station: Process, joined: bool) -> bool:
@@ -480,5 +502,3 @@ async def _count(demo: Demo, keys: list[bytes]) -> dict[str, Any]:
         + sum(times - 1 for job, times in originals.items() if times > 1)
         + (len(tickets) - len(set(tickets))),
     }
-
-

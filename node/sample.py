@@ -1,4 +1,5 @@
-"""The sample café of the demo: a small catalogue in two languages, and days of real tickets to sell again."""
+"""The sample café of the demo: a small catalogue in two languages, and days of real tickets to sell
+again."""
 
 from __future__ import annotations
 
@@ -83,8 +84,8 @@ def invented(count: int, seed: int, start_ms: int) -> list[Sale]:
 def real_day(tickets: Path, day: str, skus: dict[str, str]) -> list[Sale]:
     """The tickets of one day of a file ``date,time,ticket,item``, in their order.
 
-    ``skus`` gives the sku of each item's name. Raises `ValueError` for a day without tickets or an item
-    that the catalogue does not have.
+    ``skus`` gives the sku of each item's name. Raises `ValueError` for a day without tickets or an
+    item that the catalogue does not have.
     """
     found: dict[str, tuple[int, Counter[str]]] = {}
     with tickets.open(encoding="utf-8", newline="") as file:
@@ -94,9 +95,7 @@ def real_day(tickets: Path, day: str, skus: dict[str, str]) -> list[Sale]:
             if row["item"] not in skus:
                 raise ValueError(f"the catalogue has no {row['item']!r}")
             moment = dt.datetime.fromisoformat(f"{row['date']}T{row['time']}").astimezone()
-            _, lines = found.setdefault(
-                row["ticket"], (int(moment.timestamp() * 1000), Counter())
-            )
+            _, lines = found.setdefault(row["ticket"], (int(moment.timestamp() * 1000), Counter()))
             lines[skus[row["item"]]] += 1
     if not found:
         raise ValueError(f"no tickets on {day}")

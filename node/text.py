@@ -1,4 +1,5 @@
-"""Words, money and times for people, by language. Used by tickets, the command line and the screens."""
+"""Words, money and times for people, by language. Used by tickets, the command line and the
+screens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Reads the canonical log back for peers: from memory for what is recent, from disk for the rest."""
+"""Reads the canonical log back for peers: from memory for what is recent, from disk for the
+rest."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class Archive:
         """(first seq, number of entries, frames) of the newest commits."""
         self._recent_bytes = 0
         self._places: dict[int, Position] = {}
-        """Where the batch behind an entry begins on disk, as found while reading; a bounded memory."""
+        """Where the batch behind an entry begins on disk, as found while reading; a bounded
+        memory."""
 
     def add(self, first_seq: int, frames: list[bytes]) -> None:
         """Remember a commit that has just become durable."""
@@ -63,7 +65,8 @@ class Archive:
         return batch, last
 
     def _from(self, seq: int) -> Iterator[tuple[int, int, list[bytes], Position | None]]:
-        """(first seq, count, frames, place on disk or None) of commits that may hold what is wanted."""
+        """(first seq, count, frames, place on disk or None) of commits that may hold what is
+        wanted."""
         if self._recent and self._recent[0][0] <= seq + 1:
             start_at = bisect_right(self._recent, seq + 1, key=lambda commit: commit[0]) - 1
             for first_seq, count, frames in self._recent[start_at : start_at + BATCH_OPS + 1]:

@@ -1,7 +1,7 @@
 """TLS 1.3 both ways with self-signed certificates that are pinned, whatever the clocks say.
 
-A certificate is valid from 1970 to 9999: a dead clock battery must stop nothing. What makes it trusted is
-that a person paired the two nodes, after which each holds the other's certificate.
+A certificate is valid from 1970 to 9999: a dead clock battery must stop nothing. What makes it
+trusted is that a person paired the two nodes, after which each holds the other's certificate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from sync.op import sha256
 
 
 def make_certificate(node: bytes) -> tuple[bytes, bytes]:
-    """A new key and self-signed certificate for a node: (private key as PEM, certificate as DER)."""
+    """A new key and self-signed certificate for a node: (private key as PEM, certificate as
+    DER)."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, node.hex())])
     builder = x509.CertificateBuilder(
@@ -83,9 +84,7 @@ def pinned_context(
     with tempfile.TemporaryDirectory() as folder:  # the ssl module reads keys from files only
         path = Path(folder) / "node.pem"
         path.touch(mode=0o600)
-        pem = x509.load_der_x509_certificate(certificate).public_bytes(
-            serialization.Encoding.PEM
-        )
+        pem = x509.load_der_x509_certificate(certificate).public_bytes(serialization.Encoding.PEM)
         path.write_bytes(private_key + pem)
         context.load_cert_chain(path)
     for der in trusted:

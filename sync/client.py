@@ -1,4 +1,5 @@
-"""Keeps a station connected: reconnects for ever, with backoff and jitter, and blocks nobody meanwhile."""
+"""Keeps a station connected: reconnects for ever, with backoff and jitter, and blocks nobody
+meanwhile."""
 
 from __future__ import annotations
 

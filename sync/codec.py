@@ -1,7 +1,7 @@
 """Canonical msgpack with limits: the only way in for bytes from a disk or a network.
 
-Canonical means that packing what was unpacked gives the same bytes: shortest forms, no repeated keys.
-Bytes are signed and hashed as they are; nothing is ever packed again to check a signature.
+Canonical means that packing what was unpacked gives the same bytes: shortest forms, no repeated
+keys. Bytes are signed and hashed as they are; nothing is ever packed again to check a signature.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The disk as the engine sees it: one flat folder of append-only files and whole files.
 
-Short writes are seen, and a failed sync poisons its descriptor: after one, the kernel may answer the next
-sync on the same descriptor with success although the pages are gone.
+Short writes are seen, and a failed sync poisons its descriptor: after one, the kernel may answer
+the next sync on the same descriptor with success although the pages are gone.
 """
 
 from __future__ import annotations
@@ -163,7 +163,8 @@ class OsDisk:
 
 
 class ReadOnlyDisk:
-    """A folder to look into, also while another process works in it. Takes no lock and changes nothing."""
+    """A folder to look into, also while another process works in it. Takes no lock and changes
+    nothing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -24,7 +24,8 @@ class Context:
     operator: bytes | None
     """Who acts, by a grant that holds; None when no person does."""
     server: bool
-    """True where the op is being sequenced; False where a station decides what will probably happen."""
+    """True where the op is being sequenced; False where a station decides what will probably
+    happen."""
     desk: bool
     """True if the op's author is the server itself."""
     seq: int
@@ -49,9 +50,17 @@ class Domain(Protocol):
         """Fold one event. Never refuses: what is in the log has happened."""
         ...
 
-    def refused(self, tables: Tables, op: Op | None, code: str, details: Mapping[str, Any], seq: int,
-                at_ms: int) -> None:
-        """Fold a refusal, so that a person can find it. ``op`` is None when its bytes were no op."""
+    def refused(
+        self,
+        tables: Tables,
+        op: Op | None,
+        code: str,
+        details: Mapping[str, Any],
+        seq: int,
+        at_ms: int,
+    ) -> None:
+        """Fold a refusal, so that a person can find it. ``op`` is None when its bytes were no
+        op."""
         ...
 
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:

@@ -1,8 +1,8 @@
 """The one place where a core meets asyncio, real logs and links.
 
-Everything that happens goes into an inbox; one round takes all of it through the core, makes one commit of
-what was staged, and only then lets the results out. What arrives while a sync runs is the next round: that
-is the whole group commit, and it needs no timer.
+Everything that happens goes into an inbox; one round takes all of it through the core, makes one
+commit of what was staged, and only then lets the results out. What arrives while a sync runs is the
+next round: that is the whole group commit, and it needs no timer.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticker: asyncio.Task[None] | None = None
 
-    # --- life ------------------------------------------------------------------------------------------
+    # --- life ----------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to tick; the server opens its epoch."""
@@ -108,7 +108,7 @@ class Driver:
             await asyncio.sleep(TICK_S)
             self.post(Tick())
 
-    # --- what nodes call -------------------------------------------------------------------------------
+    # --- what nodes call -----------------------------------------------------
 
     def act(
         self,
@@ -118,7 +118,8 @@ class Driver:
         operator: bytes | None = None,
         key: bytes | None = None,
     ) -> asyncio.Future[Receipt]:
-        """Do something at this node. The future ends when it is durable here, or with what refused it."""
+        """Do something at this node. The future ends when it is durable here, or with what refused
+        it."""
         token: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         key = key or secrets.token_bytes(KEY_BYTES)
         self.post(Act(token, kind, version, body, key, operator))
@@ -134,11 +135,12 @@ class Driver:
         return token
 
     def subscribe(self, listener: Changed) -> Callable[[], None]:
-        """Call ``listener`` with the names of changed tables after each round; returns how to stop that."""
+        """Call ``listener`` with the names of changed tables after each round; returns how to stop
+        that."""
         self._listeners.add(listener)
         return lambda: self._listeners.discard(listener)
 
-    # --- what links call ---------------------------------------------------------------------------------
+    # --- what links call -----------------------------------------------------
 
     def attach(self, wire: Wire) -> int:
         self._links += 1
@@ -155,7 +157,7 @@ class Driver:
             self._busy = True
             asyncio.get_running_loop().call_soon(self._round)
 
-    # --- one round -------------------------------------------------------------------------------------
+    # --- one round -----------------------------------------------------------
 
     def _now(self) -> Now:
         return Now(self.clock.wall_ms(), self.clock.mono_ms())
@@ -223,7 +225,8 @@ class Driver:
             self._run(core.step(Committed(), self._now()))
 
     def _keep(self) -> bool:
-        """Write the kept copies and sync them. A failure keeps them in memory: it is tried again."""
+        """Write the kept copies and sync them. A failure keeps them in memory: it is tried
+        again."""
         log = self._canon
         try:
             for frames in self._unkept:
@@ -274,5 +277,3 @@ def _resolve(token: Any, result: object) -> None:
 
 async def _no_answers(peer: bytes, kind: str, body: dict[str, Any]) -> dict[str, Any]:
     raise Refused("unknown-question", kind=kind)
-
-

@@ -2,7 +2,7 @@
 
 SyncError
 ├── Refused            a rule said no: tell a person; the code says which rule
-├── Malformed          bytes that are not what they claim: refuse them, count them against their sender
+├── Malformed          bytes that are not what they claim: refuse and count them
 ├── StorageFailed      the disk did not take it: nothing was shown, try again when it has room
 ├── Damaged            a log that is not what was written: a person must know
 ├── FolderBusy         another process holds the data folder
@@ -22,8 +22,8 @@ class SyncError(Exception):
 class Refused(SyncError):
     """A rule refused a command or an op.
 
-    ``code`` is a stable machine word such as ``no-grant``; ``details`` are plain values that a sentence
-    for a person can be made from. Sentences are not the engine's business.
+    ``code`` is a stable machine word such as ``no-grant``; ``details`` are plain values that a
+    sentence for a person can be made from. Sentences are not the engine's business.
     """
 
     def __init__(self, code: str, **details: Any) -> None:
@@ -33,7 +33,8 @@ class Refused(SyncError):
 
 
 class Malformed(SyncError):
-    """Bytes from outside that break a format or a limit; ``code`` is ``too-large``, ``bad-type``…"""
+    """Bytes from outside that break a format or a limit; ``code`` is ``too-large``, ``bad-
+    type``…"""
 
     def __init__(self, code: str, what: str = "") -> None:
         super().__init__(f"{code}: {what}" if what else code)

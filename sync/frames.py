@@ -1,6 +1,7 @@
 """The frames that stand in a log, as values. `README.md` gives them byte by byte.
 
-A frame's first element is its tag. `log.py` puts length and CRC around it and groups frames in commits.
+A frame's first element is its tag. `log.py` puts length and CRC around it and groups frames in
+commits.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ def decode_seal(value: list[Any]) -> Seal:
 
 
 def segment_frame(kind: str, cafe: bytes, node: bytes, number: int) -> bytes:
-    """First frame of each file of a log: what it is and whose, so that a stray file is recognised."""
+    """First frame of each file of a log: what it is and whose, so that a stray file is
+    recognised."""
     return pack([SEGMENT, 1, kind, cafe, node, number])
 
 

@@ -25,7 +25,8 @@ class Grant:
     chain: bytes
     from_n: int
     until_mono_ms: int
-    """On the node's monotonic clock (the grant and its ops share one boot): no wall clock can stretch it."""
+    """On the node's monotonic clock (the grant and its ops share one boot): no wall clock can
+    stretch it."""
     signature: bytes
 
 
@@ -61,7 +62,8 @@ def read_grant(op: Op, cafe: bytes, public: bytes | None, verify: Verifier) -> G
 def operator_of(op: Op, grants: dict[tuple[bytes, int], tuple[bytes, int]]) -> bytes | None:
     """Who acts in ``op`` by the grants seen so far, ``{(chain, n): (operator, until)}``.
 
-    None when the op claims nobody. `Refused` ``no-grant`` when it claims a grant that does not hold.
+    None when the op claims nobody. `Refused` ``no-grant`` when it claims a grant that does not
+    hold.
     """
     if not op.grant:
         return None

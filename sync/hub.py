@@ -3,8 +3,9 @@
     link:  hello ─▶ hello ─▶ proof ─▶ signed on:  push ─▶ [stage ─▶ commit] ─▶ ack, entries to all
                                                    ack (cursor) ─▶ more entries (credit)
 
-What is staged is already folded into the view, so that the next decision sees it; if the disk refuses the
-commit, view, head and chains go back to where they were and the links are dropped to send again.
+What is staged is already folded into the view, so that the next decision sees it; if the disk
+refuses the commit, view, head and chains go back to where they were and the links are dropped to
+send again.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from sync.op import (
     encode_op,
 )
 from sync.protocol import (
+    NONCE_BYTES,
     Act,
     Alarm,
     Closed,
@@ -55,13 +57,12 @@ from sync.protocol import (
     Effect,
     Event,
     Flush,
-    NONCE_BYTES,
     Inquire,
     NodeKeys,
     Now,
     Opened,
-    Received,
     Receipt,
+    Received,
     Send,
     Serve,
     Served,
@@ -75,7 +76,8 @@ from sync.view import View
 WINDOW = WINDOW_BATCHES * BATCH_OPS
 HELLO_TIMEOUT_MS = 3_000
 FLOOR_SLACK_MS = 30_000
-"""An op looks younger by as long as its push was under way; half-open links end after ten seconds."""
+"""An op looks younger by as long as its push was under way; half-open links end after ten
+seconds."""
 ACKS_KEPT = 512
 
 
@@ -109,9 +111,7 @@ class Hub:
 
     def __post_init__(self) -> None:
         self._node = self.keys.node
-        self.sequencer = Sequencer(
-            self.keys.cafe, self._node, self.view, self.domain, self.verify
-        )
+        self.sequencer = Sequencer(self.keys.cafe, self._node, self.view, self.domain, self.verify)
         self.sequencer.head = self.head
         self.chain = self._node + self.random(8)
         self._n = 0
@@ -124,7 +124,7 @@ class Hub:
         self._acked_at: dict[bytes, list[tuple[int, int]]] = {}
         """Per node: (our monotonic ms, cursor) of what it acknowledged, for `_floor`."""
 
-    # --- the one entrance ------------------------------------------------------------------------------
+    # --- the one entrance ----------------------------------------------------
 
     def step(self, event: Event, now: Now) -> list[Effect]:
         match event:
@@ -162,7 +162,7 @@ class Hub:
         """Nodes that are signed on now."""
         return {link.peer for link in self.links.values() if link.signed_on}
 
-    # --- links -----------------------------------------------------------------------------------------
+    # --- links ---------------------------------------------------------------
 
     def _received(self, number: int, message: Message, now: Now) -> list[Effect]:
         link = self.links.get(number)
@@ -229,8 +229,8 @@ class Hub:
         ]
 
     def _durable_head(self, chain: bytes) -> list[Any]:
-        # Between Flush and Committed nothing is received, and staged runs are flushed before a hello's
-        # answer leaves: the driver carries out effects after the commit of the same round.
+        # Between Flush and Committed nothing is received, and staged runs are flushed before a
+        # hello's answer leaves: the driver carries out effects after the commit of the same round.
         known = self.view.chains.get(chain)
         return [chain, known.n, known.hash] if known else [chain, 0, bytes(32)]
 
@@ -254,7 +254,7 @@ class Hub:
             return []
         return [Serve(number, link.sent, last)]
 
-    # --- pushes ----------------------------------------------------------------------------------------
+    # --- pushes --------------------------------------------------------------
 
     def _push(self, number: int, link: Link, push: Push, now: Now) -> list[Effect]:
         if push.chain[:NODE_BYTES] != link.peer or len(push.ops) > BATCH_OPS:
@@ -272,18 +272,22 @@ class Hub:
         return []
 
     def _floor(self, node: bytes, mono_ms: int, age_ms: int) -> int:
-        """Lowest base that an op of this age may claim: what its node had acknowledged when it acted.
+        """Lowest base that an op of this age may claim: what its node had acknowledged when it
+        acted.
 
-        A backlog is older than the acks that come with it, so only acks clearly before the op count.
+        A backlog is older than the acks that come with it, so only acks clearly before the op
+        count.
         """
         if age_ms == UNKNOWN_AGE:
             return 0
         made_ms = mono_ms - age_ms - FLOOR_SLACK_MS
         return max((c for at_ms, c in self._acked_at.get(node, ()) if at_ms < made_ms), default=0)
 
-    # --- the server's own desk -------------------------------------------------------------------------
+    # --- the server's own desk -----------------------------------------------
 
-    def _op(self, now: Now, kind: str, version: int, body: dict[str, Any], key: bytes, grant: int) -> Op:
+    def _op(
+        self, now: Now, kind: str, version: int, body: dict[str, Any], key: bytes, grant: int
+    ) -> Op:
         return encode_op(
             chain=self.chain,
             n=self._n + 1,
@@ -335,7 +339,12 @@ class Hub:
                 raise Refused("not-signed-in")
             self._open_chain(now)
             body = sign_grant(
-                signed_in.key, self.keys.cafe, operator, self.chain, self._n + 1, signed_in.until_mono_ms
+                signed_in.key,
+                self.keys.cafe,
+                operator,
+                self.chain,
+                self._n + 1,
+                signed_in.until_mono_ms,
             )
             op = self._op(now, GRANT_OPEN, 1, body, self.random(KEY_BYTES), 0)
             self._stage_own(op, [], now)
@@ -370,10 +379,11 @@ class Hub:
         self._staged.then.append(Done(act.token, receipt))
         return []
 
-    # --- committing ------------------------------------------------------------------------------------
+    # --- committing ----------------------------------------------------------
 
     def _begin(self) -> None:
-        """Open the round that the next `Flush` commits; everything staged in it stands or falls together."""
+        """Open the round that the next `Flush` commits; everything staged in it stands or falls
+        together."""
         if not self._staged.begun:
             self.view.begin_trial()
             self._before = (self.sequencer.head, self._n, dict(self._grants))

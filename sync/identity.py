@@ -1,7 +1,7 @@
 """Who signs what: node keys, operator keys, and the texts that are signed.
 
-A signed text is purpose (16 bytes) ‖ café id (16) ‖ fields of fixed width, so that no signature can ever
-be taken for one of another purpose, café or field.
+A signed text is purpose (16 bytes) ‖ café id (16) ‖ fields of fixed width, so that no signature can
+ever be taken for one of another purpose, café or field.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def seal_text(cafe: bytes, chain: bytes, n: int, head: bytes) -> bytes:
 
 
 def canon_text(cafe: bytes, chain: bytes, seq: int, head: bytes) -> bytes:
-    """A seal over the canonical log; a purpose of its own, since the server also signs a chain of ops."""
+    """A seal over the canonical log; a purpose of its own, since the server also signs a chain of
+    ops."""
     return CANON_PURPOSE + cafe + chain + u64(seq) + head
 
 
@@ -57,7 +58,8 @@ def grant_text(
 def hello_text(
     cafe: bytes, node: bytes, nonces: bytes, own_certificate: bytes, peer_certificate: bytes
 ) -> bytes:
-    """``nonces`` are the client's 16 and the server's 16 bytes; certificates are SHA-256 of the DER."""
+    """``nonces`` are the client's 16 and the server's 16 bytes; certificates are SHA-256 of the
+    DER."""
     return HELLO_PURPOSE + cafe + node + nonces + own_certificate + peer_certificate
 
 
@@ -113,7 +115,7 @@ def verify_ed25519(public: bytes, signature: bytes, text: bytes) -> bool:
     return True
 
 
-# --- the key check at enrolment (SE-03) ------------------------------------------------------------
+# --- the key check at enrolment (SE-03) --------------------------------------
 # `cryptography` accepts the small-order points, with which anyone can make signatures that verify.
 # Edwards arithmetic after RFC 8032, section 5.1.4, in extended coordinates.
 

@@ -1,4 +1,5 @@
-"""One websocket connection as the driver's wire: an outgoing queue, and a reader that decodes or ends it."""
+"""One websocket connection as the driver's wire: an outgoing queue, and a reader that decodes or
+ends it."""
 
 from __future__ import annotations
 
@@ -95,5 +96,3 @@ async def run_link(
         driver.detach(link)
         await connection.close()
     return reason
-
-

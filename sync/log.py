@@ -4,9 +4,10 @@
     commit       = frame(COMMIT, length of the rest) frame … frame(SEAL)
     frame        = length u32 ‖ CRC-32 u32 ‖ msgpack body            (little-endian)
 
-One commit is one write and one sync. The length in front of it tells a torn commit (the file ends before
-it does: a crash, cut it) from a damaged one (all of its bytes are there and do not verify: keep a copy).
-Damage in front of a commit that does verify is corruption, and never cut: it hides real history.
+One commit is one write and one sync. The length in front of it tells a torn commit (the file ends
+before it does: a crash, cut it) from a damaged one (all of its bytes are there and do not verify:
+keep a copy). Damage in front of a commit that does verify is corruption, and never cut: it hides
+real history.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ class _Bad(Exception):
 
 
 def read_commit(data: bytes, at: int) -> Commit | None:
-    """The commit at offset ``at``; None if the data ends before it does; `_Bad` if it is damaged."""
+    """The commit at offset ``at``; None if the data ends before it does; `_Bad` if it is
+    damaged."""
     if at + _COMMIT_BYTES > len(data):
         return None
     length, crc = _HEAD.unpack_from(data, at)
@@ -84,7 +86,7 @@ def read_commit(data: bytes, at: int) -> Commit | None:
     end = at + rest
     if end > len(data):
         return None
-    frames = []
+    frames: list[bytes] = []
     while at < end:
         if at + _HEAD.size > end:
             raise _Bad("frame header")
@@ -104,8 +106,8 @@ class Checker(Protocol):
     """Follows the chain through the frames of a log, and knows whose seals close it."""
 
     def take(self, frames: list[bytes]) -> str:
-        """Advance over one commit. Empty if its seal states the head we computed, else what is wrong;
-        then nothing has advanced."""
+        """Advance over one commit. Empty if its seal states the head we computed, else what is
+        wrong; then nothing has advanced."""
 
     def signed(self, frame: bytes) -> bool:
         """True if the seal in ``frame`` was signed by the owner of this log."""
@@ -185,8 +187,9 @@ class Damage:
 
     log: str
     kind: str
-    """``torn`` (a crash: cut to the last seal), ``quarantined`` (bytes that do not verify were copied aside
-    before the cut) or ``corrupt`` (bytes before a valid seal: copied aside, to be fetched again)."""
+    """``torn`` (a crash: cut to the last seal), ``quarantined`` (bytes that do not verify were
+    copied aside before the cut) or ``corrupt`` (bytes before a valid seal: copied aside, to be
+    fetched again)."""
     offset: int
     what: str
     copy: str = ""
@@ -214,7 +217,7 @@ class Log:
         self._only_seal = True
         self.damage: Damage | None = None
 
-    # --- reading -----------------------------------------------------------------------------------
+    # --- reading -------------------------------------------------------------
 
     def name(self, number: int) -> str:
         return f"{self._kind}-{number:06d}.log"
@@ -228,8 +231,8 @@ class Log:
     def recover(self, checker: Checker, start: Position = Position()) -> Iterator[Commit]:
         """Yield every good commit from ``start`` on, mend the end, and get ready to append.
 
-        A torn end is cut. A damaged last commit is copied aside, then cut. Damage before a commit that
-        verifies raises `Damaged` once everything before it has been yielded: nothing is cut.
+        A torn end is cut. A damaged last commit is copied aside, then cut. Damage before a commit
+        that verifies raises `Damaged` once everything before it has been yielded: nothing is cut.
         """
         numbers = [number for number in self.segments() if number >= start.segment]
         self._number, self._durable = start.segment, start.offset
@@ -333,7 +336,7 @@ class Log:
         """Length of a segment in bytes, whatever stands in it."""
         return len(self._disk.read(self.name(number)))
 
-    # --- writing -----------------------------------------------------------------------------------
+    # --- writing -------------------------------------------------------------
 
     @property
     def position(self) -> Position:
@@ -343,8 +346,9 @@ class Log:
     def commit(self, frames: list[bytes], *, sync: bool = True) -> None:
         """Append one commit whose last frame is a seal, and make it durable.
 
-        On `StorageFailed` the log is as it was before: the file is cut back to the last durable seal and
-        reopened, or a new segment is begun. A failed sync is never tried again on its descriptor.
+        On `StorageFailed` the log is as it was before: the file is cut back to the last durable
+        seal and reopened, or a new segment is begun. A failed sync is never tried again on its
+        descriptor.
         """
         if self._file is None or self._file.size > MAX_SEGMENT_BYTES:
             frames = self._begin_segment(frames)
@@ -390,8 +394,8 @@ class Log:
             again.sync()
             self._file = again
         except StorageFailed:
-            # This file cannot be trusted any more: what is durable in it stays, and recovery cuts the
-            # rest; the next commit begins a new segment.
+            # This file cannot be trusted any more: what is durable in it stays, and recovery cuts
+            # the rest; the next commit begins a new segment.
             self._file = None
 
     def _remember(self, commit: Commit) -> None:
@@ -399,8 +403,8 @@ class Log:
         self._only_seal = len(commit.frames) == 1
 
     def close(self) -> None:
-        """A clean stop writes the last seal once more, so that later damage to the last commit shows as
-        corruption and is never taken for a crash."""
+        """A clean stop writes the last seal once more, so that later damage to the last commit
+        shows as corruption and is never taken for a crash."""
         if self._file is None:
             return
         if not self._only_seal:

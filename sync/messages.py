@@ -79,7 +79,8 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Frames of the canonical log, verbatim: entries, pushed seals, and one seal of the server last."""
+    """Frames of the canonical log, verbatim: entries, pushed seals, and one seal of the server
+    last."""
 
     TAG: ClassVar[int] = 6
     frames: list[Any]

@@ -76,9 +76,7 @@ def encode_op(
     boot: bytes,
 ) -> Op:
     """Make an op and the bytes that will be signed."""
-    raw = pack(
-        [FORMAT, chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot]
-    )
+    raw = pack([FORMAT, chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot])
     if len(raw) > MAX_OP_BYTES:
         raise Malformed("too-large", f"op of {len(raw)} bytes, at most {MAX_OP_BYTES}")
     return Op(chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot, raw)
@@ -126,7 +124,8 @@ def sha256(data: bytes) -> bytes:
 
 
 def link(head: bytes, digest: bytes) -> bytes:
-    """Next head of a chain: SHA-256(head ‖ digest). Needs the digest only, so a body can be erased."""
+    """Next head of a chain: SHA-256(head ‖ digest). Needs the digest only, so a body can be
+    erased."""
     return hashlib.sha256(head + digest).digest()
 
 

@@ -1,8 +1,9 @@
 """Events in, effects out: the whole language between a core and the driver that runs it.
 
-A core is a plain object: no sockets, files, clocks or chance. The driver (asyncio and real disks, or a
-simulation) calls ``step(event, now)`` and carries out the effects in their order. Cores stage what must be
-durable together; `Flush` turns it into one `Commit`, and only `Committed` lets anything be shown or sent.
+A core is a plain object: no sockets, files, clocks or chance. The driver (asyncio and real disks,
+or a simulation) calls ``step(event, now)`` and carries out the effects in their order. Cores stage
+what must be durable together; `Flush` turns it into one `Commit`, and only `Committed` lets
+anything be shown or sent.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class NodeKeys:
         return node_id(self.signer.public)
 
 
-# --- events ------------------------------------------------------------------------------------------------
+# --- events ------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Somebody at this node wants something done; the answer comes as `Done` with the same token."""
+    """Somebody at this node wants something done; the answer comes as `Done` with the same
+    token."""
 
     token: Any
     kind: str
@@ -118,7 +120,8 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A `Serve` has sent entries up to ``last``; batches end where commits end, so it may be further."""
+    """A `Serve` has sent entries up to ``last``; batches end where commits end, so it may be
+    further."""
 
     link: int
     last: int
@@ -144,7 +147,7 @@ Event = (
     | Tick
 )
 
-# --- effects ----------------------------------------------------------------------------------------------
+# --- effects -----------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,8 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Send the entries behind ``after`` to this link, in batches, at least up to ``last``; say `Served`."""
+    """Send the entries behind ``after`` to this link, in batches, at least up to ``last``; say
+    `Served`."""
 
     link: int
     after: int
@@ -191,7 +195,8 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of an act: ``accepted`` (sequenced), ``queued`` (durable here) or ``done-before``."""
+    """What became of an act: ``accepted`` (sequenced), ``queued`` (durable here) or ``done-
+    before``."""
 
     chain: bytes
     n: int
@@ -236,18 +241,7 @@ class Alarm:
     details: dict[str, Any]
 
 
-Effect = (
-    Commit
-    | Keep
-    | SyncKept
-    | Send
-    | Serve
-    | Drop
-    | Done
-    | Inquire
-    | Answered
-    | Alarm
-)
+Effect = Commit | Keep | SyncKept | Send | Serve | Drop | Done | Inquire | Answered | Alarm
 
 MAX_STAGED_BYTES = 512 << 10
 MAX_STAGED_ENTRIES = 512

@@ -2,7 +2,8 @@
 
     view file (if it fits the log) ─▶ View at its cursor ─▶ tail of canon log ─▶ own log ─▶ core
 
-The view file is disposable: missing, garbled or of another log, the log is folded from its beginning.
+The view file is disposable: missing, garbled or of another log, the log is folded from its
+beginning.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def load_view(disk: Disk, view: View) -> tuple[Head, Position]:
     if VIEW_FILE not in disk.names():
         return Head(), Position()
     data = disk.read(VIEW_FILE)
-    body = memoryview(data)[32:]
+    body = data[32:]
     if len(data) < 33 or sha256(body) != data[:32]:
         _log.warning("the view file is damaged: folding the log again")
         return Head(), Position()
@@ -93,7 +94,8 @@ def _fits(log: Log, position: Position, disk: Disk) -> bool:
 def _recover_view(
     disk: Disk, log: Log, checker: CanonChecker, make_view: Callable[[], View]
 ) -> tuple[View, int, Damaged | None]:
-    """A view folded up to the end of ``log``, how many entries that took, and the damage met, if any."""
+    """A view folded up to the end of ``log``, how many entries that took, and the damage met, if
+    any."""
     view = make_view()
     head, position = load_view(disk, view)
     if not _fits(log, position, disk):
@@ -124,7 +126,8 @@ def open_hub(
     verify: Verifier,
     random: Callable[[int], bytes],
 ) -> Opened:
-    """The server's core over the logs in ``disk``; `Damaged` if history before a valid seal was hurt."""
+    """The server's core over the logs in ``disk``; `Damaged` if history before a valid seal was
+    hurt."""
     log = Log(disk, "canon", keys.cafe, keys.node)
     checker = CanonChecker(keys.cafe, keys.signer.public, verify)
     view, folded, damaged = _recover_view(disk, log, checker, lambda: View(domain))
@@ -179,7 +182,8 @@ def own_ops(commits: Iterator[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:
 
 
 def close(opened: Opened, disk: Disk) -> None:
-    """A clean stop: both logs get their second seal, and the view file is written where that is possible."""
+    """A clean stop: both logs get their second seal, and the view file is written where that is
+    possible."""
     core = opened.core
     try:
         if opened.own is not None:
@@ -191,5 +195,3 @@ def close(opened: Opened, disk: Disk) -> None:
             save_view(disk, core.view, core.canon, opened.canon.position)
     except StorageFailed as error:  # nothing is lost: the next start folds the log
         _log.warning("could not finish a clean stop: %s", error)
-
-

@@ -1,10 +1,11 @@
-"""The station's core: keeps what a person did, shows it, sends it when it can, folds what comes back.
+"""The station's core: keeps what a person did, shows it, sends it when it can, folds what comes
+back.
 
     act ─▶ decide ─▶ sign, chain, stage ─▶ [commit] ─▶ shown ─▶ push ─▶ ack
-                                                                 entries ─▶ merge ─▶ fold, rebase ─▶ changed
+                                                entries ─▶ merge ─▶ fold, rebase ─▶ changed
 
-Offline the walk ends at "shown", safely. A chain lasts as long as the process: each start opens a new one
-that names the one before, so a disk put back from an old copy never uses an op id twice.
+Offline the walk ends at "shown", safely. A chain lasts as long as the process: each start opens a
+new one that names the one before, so a disk put back from an old copy never uses an op id twice.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from sync.messages import (
 )
 from sync.op import CHAIN_OPEN, GRANT_OPEN, KEY_BYTES, Entry, Head, Op, encode_op
 from sync.protocol import (
+    NONCE_BYTES,
     Act,
     Alarm,
     Answered,
@@ -58,15 +60,14 @@ from sync.protocol import (
     Effect,
     Event,
     Flush,
-    NONCE_BYTES,
     Keep,
     Kept,
     NodeKeys,
     Now,
     Opened,
     Question,
-    Received,
     Receipt,
+    Received,
     Send,
     SignIn,
     Staged,
@@ -103,8 +104,8 @@ class Replica:
         self._grants: dict[bytes, int] = {}
         self._operators: dict[bytes, SignIn] = {}
         self.pending: deque[PendingOp] = deque()
-        """Own ops in their order that no folded entry has answered yet; all of them are durable, but for
-        those that are staged."""
+        """Own ops in their order that no folded entry has answered yet; all of them are durable,
+        but for those that are staged."""
         self._heads: dict[tuple[bytes, int], bytes] = {}
         self._keys: dict[bytes, tuple[bytes, int]] = {}
         self._staged = Staged()
@@ -125,10 +126,11 @@ class Replica:
         self._asked: dict[int, Any] = {}
         self._asks = 0
 
-    # --- before the first step -------------------------------------------------------------------------
+    # --- before the first step -----------------------------------------------
 
     def restore(self, op: Op, events: list[Any], head: Head) -> None:
-        """Take up an own op found in the log at start, in its order; answered ones are passed over."""
+        """Take up an own op found in the log at start, in its order; answered ones are passed
+        over."""
         self.before = [op.chain, head.n, head.hash]
         known = self.view.chains.get(op.chain)
         if known is not None and op.n <= known.n:
@@ -143,7 +145,7 @@ class Replica:
         self._keys[op.key] = (op.chain, op.n)
         self.view.push(events)
 
-    # --- the one entrance ------------------------------------------------------------------------------
+    # --- the one entrance ----------------------------------------------------
 
     def step(self, event: Event, now: Now) -> list[Effect]:
         match event:
@@ -183,7 +185,7 @@ class Replica:
         """Own ops that the server is not known to have."""
         return len(self.pending) - self._acked
 
-    # --- acting ----------------------------------------------------------------------------------------
+    # --- acting --------------------------------------------------------------
 
     def _begin(self) -> None:
         if not self._staged.begun:
@@ -200,7 +202,8 @@ class Replica:
         operator: bytes | None = None,
         grant: int = 0,
     ) -> tuple[Op, list[Any]]:
-        """Decide, sign into the chain and stage one op; folded on top at once, shown only when durable."""
+        """Decide, sign into the chain and stage one op; folded on top at once, shown only when
+        durable."""
         op = encode_op(
             chain=self.chain,
             n=self._head.n + 1,
@@ -276,7 +279,7 @@ class Replica:
             known = self._grants[operator] = op.n
         return known
 
-    # --- committing and showing ------------------------------------------------------------------------
+    # --- committing and showing ----------------------------------------------
 
     def _flush(self, now: Now) -> list[Effect]:
         effects: list[Effect] = []
@@ -285,9 +288,7 @@ class Replica:
             frames = self._flying.frames
             if frames:
                 text = seal_text(self.keys.cafe, self.chain, self._head.n, self._head.hash)
-                seal = Seal(
-                    self.chain, self._head.n, self._head.hash, self.keys.signer.sign(text)
-                )
+                seal = Seal(self.chain, self._head.n, self._head.hash, self.keys.signer.sign(text))
                 frames = [*frames, seal_frame(seal)]
             return [Commit(frames)]
         if self._inbox:
@@ -303,7 +304,8 @@ class Replica:
         return [*flying.then, *self._fold_inbox(), *self._push(now)]
 
     def _commit_failed(self, error: SyncError) -> list[Effect]:
-        """The disk refused: take the staged ops back. Their keys are void: they were never shown."""
+        """The disk refused: take the staged ops back. Their keys are void: they were never
+        shown."""
         flying, self._flying = self._flying, None
         assert flying is not None
         for _ in range(self._staged_ops):
@@ -313,13 +315,13 @@ class Replica:
         self._staged_ops = 0
         self._head, self._grants, self.before = self._before
         if self._head.n:
-            # A write that failed may still have reached the disk. A fresh chain makes sure that none of
-            # its op ids is ever used for something else.
+            # A write that failed may still have reached the disk. A fresh chain makes sure that
+            # none of its op ids is ever used for something else.
             self.chain, self._head, self._grants = self._node + self.random(8), Head(), {}
         failed = [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
         return [Alarm("disk", {"what": str(error)}), *failed, *self._fold_inbox()]
 
-    # --- the link ----------------------------------------------------------------------------------------
+    # --- the link ------------------------------------------------------------
 
     def _kept(self) -> list[Effect]:
         self._durable = self.canon.n
@@ -446,10 +448,11 @@ class Replica:
         asked, self._asked = self._asked, {}
         return [Answered(token, Disconnected()) for token in asked.values()]
 
-    # --- what comes back -----------------------------------------------------------------------------------
+    # --- what comes back -----------------------------------------------------
 
     def _entries(self, link: int, frames: list[bytes]) -> list[Effect]:
-        """Check a run of the canonical log against our head and the server's key; fold it at the flush."""
+        """Check a run of the canonical log against our head and the server's key; fold it at the
+        flush."""
         head = self._inbox[-1][2] if self._inbox else self.canon
         entries: list[tuple[Entry, Op | None]] = []
         try:
@@ -526,16 +529,12 @@ class Replica:
 
     def _credit(self, at_least: int) -> list[Effect]:
         """Tell the server how far we are once enough is folded; it must be durable first."""
-        if (
-            not self.signed_on
-            or self._sync_asked
-            or self.canon.n - self._credited < at_least
-        ):
+        if not self.signed_on or self._sync_asked or self.canon.n - self._credited < at_least:
             return []
         self._sync_asked = True
         return [SyncKept()]
 
-    # --- beside the log ------------------------------------------------------------------------------------
+    # --- beside the log ------------------------------------------------------
 
     def _ask(self, question: Question) -> list[Effect]:
         if not self.signed_on or self._link is None:

@@ -1,7 +1,8 @@
 """Bodies that only the server may read, and keys that only a password opens.
 
-A sealed body is public to carry and opaque to read: every chain stays whole everywhere, and a lost server
-gets it back from its stations. X25519, HKDF-SHA-256, ChaCha20-Poly1305; passwords by Argon2id.
+A sealed body is public to carry and opaque to read: every chain stays whole everywhere, and a lost
+server gets it back from its stations. X25519, HKDF-SHA-256, ChaCha20-Poly1305; passwords by
+Argon2id.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The server puts every op into one order and says what became of it.
 
-    pushed run ─▶ continue its chain? ─▶ seal ─▶ each op: decode ─▶ key ─▶ base ─▶ grant ─▶ rules ─▶ entry
+    pushed run ─▶ chain ─▶ seal ─▶ each op: decode ─▶ key ─▶ base ─▶ grant ─▶ rules ─▶ entry
 
-Every op of a run whose seal verifies gets an entry, accepted or refused with a reason: nothing blocks
-what comes behind it. Only a run that is not its sender's is turned away whole.
+Every op of a run whose seal verifies gets an entry, accepted or refused with a reason: nothing
+blocks what comes behind it. Only a run that is not its sender's is turned away whole.
 """
 
 from __future__ import annotations
@@ -62,10 +62,11 @@ class Sequencer:
         """Canonical head, staged entries included."""
 
     def take_run(self, push: Push, floor: Floor, at_ms: int) -> list[bytes]:
-        """Sequence a pushed run; the frames to log, entries first, its seal last. Empty for a repeat.
+        """Sequence a pushed run; the frames to log, entries first, its seal last. Empty for a
+        repeat.
 
-        ``floor(age_ms)`` is the lowest base an op of that age may claim. Raises `ChainGap`, or `Refused`
-        ``unknown-node``, ``bad-seal`` for the run as a whole.
+        ``floor(age_ms)`` is the lowest base an op of that age may claim. Raises `ChainGap`, or
+        `Refused` ``unknown-node``, ``bad-seal`` for the run as a whole.
         """
         view = self._view
         public = self._domain.node_key(view, push.chain[:NODE_BYTES])
@@ -90,9 +91,7 @@ class Sequencer:
         frames.append(run_seal_frame(Seal(push.chain, end.n, end.hash, push.seal)))
         return frames
 
-    def _sequence(
-        self, raw: bytes, n: int, push: Push, floor: Floor, at_ms: int
-    ) -> Sequenced:
+    def _sequence(self, raw: bytes, n: int, push: Push, floor: Floor, at_ms: int) -> Sequenced:
         try:
             op = decode_op(raw)
             if op.chain != push.chain or op.n != n:
@@ -118,7 +117,8 @@ class Sequencer:
             raise Refused("bad-base", base=op.base, at_least=lowest, at_most=self._view.cursor)
 
     def decide(self, op: Op, at_ms: int, age_ms: int) -> list[Any]:
-        """Events of an op, or `Refused`. A fault of ours in a rule is a refusal too: it blocks nobody."""
+        """Events of an op, or `Refused`. A fault of ours in a rule is a refusal too: it blocks
+        nobody."""
         view = self._view
         first = view.keys.get(op.key)
         if first is not None:
@@ -127,9 +127,7 @@ class Sequencer:
             return []
         if op.kind == GRANT_OPEN:
             operator = op.body.get("operator")
-            public = (
-                self._domain.operator_key(view, operator) if type(operator) is bytes else None
-            )
+            public = self._domain.operator_key(view, operator) if type(operator) is bytes else None
             read_grant(op, self._cafe, public, self._verify)
             return []
         context = Context(

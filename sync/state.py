@@ -1,6 +1,6 @@
 """The merge of what is ours with what the server has decided. Pure.
 
-    before:   cursor ── entries the server sends ──▶          pending: p1 p2 p3 (shown, not yet canonical)
+    before:   cursor ── entries the server sends ──▶      pending: p1 p2 p3 (shown, not canonical)
 
     advanced  the entries are p1 p2 with the outcomes they were shown with:
               they turn canonical where they stand; p3 stays on top; nothing is undone.
@@ -8,8 +8,8 @@
               undo p3 p2 p1, fold the entries, redo those of ours that are still pending.
     rejected  the entries do not continue at the cursor.
 
-Invariants: pending keeps its order; an op leaves it only by an entry of its own id or key; what was shown
-is redone as it was until the server's outcome replaces it; the cursor only grows.
+Invariants: pending keeps its order; an op leaves it only by an entry of its own id or key; what was
+shown is redone as it was until the server's outcome replaces it; the cursor only grows.
 """
 
 from __future__ import annotations

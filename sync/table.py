@@ -1,7 +1,8 @@
-"""TinyDB over live rows: work per write is O(change), reads use indexes and are always checked again.
+"""TinyDB over live rows: work per write is O(change), reads use indexes and are always checked
+again.
 
-TinyDB's own extension points, a `Storage` and a `Table` class, are all that is used. Rows live in memory
-(their truth is a log); documents handed out are copies, never shared.
+TinyDB's own extension points, a `Storage` and a `Table` class, are all that is used. Rows live in
+memory (their truth is a log); documents handed out are copies, never shared.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ def clone(value: Any) -> Any:
     """A deep copy of plain values."""
     if type(value) is dict:
         return {
-            key: clone(item) if type(item) in (dict, list) else item
-            for key, item in value.items()
+            key: clone(item) if type(item) in (dict, list) else item for key, item in value.items()
         }
     if type(value) is list:
         return [clone(item) if type(item) in (dict, list) else item for item in value]
@@ -110,7 +110,9 @@ class SortedIndex(HashIndex):
 class Rows:
     """The rows of one table and their indexes; the only place where a row changes."""
 
-    def __init__(self, name: str, by_value: Iterable[str] = (), in_order: Iterable[str] = ()) -> None:
+    def __init__(
+        self, name: str, by_value: Iterable[str] = (), in_order: Iterable[str] = ()
+    ) -> None:
         self.name = name
         self.rows: dict[str, Row] = {}
         self.by_value = {p: HashIndex(p) for p in (tuple(i.split(".")) for i in by_value)}
@@ -118,7 +120,8 @@ class Rows:
         self._indexes: list[HashIndex] = [*self.by_value.values(), *self.in_order.values()]
 
     def put(self, row_id: str, row: Row | None) -> Row | None:
-        """Set or (with None) remove a row; the row before it is returned and owned by the caller."""
+        """Set or (with None) remove a row; the row before it is returned and owned by the
+        caller."""
         old = self.rows.get(row_id)
         for index in self._indexes:
             if old is not None:
@@ -224,18 +227,21 @@ class _Changes(MutableMapping[str, Any]):
 
 
 class RowTable(Table):
-    """A TinyDB table of a `RowStore`. Ids are text. Beyond TinyDB: `row`, `put`, `drop`, `latest`."""
+    """A TinyDB table of a `RowStore`. Ids are text. Beyond TinyDB: `row`, `put`, `drop`,
+    `latest`."""
 
     document_id_class = str  # type: ignore[assignment]
     default_query_cache_capacity = 0
 
     _storage: RowStore
 
-    def __init__(self, storage: RowStore, name: str, cache_size: int = 0, persist_empty: bool = False):
+    def __init__(
+        self, storage: RowStore, name: str, cache_size: int = 0, persist_empty: bool = False
+    ):
         super().__init__(storage, name, cache_size=0, persist_empty=False)
         self._rows = storage.rows(name)
 
-    # --- ours ----------------------------------------------------------------------------------------
+    # --- ours ----------------------------------------------------------------
 
     def row(self, row_id: str) -> Row | None:
         """A copy of one row, or None."""
@@ -245,6 +251,10 @@ class RowTable(Table):
     def peek(self, row_id: str) -> Mapping[str, Any] | None:
         """One row without the copy, for reading only."""
         return self._rows.rows.get(row_id)
+
+    def scan(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """All (id, row) without copies, for reading only."""
+        return iter(self._rows.rows.items())
 
     def put(self, row_id: str, row: Row) -> None:
         """Set a row; the caller gives it away."""
@@ -261,7 +271,7 @@ class RowTable(Table):
     def _document(self, row_id: str) -> Document:
         return Document(clone(self._rows.rows[row_id]), cast(int, row_id))
 
-    # --- TinyDB's ------------------------------------------------------------------------------------
+    # --- TinyDB's ------------------------------------------------------------
 
     def _read_table(self) -> dict[str, Mapping[str, Any]]:
         return cast(dict[str, Mapping[str, Any]], self._rows.rows)
@@ -283,7 +293,8 @@ class RowTable(Table):
                 yield row_id
 
     def _plan(self, query: Any) -> Iterable[str] | None:
-        """Candidate ids for a query by what TinyDB remembers of it; None means look at every row."""
+        """Candidate ids for a query by what TinyDB remembers of it; None means look at every
+        row."""
         match query:
             case ("==", tuple(path), value) if path in self._rows.by_value:
                 return self._rows.by_value[path].find(value)

@@ -1,7 +1,8 @@
-"""Checks a log with public keys alone, read-only, and names the first thing that is not as it was written.
+"""Checks a log with public keys alone, read-only, and names the first thing that is not as it was
+written.
 
-Checked are every checksum, the chain through all entries and ops, the seals of the server and of each
-station over the runs it pushed, and the grants under which operators acted.
+Checked are every checksum, the chain through all entries and ops, the seals of the server and of
+each station over the runs it pushed, and the grants under which operators acted.
 """
 
 from __future__ import annotations
@@ -52,7 +53,12 @@ class _Wrong(Exception):
 
 
 def verify_canon(
-    disk: Disk, cafe: bytes, node: bytes, server: bytes, domain: Domain, verify: Verifier,
+    disk: Disk,
+    cafe: bytes,
+    node: bytes,
+    server: bytes,
+    domain: Domain,
+    verify: Verifier,
     progress: Callable[[int], None] = lambda entries: None,
 ) -> Verified:
     """Check the canonical log in a folder, the server's own or a station's copy."""
@@ -140,7 +146,9 @@ def _walk(
                 raise _Wrong(f"the commit behind {unit} {before}", wrong)
             if commit.frames[-1][1] == SEAL:
                 if not checker.signed(commit.frames[-1]):
-                    raise _Wrong(f"{unit} {checker.head.n}", "the seal behind it is not its owner's")
+                    raise _Wrong(
+                        f"{unit} {checker.head.n}", "the seal behind it is not its owner's"
+                    )
                 result.seals += 1
             check(commit)
     except _Wrong as wrong_:

@@ -63,7 +63,7 @@ class View:
             table = self._tables[name] = RowTable(self.store, name)
         return table
 
-    # --- folding what is canonical -------------------------------------------------------------------
+    # --- folding what is canonical -------------------------------------------
 
     def fold(self, entry: Entry, op: Op | None, *, effects: bool = True) -> None:
         """Fold the next entry. ``op`` is its decoded op, None if malformed.
@@ -104,7 +104,7 @@ class View:
             self._trial.append((register, key, register.get(key, _MISSING)))
         register[key] = value
 
-    # --- a trial: fold, and take it back if the disk refuses -------------------------------------------
+    # --- a trial: fold, and take it back if the disk refuses -----------------
 
     def begin_trial(self) -> None:
         """Remember every change until `keep_trial` or `drop_trial`."""
@@ -125,7 +125,7 @@ class View:
                 register[key] = old
         self._trial, self.cursor = None, self._trial_cursor
 
-    # --- what is pending ---------------------------------------------------------------------------------
+    # --- what is pending -----------------------------------------------------
 
     def push(self, events: list[Event]) -> None:
         """Show one more pending op on top."""
@@ -150,10 +150,11 @@ class View:
     def pending(self) -> int:
         return len(self._pending)
 
-    # --- what it is -----------------------------------------------------------------------------------------
+    # --- what it is ----------------------------------------------------------
 
     def digest(self) -> bytes:
-        """SHA-256 over all rows of all tables, in an order of their own; needs nothing to be pending."""
+        """SHA-256 over all rows of all tables, in an order of their own; needs nothing to be
+        pending."""
         assert not self._pending
         total = hashlib.sha256()
         for name in sorted(self.store.tables):

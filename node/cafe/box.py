@@ -1,7 +1,7 @@
 """The box: the cash session, its tills, its close and the Z that never changes.
 
-    box:   expected = opening + desk cash + Mode 2 cash + Σ declared tills
-    till:  expected = cash a vendor took in Mode 1 at a station; declared and judged apart from the box
+box:   expected = opening + desk cash + Mode 2 cash + Σ declared tills
+till:  expected = cash a vendor took in Mode 1 at a station; declared and judged apart from the box
 """
 
 from __future__ import annotations
@@ -13,17 +13,27 @@ from msgspec import Meta
 from tinydb import where
 
 from node.cafe import settings
-from node.cafe.kinds import Acting, Amount, Command, EventKind, Fact, Kind, Name, event
+from node.cafe.kinds import (
+    Acting,
+    Amount,
+    Command,
+    EventKind,
+    Fact,
+    Kind,
+    Name,
+    event,
+    read_command,
+)
 from node.cafe.money import taxes
 from node.cafe.operators import find, may
 from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event
 
-# --- commands ----------------------------------------------------------------------------------------------
+# --- commands ----------------------------------------------------------------
 
 
-class DeclaredTill(Command):
+class DeclaredTill(Command, frozen=True):
     """What a vendor handed over for their till."""
 
     till: Name
@@ -31,7 +41,7 @@ class DeclaredTill(Command):
     declared_minor: Amount
 
 
-class CloseBox(Command):
+class CloseBox(Command, frozen=True):
     """Close the open box. What is not declared is taken as expected."""
 
     declared_minor: Amount | None = None
@@ -40,23 +50,23 @@ class CloseBox(Command):
     next_operator: Annotated[str, Meta(max_length=80)] = ""
 
 
-# --- events ------------------------------------------------------------------------------------------------
+# --- events ------------------------------------------------------------------
 
 
-class BoxOpened(Fact):
+class BoxOpened(Fact, frozen=True):
     number: int
     opening_minor: int
     operator: str
     at_ms: int
 
 
-class BoxClosed(Fact):
+class BoxClosed(Fact, frozen=True):
     number: int
     z: dict[str, Any]
     """The whole Z as it was when it was printed."""
 
 
-# --- decide ------------------------------------------------------------------------------------------------
+# --- decide ------------------------------------------------------------------
 
 
 def decide_close(tables: Tables, command: CloseBox, acting: Acting) -> list[Event]:
@@ -74,6 +84,13 @@ def decide_close(tables: Tables, command: CloseBox, acting: Acting) -> list[Even
         event("box.closed", BoxClosed(number=row["number"], z=z)),
         event("box.opened", opened),
     ]
+
+
+def preview_of(
+    tables: Tables, fields: dict[str, Any], at_ms: int, operator: str
+) -> dict[str, Any]:
+    """`preview` from the fields of a command that has not been checked yet."""
+    return preview(tables, read_command(KINDS[0], fields), at_ms, operator)
 
 
 def preview(tables: Tables, command: CloseBox, at_ms: int, operator: str) -> dict[str, Any]:
@@ -137,7 +154,7 @@ def preview(tables: Tables, command: CloseBox, at_ms: int, operator: str) -> dic
     }
 
 
-# --- apply -------------------------------------------------------------------------------------------------
+# --- apply -------------------------------------------------------------------
 
 
 def apply_opened(tables: Tables, fact: BoxOpened) -> None:
@@ -223,7 +240,7 @@ def queue_print(tables: Tables, job: str, what: str, ref: str) -> None:
         tables.table("prints").put(job, row)
 
 
-# --- queries -----------------------------------------------------------------------------------------------
+# --- queries -----------------------------------------------------------------
 
 
 def open_box(tables: Tables) -> Mapping[str, Any] | None:

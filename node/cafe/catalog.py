@@ -33,10 +33,10 @@ from sync.op import Event
 MAX_PRODUCTS_AN_OP = 200
 PRICES_KEPT = 64
 
-# --- commands ----------------------------------------------------------------------------------------------
+# --- commands ----------------------------------------------------------------
 
 
-class Product(Command):
+class Product(Command, frozen=True):
     """One thing to sell. ``price_minor`` contains the tax."""
 
     sku: Code
@@ -50,22 +50,22 @@ class Product(Command):
     kind: Literal["product", "service"] = "product"
 
 
-class ImportCatalog(Command):
+class ImportCatalog(Command, frozen=True):
     """Put products: new ones are added, known ones (by sku) take these values."""
 
     products: Annotated[tuple[Product, ...], Meta(min_length=1, max_length=MAX_PRODUCTS_AN_OP)]
 
 
-# --- events ------------------------------------------------------------------------------------------------
+# --- events ------------------------------------------------------------------
 
 
-class ProductsPut(Fact):
+class ProductsPut(Fact, frozen=True):
     products: list[dict[str, Any]]
     seq: int
     """Entry from which these prices hold."""
 
 
-# --- decide ------------------------------------------------------------------------------------------------
+# --- decide ------------------------------------------------------------------
 
 
 def decide_import(tables: Tables, command: ImportCatalog, acting: Acting) -> list[Event]:
@@ -80,7 +80,7 @@ def decide_import(tables: Tables, command: ImportCatalog, acting: Acting) -> lis
     return [event("products.put", ProductsPut(products=products, seq=acting.context.seq))]
 
 
-# --- apply -------------------------------------------------------------------------------------------------
+# --- apply -------------------------------------------------------------------
 
 
 def apply_put(tables: Tables, fact: ProductsPut) -> None:
@@ -95,7 +95,7 @@ def apply_put(tables: Tables, fact: ProductsPut) -> None:
         table.put(product["sku"], row)
 
 
-# --- queries -----------------------------------------------------------------------------------------------
+# --- queries -----------------------------------------------------------------
 
 
 def search_text(product: Mapping[str, Any]) -> str:
@@ -112,7 +112,8 @@ def fold(text: str) -> str:
 
 
 def price_at(row: Mapping[str, Any], seq: int) -> int | None:
-    """Price of a product for somebody who had folded entry ``seq``; None if it was not known yet."""
+    """Price of a product for somebody who had folded entry ``seq``; None if it was not known
+    yet."""
     price: int | None = None
     for since, value in row["prices"]:
         if since <= seq:
@@ -120,7 +121,7 @@ def price_at(row: Mapping[str, Any], seq: int) -> int | None:
     return price
 
 
-# --- CSV ---------------------------------------------------------------------------------------------------
+# --- CSV ---------------------------------------------------------------------
 
 COLUMNS = ("sku", "name", "price")
 OPTIONAL = ("barcode", "category", "cost", "tax_percent", "icon", "kind", "minimum_stock", "points")
@@ -138,8 +139,8 @@ class BadRow:
 def read_csv(text: str, currency: str) -> tuple[list[dict[str, Any]], list[BadRow]]:
     """Products in a CSV file with a head line, and its bad rows. Any bad row means: import nothing.
 
-    Columns: sku, name, price; barcode, category, cost, tax_percent, icon, kind if wanted. Amounts in major
-    units with a point. minimum_stock and points are accepted and not used yet.
+    Columns: sku, name, price; barcode, category, cost, tax_percent, icon, kind if wanted. Amounts
+    in major units with a point. minimum_stock and points are accepted and not used yet.
     """
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
     head = reader.fieldnames or []

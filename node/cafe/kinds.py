@@ -1,7 +1,7 @@
 """What a command kind is: its fields, who may do it and where, and the rule that decides it.
 
-Commands are imperative and may be refused; events are past and are only folded. Both are frozen structs;
-a kind and its version stand for ever.
+Commands are imperative and may be refused; events are past and are only folded. Both are frozen
+structs; a kind and its version stand for ever.
 """
 
 from __future__ import annotations
@@ -67,12 +67,14 @@ class Kind:
     decide: Callable[[Tables, Any, Acting], list[Event]]
     server_only: bool = False
     judges_right: bool = False
-    """The rule itself looks at `Acting.permitted`, since the act took money and must not be refused."""
+    """The rule itself looks at `Acting.permitted`, since the act took money and must not be
+    refused."""
     version: int = 1
 
 
 def read_command(kind: Kind, body: Mapping[str, Any]) -> Any:
-    """The command in a body, or `Refused`: ``bad-type``, ``out-of-range``, ``bad-text``, ``bad-field``."""
+    """The command in a body, or `Refused`: ``bad-type``, ``out-of-range``, ``bad-text``, ``bad-
+    field``."""
     try:
         command = msgspec.convert(body, kind.command, strict=True)
     except msgspec.ValidationError as error:
@@ -98,7 +100,8 @@ _FORBIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 def check_text(text: str, *, newlines: bool = False) -> None:
-    """Refuse (``bad-text``) control, format, surrogate and private-use characters and text that is not NFC.
+    """Refuse (``bad-text``) control, format, surrogate and private-use characters and text that is
+    not NFC.
 
     A product name with ESC p in it would open a drawer; U+202E would make a ticket lie.
     """

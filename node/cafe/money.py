@@ -1,4 +1,5 @@
-"""Money in whole minor units: rounding, tax, cash. Nearest, ties away from zero, unless said otherwise."""
+"""Money in whole minor units: rounding, tax, cash. Nearest, ties away from zero, unless said
+otherwise."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ class Cash:
 
 
 def pay(total: int, other: int, tendered: int | None, step: int, mode: str) -> Cash:
-    """Cash for what other methods leave of ``total``; only that rest is rounded (``half`` or ``up``).
+    """Cash for what other methods leave of ``total``; only that rest is rounded (``half`` or
+    ``up``).
 
     `Refused` ``too-little`` when ``tendered`` does not cover it; None means the exact sum.
     """
@@ -71,7 +73,8 @@ def exponent(currency: str) -> int:
 
 
 def parse_minor(text: str, currency: str) -> int:
-    """Minor units of an amount such as ``3.70``; `ValueError` if it is no amount of this currency."""
+    """Minor units of an amount such as ``3.70``; `ValueError` if it is no amount of this
+    currency."""
     try:
         value = Decimal(text.strip()).scaleb(exponent(currency))
     except InvalidOperation:

@@ -27,10 +27,10 @@ ROLES: dict[str, frozenset[str]] = {
 
 Role = Literal["vendor", "cashier", "manager", "administrator"]
 
-# --- commands ----------------------------------------------------------------------------------------------
+# --- commands ----------------------------------------------------------------
 
 
-class AddOperator(Command):
+class AddOperator(Command, frozen=True):
     """A new operator; their key was made and wrapped under their password at the server."""
 
     name: Name
@@ -40,7 +40,7 @@ class AddOperator(Command):
     """The wrapped private key, sealed to the café: stations carry it and cannot read it."""
 
 
-class EditOperator(Command):
+class EditOperator(Command, frozen=True):
     """Change an operator's role or single permissions, or switch them off and on."""
 
     operator: Name
@@ -50,27 +50,27 @@ class EditOperator(Command):
     enabled: bool | None = None
 
 
-# --- events ------------------------------------------------------------------------------------------------
+# --- events ------------------------------------------------------------------
 
 
-class OperatorAdded(Fact):
+class OperatorAdded(Fact, frozen=True):
     operator: str
     name: str
     role: str
     public_key: str
 
 
-class OperatorKeySealed(Fact):
+class OperatorKeySealed(Fact, frozen=True):
     operator: str
     sealed_key: str
 
 
-class OperatorEdited(Fact):
+class OperatorEdited(Fact, frozen=True):
     operator: str
     changes: dict[str, Any]
 
 
-# --- decide ------------------------------------------------------------------------------------------------
+# --- decide ------------------------------------------------------------------
 
 
 def decide_add(tables: Tables, command: AddOperator, acting: Acting) -> list[Event]:
@@ -132,7 +132,7 @@ def _is_last_administrator(tables: Tables, operator: str, after: Mapping[str, An
     )
 
 
-# --- apply -------------------------------------------------------------------------------------------------
+# --- apply -------------------------------------------------------------------
 
 
 def apply_added(tables: Tables, fact: OperatorAdded) -> None:
@@ -165,7 +165,7 @@ def apply_edited(tables: Tables, fact: OperatorEdited) -> None:
         table.put(fact.operator, {**row, **fact.changes})
 
 
-# --- queries -----------------------------------------------------------------------------------------------
+# --- queries -----------------------------------------------------------------
 
 
 def fold_name(name: str) -> str:
@@ -187,7 +187,14 @@ def may(row: Mapping[str, Any], permission: str) -> bool:
 
 
 KINDS = (
-    Kind("operator.add", AddOperator, "operator.edit", decide_add, server_only=True, judges_right=True),
+    Kind(
+        "operator.add",
+        AddOperator,
+        "operator.edit",
+        decide_add,
+        server_only=True,
+        judges_right=True,
+    ),
     Kind("operator.edit", EditOperator, "operator.edit", decide_edit, server_only=True),
 )
 EVENTS = (

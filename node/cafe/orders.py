@@ -1,9 +1,9 @@
 """Orders: what a vendor sends, what the operator says of it, and the sale it becomes.
 
-    Mode 2   pending ──▶ allowed ──▶ collected          Mode 1, and the desk:  collected
-                │            │           ▲
-                ├──▶ denied ◀┘           │ collect also from pending
-    set_aside waits for a person and is in no sum; accept collects it, reject ends it as denied.
+Mode 2   pending ──▶ allowed ──▶ collected          Mode 1, and the desk:  collected
+            │            │           ▲
+            ├──▶ denied ◀┘           │ collect also from pending
+set_aside waits for a person and is in no sum; accept collects it, reject ends it as denied.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from node.cafe.kinds import (
     Fact,
     Hex,
     Kind,
-    Name,
     Price,
     Quantity,
     Reason,
@@ -38,10 +37,10 @@ from sync.op import Event
 DESK_MODE = 0
 OPEN_STATES = ("pending", "allowed", "set_aside")
 
-# --- commands ----------------------------------------------------------------------------------------------
+# --- commands ----------------------------------------------------------------
 
 
-class Line(Command):
+class Line(Command, frozen=True):
     """``quantity`` units of a product at the price that was shown."""
 
     sku: Code
@@ -50,7 +49,7 @@ class Line(Command):
     """Filled in by the node where it is sold."""
 
 
-class PlaceOrder(Command):
+class PlaceOrder(Command, frozen=True):
     """A vendor sells. All but ``lines`` is filled in by the node where that happens."""
 
     lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=200)]
@@ -61,40 +60,40 @@ class PlaceOrder(Command):
     tendered_minor: Amount | None = None
 
 
-class AllowOrder(Command):
+class AllowOrder(Command, frozen=True):
     order: Hex
 
 
-class DenyOrder(Command):
+class DenyOrder(Command, frozen=True):
     order: Hex
     reason: Reason = ""
 
 
-class CollectOrder(Command):
+class CollectOrder(Command, frozen=True):
     """Take the money of an order that waits; its ticket is printed."""
 
     order: Hex
     tendered_minor: Amount | None = None
 
 
-class AcceptOrder(Command):
+class AcceptOrder(Command, frozen=True):
     """Count an order that was set aside."""
 
     order: Hex
     reason: Reason = ""
 
 
-class RejectOrder(Command):
+class RejectOrder(Command, frozen=True):
     """End a Mode 2 order that was set aside."""
 
     order: Hex
     reason: Reason = ""
 
 
-# --- events ------------------------------------------------------------------------------------------------
+# --- events ------------------------------------------------------------------
 
 
-class OrderPlaced(Fact):
+class OrderPlaced(Fact, frozen=True):
     order: str
     label: str
     station: str
@@ -111,20 +110,20 @@ class OrderPlaced(Fact):
     flags: list[str]
 
 
-class OrderAllowed(Fact):
+class OrderAllowed(Fact, frozen=True):
     order: str
     operator: str
     at_ms: int
 
 
-class OrderDenied(Fact):
+class OrderDenied(Fact, frozen=True):
     order: str
     operator: str
     reason: str
     at_ms: int
 
 
-class OrderCollected(Fact):
+class OrderCollected(Fact, frozen=True):
     order: str
     operator: str
     at_ms: int
@@ -140,7 +139,7 @@ class OrderCollected(Fact):
     flags: list[str]
 
 
-# --- decide ------------------------------------------------------------------------------------------------
+# --- decide ------------------------------------------------------------------
 
 
 def fill(tables: Tables, command: PlaceOrder, station: str, folded: int) -> PlaceOrder:
@@ -220,7 +219,8 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
 def _judge_lines(
     tables: Tables, command: PlaceOrder, acting: Acting, took_money: bool
 ) -> tuple[list[dict[str, Any]], str, int]:
-    """(lines as they are kept, flag on their prices or "", total of what is off the known prices)."""
+    """(lines as they are kept, flag on their prices or "", total of what is off the known
+    prices)."""
     base = acting.context.op.base if acting.context.server else acting.context.seq
     lines = []
     flag, off_minor = "", 0
@@ -348,7 +348,7 @@ def _product(tables: Tables, sku: str) -> Mapping[str, Any]:
     return row
 
 
-# --- apply -------------------------------------------------------------------------------------------------
+# --- apply -------------------------------------------------------------------
 
 
 def apply_placed(tables: Tables, fact: OrderPlaced) -> None:

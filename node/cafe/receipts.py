@@ -1,11 +1,11 @@
 """What a ticket and a Z say, as lines of values; and the life of a print job.
 
     waiting ──▶ sending ──▶ printed
-                   └──────▶ unknown   a person decides: it is there (settle), or print it again (COPY)
+                   └──────▶ unknown   a person decides: it is there, or print it again (COPY)
     sending ──▶ waiting     only when the printer never took a byte
 
-The job is in the log before the first byte leaves, and its end is in the log too: a ticket comes out once,
-or it is listed for a person.
+The job is in the log before the first byte leaves, and its end is in the log too: a ticket comes
+out once, or it is listed for a person.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event
 
-# --- commands ----------------------------------------------------------------------------------------------
+# --- commands ----------------------------------------------------------------
 
 
-class StartPrint(Command):
+class StartPrint(Command, frozen=True):
     """The spooler is about to send the first byte of a job."""
 
     job: Name
 
 
-class EndPrint(Command):
+class EndPrint(Command, frozen=True):
     """What became of a job that was started."""
 
     job: Name
@@ -37,22 +37,22 @@ class EndPrint(Command):
     why: Reason = ""
 
 
-class SettlePrint(Command):
+class SettlePrint(Command, frozen=True):
     """A person has seen the paper of an unknown job: it is there."""
 
     job: Name
 
 
-class ReprintTicket(Command):
+class ReprintTicket(Command, frozen=True):
     """Print again, marked COPY: a ticket or Z that was printed, or one whose print is unknown."""
 
     job: Name
 
 
-# --- events ------------------------------------------------------------------------------------------------
+# --- events ------------------------------------------------------------------
 
 
-class PrintMoved(Fact):
+class PrintMoved(Fact, frozen=True):
     job: str
     state: str
     why: str
@@ -60,7 +60,7 @@ class PrintMoved(Fact):
     """Whether this print is one more copy."""
 
 
-# --- decide ------------------------------------------------------------------------------------------------
+# --- decide ------------------------------------------------------------------
 
 
 def _job(tables: Tables, job: str, *states: str) -> Mapping[str, Any]:
@@ -99,7 +99,7 @@ def decide_reprint(tables: Tables, command: ReprintTicket, acting: Acting) -> li
     return _moved(command.job, "waiting", copy=True)
 
 
-# --- apply -------------------------------------------------------------------------------------------------
+# --- apply -------------------------------------------------------------------
 
 
 def apply_moved(tables: Tables, fact: PrintMoved) -> None:
@@ -112,7 +112,7 @@ def apply_moved(tables: Tables, fact: PrintMoved) -> None:
         table.put(fact.job, row)
 
 
-# --- queries: what stands on the paper -------------------------------------------------------------------
+# --- queries: what stands on the paper ---------------------------------------
 
 
 def name_of(tables: Tables, operator: str) -> str:
@@ -128,7 +128,8 @@ def station_name(tables: Tables, station: str) -> str:
 
 
 def ticket(tables: Tables, job: str) -> dict[str, Any]:
-    """Everything a printer needs for a job, by the log alone; raises `Refused` if there is no such job."""
+    """Everything a printer needs for a job, by the log alone; raises `Refused` if there is no such
+    job."""
     row = tables.table("prints").peek(job)
     if row is None:
         raise Refused("unknown-job", job=job)

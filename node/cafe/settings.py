@@ -16,10 +16,10 @@ Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
 Step = Annotated[int, Meta(ge=1, le=10**6)]
 Mode = Annotated[int, Meta(ge=1, le=2)]
 
-# --- commands ----------------------------------------------------------------------------------------------
+# --- commands ----------------------------------------------------------------
 
 
-class CreateCafe(Command):
+class CreateCafe(Command, frozen=True):
     """The first act of a café, done once by its server."""
 
     name: Name
@@ -37,7 +37,7 @@ class CreateCafe(Command):
     opening_minor: Amount = 0
 
 
-class EditSettings(Command):
+class EditSettings(Command, frozen=True):
     """Change settings; what is not given stays."""
 
     name: Name | None = None
@@ -50,16 +50,16 @@ class EditSettings(Command):
     tolerance_minor: Amount | None = None
 
 
-# --- events ------------------------------------------------------------------------------------------------
+# --- events ------------------------------------------------------------------
 
 
-class SettingsSet(Fact):
+class SettingsSet(Fact, frozen=True):
     values: dict[str, Any]
     seq: int
     """Entry from which they hold, so that an old act can be judged by the settings of its time."""
 
 
-# --- decide ------------------------------------------------------------------------------------------------
+# --- decide ------------------------------------------------------------------
 
 
 def decide_create(tables: Tables, command: CreateCafe, acting: Acting) -> list[Event]:
@@ -95,7 +95,7 @@ def decide_edit(tables: Tables, command: EditSettings, acting: Acting) -> list[E
     return [event("settings.set", SettingsSet(values=values, seq=acting.context.seq))]
 
 
-# --- apply -------------------------------------------------------------------------------------------------
+# --- apply -------------------------------------------------------------------
 
 
 def apply_set(tables: Tables, fact: SettingsSet) -> None:
@@ -107,7 +107,7 @@ def apply_set(tables: Tables, fact: SettingsSet) -> None:
     table.put("cafe", row)
 
 
-# --- queries -----------------------------------------------------------------------------------------------
+# --- queries -----------------------------------------------------------------
 
 
 def cafe(tables: Tables) -> Mapping[str, Any]:

@@ -10,10 +10,10 @@ from sync.errors import Malformed, Refused
 from sync.identity import check_public_key, node_id
 from sync.op import Event
 
-# --- commands ----------------------------------------------------------------------------------------------
+# --- commands ----------------------------------------------------------------
 
 
-class EnrolStation(Command):
+class EnrolStation(Command, frozen=True):
     """Take a paired node into the café as a vendor's station."""
 
     name: Name
@@ -22,13 +22,13 @@ class EnrolStation(Command):
     """DER bytes of its self-signed certificate."""
 
 
-class RevokeStation(Command):
+class RevokeStation(Command, frozen=True):
     """Trust this station no more."""
 
     station: Hex
 
 
-class NoteIncident(Command):
+class NoteIncident(Command, frozen=True):
     """The server noted something at its door or on its disk."""
 
     code: Name
@@ -37,10 +37,10 @@ class NoteIncident(Command):
     count: int = 1
 
 
-# --- events ------------------------------------------------------------------------------------------------
+# --- events ------------------------------------------------------------------
 
 
-class StationEnrolled(Fact):
+class StationEnrolled(Fact, frozen=True):
     station: str
     number: int
     name: str
@@ -48,11 +48,11 @@ class StationEnrolled(Fact):
     certificate: str
 
 
-class StationRevoked(Fact):
+class StationRevoked(Fact, frozen=True):
     station: str
 
 
-class IncidentNoted(Fact):
+class IncidentNoted(Fact, frozen=True):
     seq: int
     at_ms: int
     code: str
@@ -61,7 +61,7 @@ class IncidentNoted(Fact):
     count: int
 
 
-# --- decide ------------------------------------------------------------------------------------------------
+# --- decide ------------------------------------------------------------------
 
 
 def decide_enrol(tables: Tables, command: EnrolStation, acting: Acting) -> list[Event]:
@@ -111,7 +111,7 @@ def decide_incident(tables: Tables, command: NoteIncident, acting: Acting) -> li
     ]
 
 
-# --- apply -------------------------------------------------------------------------------------------------
+# --- apply -------------------------------------------------------------------
 
 
 def apply_enrolled(tables: Tables, fact: StationEnrolled) -> None:

@@ -1,1 +1,2 @@
-"""What hangs on the server: printers. Jobs come from the log; what became of them goes back into it."""
+"""What hangs on the server: printers. Jobs come from the log; what became of them goes back into
+it."""

@@ -1,7 +1,7 @@
 """Tickets as ESC/POS bytes, and a network printer that says what became of them.
 
-A ticket is composed whole in memory and sent once. Before it the printer is asked for its state; behind it
-stands a command that the printer answers only when everything before has been executed:
+A ticket is composed whole in memory and sent once. Before it the printer is asked for its state;
+behind it stands a command that the printer answers only when everything before has been executed:
 
     DLE EOT 1, 2, 4 ─▶ state      NOT_STARTED if it cannot print now: nothing has been sent
     ticket ‖ GS ( H ─▶ answer     PRINTED; no answer, or a broken line: UNKNOWN, a person decides
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -21,7 +22,9 @@ from node.text import currency_sign, money, percent, say, when
 
 COLUMNS = 42
 CODE_PAGE = "cp858"
-_RESET_AND_PAGE = b"\x1b@\x1bt\x13"  # ESC @, then ESC t 19: code page 858 (Latin 1 with the euro sign)
+_RESET_AND_PAGE = (
+    b"\x1b@\x1bt\x13"  # ESC @, then ESC t 19: code page 858 (Latin 1 with the euro sign)
+)
 _STATUS = b"\x10\x04\x01\x10\x04\x02\x10\x04\x04"  # DLE EOT n: printer, cause of offline, paper
 _REPORT_ALL = b"\x1da\xff"  # GS a: report every change of state
 _ASK_DONE = b"\x1d(H\x06\x0000"  # GS ( H fn 48: answers 37 22 d1..d4 00 when it is reached
@@ -29,7 +32,8 @@ _DONE = b"\x37\x22"
 
 
 def _dummy() -> Any:
-    """python-escpos composing into memory. Imported late: it takes 0.4 s and writes a cache on import."""
+    """python-escpos composing into memory. Imported late: it takes 0.4 s and writes a cache on
+    import."""
     os.environ.setdefault(
         "ESCPOS_CAPABILITIES_PICKLE_DIR", tempfile.mkdtemp(prefix="cabina-escpos-")
     )
@@ -37,6 +41,11 @@ def _dummy() -> Any:
 
     # MagicEncode would change code pages in the middle of a ticket; ours is fixed.
     return Dummy(magic_encode_args={"encoding": CODE_PAGE.upper(), "disabled": True})
+
+
+def warm_up() -> None:
+    """Pay for that import in a thread, before the first ticket would stall everything else."""
+    _dummy()
 
 
 def compose(ticket: dict[str, Any], job: bytes) -> bytes:
@@ -77,7 +86,11 @@ class _Page:
         left = printable(left)
         right = printable(right)
         room = max(0, columns - len(right) - (1 if right else 0))
-        self._paper._raw((f"{left[:room]:<{room}}{' ' if right else ''}{right}".rstrip() + "\n").encode(CODE_PAGE))
+        self._paper._raw(
+            (f"{left[:room]:<{room}}{' ' if right else ''}{right}".rstrip() + "\n").encode(
+                CODE_PAGE
+            )
+        )
 
     def wrapped(self, text: str, right: str) -> None:
         """A name that may need two lines, its amount behind the last."""
@@ -91,8 +104,16 @@ class _Page:
         self.line(text, right)
 
     def centre(self, text: str, *, large: bool = False) -> None:
-        self._paper.set(align="center", bold=large, double_height=large, double_width=large, normal_textsize=not large)
-        self._paper._raw((printable(text)[: COLUMNS // (2 if large else 1)] + "\n").encode(CODE_PAGE))
+        self._paper.set(
+            align="center",
+            bold=large,
+            double_height=large,
+            double_width=large,
+            normal_textsize=not large,
+        )
+        self._paper._raw(
+            (printable(text)[: COLUMNS // (2 if large else 1)] + "\n").encode(CODE_PAGE)
+        )
         self._paper.set(align="left", bold=False, normal_textsize=True)
 
     def large(self, left: str, right: str) -> None:
@@ -131,7 +152,9 @@ def _ticket(page: _Page, ticket: dict[str, Any]) -> None:
     if ticket["rounding_minor"]:
         page.line(page.say("ticket.rounding"), page.money(ticket["rounding_minor"]))
     page.rule()
-    page.large(page.say("ticket.total"), page.money(ticket["total_minor"] + ticket["rounding_minor"]))
+    page.large(
+        page.say("ticket.total"), page.money(ticket["total_minor"] + ticket["rounding_minor"])
+    )
     for bp, _, _, tax in ticket["taxes"]:
         if bp:
             rate = percent(bp, page.language)
@@ -163,7 +186,8 @@ def _z(page: _Page, z: dict[str, Any]) -> None:
 def z_text(
     z: dict[str, Any], word: Callable[..., str], money_text: Callable[[int], str], language: str
 ) -> list[tuple[str, str]]:
-    """The Z as pairs (left, right); ``-`` is a rule, a leading ``#`` means large. The screen shows it too."""
+    """The Z as pairs (left, right); ``-`` is a rule, a leading ``#`` means large. The screen shows
+    it too."""
     lines = [
         ("#" + word("z.title", number=z["number"]), ""),
         ("", ""),
@@ -180,7 +204,10 @@ def z_text(
         lines.append((f"{label[:20]:<20} {units:>5} {word('unit.units')}", money_text(amount)))
     if z["rounding_minor"]:
         lines.append((word("z.rounding"), money_text(z["rounding_minor"])))
-    lines += [("-", ""), ("#" + word("ticket.total"), money_text(z["total_minor"] + z["rounding_minor"]))]
+    lines += [
+        ("-", ""),
+        ("#" + word("ticket.total"), money_text(z["total_minor"] + z["rounding_minor"])),
+    ]
     for bp, (_, _, tax) in sorted(z["taxes"].items(), key=lambda item: int(item[0])):
         if int(bp):
             lines.append((word("z.vat", rate=percent(int(bp), language)), money_text(tax)))
@@ -223,6 +250,8 @@ class NetworkPrinter:
         self._jobs = 0
 
     async def check(self) -> str:
+        if "escpos.printer" not in sys.modules:
+            await asyncio.to_thread(warm_up)
         try:
             async with self._connection() as (reader, writer):
                 return _problem(await self._state(reader, writer))

@@ -1,4 +1,5 @@
-"""What a printer is to us: something that takes a ticket's bytes and says honestly what happened."""
+"""What a printer is to us: something that takes a ticket's bytes and says honestly what
+happened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Prints what the log says is to be printed, one job at a time, and writes its end back into the log."""
+"""Prints what the log says is to be printed, one job at a time, and writes its end back into the
+log."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ Do = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 
 class Spooler:
-    """Takes waiting jobs in their order. ``do(kind, body)`` puts an op of the node itself into the log."""
+    """Takes waiting jobs in their order. ``do(kind, body)`` puts an op of the node itself into the
+    log."""
 
     def __init__(self, tables: Tables, do: Do, printer: Printer, retry_s: float = RETRY_S) -> None:
         self._tables, self._do, self._printer = tables, do, printer

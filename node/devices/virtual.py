@@ -1,7 +1,9 @@
-"""A ticket printer that is not there: listens on a TCP port, understands ESC/POS, keeps every ticket.
+"""A ticket printer that is not there: listens on a TCP port, understands ESC/POS, keeps every
+ticket.
 
-It decodes by the ESC/POS command reference, not with the library that composes our tickets, so that a
-mistake there is not made twice. It can be told to run out of paper, to stall, to break off, to be off.
+It decodes by the ESC/POS command reference, not with the library that composes our tickets, so that
+a mistake there is not made twice. It can be told to run out of paper, to stall, to break off, to be
+off.
 """
 
 from __future__ import annotations
@@ -113,14 +115,21 @@ class Decoder:
         self._reset()
 
     def _reset(self) -> None:
-        self._page, self._align, self._bold, self._width, self._height = "cp437", "left", False, 1, 1
+        self._page, self._align, self._bold, self._width, self._height = (
+            "cp437",
+            "left",
+            False,
+            1,
+            1,
+        )
 
     @property
     def out_of_paper(self) -> bool:
         return self.faults.no_paper or self.faults.paper_out_after_lines == 0
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take bytes; the answers to send back. While the paper is out, printing bytes wait in the buffer."""
+        """Take bytes; the answers to send back. While the paper is out, printing bytes wait in the
+        buffer."""
         answers: list[bytes] = []
         if self.out_of_paper:  # real-time commands are seen as they come, before what waits
             for at in range(len(data) - 2):
@@ -293,5 +302,3 @@ class VirtualPrinter:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-
-

@@ -67,7 +67,7 @@ class Node:
                 }
             )
 
-    # --- life ------------------------------------------------------------------------------------------
+    # --- life ----------------------------------------------------------------
 
     async def start(self) -> None:
         self.driver.start()
@@ -78,7 +78,7 @@ class Node:
         close(self._opened, self._disk)
         self._disk.close()
 
-    # --- tables ----------------------------------------------------------------------------------------
+    # --- tables --------------------------------------------------------------
 
     @property
     def tables(self) -> View:
@@ -94,7 +94,8 @@ class Node:
         return str(settings.cafe(self.tables).get("language", self.config.language))
 
     def changes(self, listener: Callable[[frozenset[str]], None]) -> Callable[[], None]:
-        """Call ``listener`` with names of tables (or ``status``) that changed; returns how to stop that."""
+        """Call ``listener`` with names of tables (or ``status``) that changed; returns how to stop
+        that."""
         self._watchers.add(listener)
         return lambda: self._watchers.discard(listener)
 
@@ -102,15 +103,16 @@ class Node:
         for watcher in tuple(self._watchers):
             watcher(names)
 
-    # --- commands --------------------------------------------------------------------------------------
+    # --- commands ------------------------------------------------------------
 
     async def submit(
         self, kind: str, fields: dict[str, Any] | Command | None = None, key: bytes | None = None
     ) -> Receipt:
         """Do one thing as the operator who is signed in.
 
-        The receipt comes once it is durable here: ``queued`` at a station, ``accepted`` at the server.
-        Raises `Refused` (nothing happened) or `StorageFailed` (nothing happened, and it was not shown).
+        The receipt comes once it is durable here: ``queued`` at a station, ``accepted`` at the
+        server. Raises `Refused` (nothing happened) or `StorageFailed` (nothing happened, and it was
+        not shown).
         """
         known = KINDS.get(kind)
         if known is None or not known.permission:
@@ -119,9 +121,7 @@ class Node:
         command = read_command(known, body)
         async with self._submitting:  # labels are given in the order in which ops are made
             if isinstance(command, orders.PlaceOrder):
-                command = orders.fill(
-                    self.tables, command, self._station_id(), self.tables.cursor
-                )
+                command = orders.fill(self.tables, command, self._station_id(), self.tables.cursor)
             body = {
                 name: value
                 for name, value in msgspec.to_builtins(command).items()
@@ -132,12 +132,13 @@ class Node:
     def _station_id(self) -> str:
         return ""
 
-    # --- people ----------------------------------------------------------------------------------------
+    # --- people --------------------------------------------------------------
 
     async def sign_in(self, name: str, password: str) -> dict[str, Any]:
         """Unwrap an operator's key with their password; they act here from now on.
 
-        `Refused`: ``wrong-password`` (also for a name that nobody has), ``locked-out``, ``no-keys``.
+        `Refused`: ``wrong-password`` (also for a name that nobody has), ``locked-out``, ``no-
+        keys``.
         """
         tries, until_s = self._wrong.get(operators.fold_name(name), (0, 0.0))
         if time.monotonic() < until_s:
@@ -204,7 +205,7 @@ class Node:
         row = self.operator_row
         return row is not None and operators.may(row, permission)
 
-    # --- how it is -------------------------------------------------------------------------------------
+    # --- how it is -----------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
         """What the strip shows and ``show status`` prints."""
@@ -227,5 +228,3 @@ class Node:
 
 def explain_notice(notice: dict[str, Any]) -> str:
     return " ".join(str(value) for value in notice.values() if value)
-
-

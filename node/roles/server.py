@@ -1,4 +1,5 @@
-"""The server: holds the box and the printer, takes every station's ops, and is the only one to close."""
+"""The server: holds the box and the printer, takes every station's ops, and is the only one to
+close."""
 
 from __future__ import annotations
 
@@ -88,7 +89,7 @@ class ServerNode(Node):
                 timer.cancel()
         await super().stop()
 
-    # --- stations --------------------------------------------------------------------------------------
+    # --- stations ------------------------------------------------------------
 
     def _changed(self, names: frozenset[str]) -> None:
         if "stations" in names:
@@ -130,7 +131,7 @@ class ServerNode(Node):
         )
         return wrapped
 
-    # --- acts of the node itself -----------------------------------------------------------------------
+    # --- acts of the node itself ---------------------------------------------
 
     async def _do_self(self, kind: str, body: dict[str, Any]) -> Any:
         return await self.driver.act(kind, KINDS[kind].version, body)
@@ -170,7 +171,7 @@ class ServerNode(Node):
         self._notes.add(task)
         task.add_done_callback(self._notes.discard)
 
-    # --- how it is -------------------------------------------------------------------------------------
+    # --- how it is -----------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
         opened = box.open_box(self.tables)

@@ -80,7 +80,7 @@ class StationNode(Node):
     def _station_id(self) -> str:
         return self.node_id
 
-    # --- the link --------------------------------------------------------------------------------------
+    # --- the link ------------------------------------------------------------
 
     @property
     def online(self) -> bool:
@@ -109,7 +109,8 @@ class StationNode(Node):
             await asyncio.sleep(WATCH_S)
 
     async def _fetch_keys(self) -> None:
-        """Wrapped keys of the operators who may sign in here; kept for the days without a network."""
+        """Wrapped keys of the operators who may sign in here; kept for the days without a
+        network."""
         answer = await self.driver.ask("operator.keys", {})
         config.write_private(self.folder / KEYS_FILE, msgpack.packb(answer["keys"]))
 
@@ -123,7 +124,7 @@ class StationNode(Node):
         wrapped: dict[str, Any] = keys[operator]
         return wrapped
 
-    # --- how it is -------------------------------------------------------------------------------------
+    # --- how it is -----------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
         row = self.tables.table("stations").peek(self.node_id)

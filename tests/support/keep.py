@@ -11,7 +11,8 @@ from sync.op import Event, Op
 
 
 class Keep:
-    """Accepts ``order.keep`` with a body that has an ``id``; refuses ``refuse: true`` and unknown kinds."""
+    """Accepts ``order.keep`` with a body that has an ``id``; refuses ``refuse: true`` and unknown
+    kinds."""
 
     indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
 

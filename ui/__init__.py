@@ -1,0 +1,1 @@
+"""The screens: Flet over one node, entered by `node.api` alone."""

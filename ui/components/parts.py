@@ -1,0 +1,206 @@
+"""The smallest parts: text, icon, button, badge, key cap. Each takes its session for colours and words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flet as ft
+
+from ui.format import drawable
+from ui.theme import Palette, Tint, style
+from ui.viewmodels.session import Session
+
+STATE_ICONS = {
+    "unsent": ft.Icons.CLOUD_OFF_ROUNDED,
+    "pending": ft.Icons.HOURGLASS_TOP_ROUNDED,
+    "allowed": ft.Icons.THUMB_UP_ROUNDED,
+    "collected": ft.Icons.CHECK_CIRCLE_ROUNDED,
+    "denied": ft.Icons.CANCEL_ROUNDED,
+    "printed": ft.Icons.PRINT_ROUNDED,
+    "set_aside": ft.Icons.FLAG_ROUNDED,
+}
+
+
+def state_tint(palette: Palette, state: str) -> Tint:
+    return {
+        "unsent": Tint(palette.pending.text, palette.surface),
+        "pending": palette.pending,
+        "allowed": palette.allowed,
+        "collected": palette.collected,
+        "denied": palette.danger,
+        "printed": palette.printed,
+        "set_aside": palette.aside,
+    }[state]
+
+
+def text(s: Session, value: str, name: str = "body", color: str = "", **more: Any) -> ft.Text:
+    """A text in one of the theme's styles."""
+    return ft.Text(drawable(value), style=style(name, color or s.palette.text), **more)
+
+
+def clipped(s: Session, value: str, name: str = "body", color: str = "", **more: Any) -> ft.Text:
+    """A text of one line that ends in … where there is no room."""
+    return text(
+        s, value, name, color, max_lines=1, overflow=ft.TextOverflow.ELLIPSIS, **more
+    )
+
+
+def icon(name: ft.IconData, size: int, color: str) -> ft.Icon:
+    return ft.Icon(name, size=size, color=color)
+
+
+def key_cap(label: str, color: str) -> ft.Container:
+    return ft.Container(
+        ft.Text(label, style=style("micro", color)),
+        border=ft.Border.all(1, color),
+        border_radius=4,
+        padding=ft.Padding.symmetric(horizontal=6, vertical=2),
+    )
+
+
+def line_below(palette: Palette) -> ft.Border:
+    return ft.Border.only(bottom=ft.BorderSide(1, palette.border))
+
+
+def badge(s: Session, state: str) -> ft.Container:
+    """One colour, one icon, one word for a state, everywhere."""
+    tint = state_tint(s.palette, state)
+    return ft.Container(
+        ft.Row(
+            [
+                icon(STATE_ICONS[state], 16, tint.text),
+                ft.Text(s.text(f"state.{state}"), style=style("label", tint.text)),
+            ],
+            spacing=4,
+            tight=True,
+        ),
+        height=24,
+        border_radius=6,
+        bgcolor=tint.ground,
+        border=ft.Border.all(1, tint.text) if state == "unsent" else None,
+        padding=ft.Padding.only(left=6, right=8),
+    )
+
+
+def button(
+    s: Session,
+    label: str,
+    on_click: Callable[..., Any] | None,
+    *,
+    kind: str = "outline",
+    glyph: ft.IconData | None = None,
+    key_label: str = "",
+    key: str = "",
+    height: int = 48,
+    expand: bool | int | None = None,
+    width: int | None = None,
+    disabled: bool = False,
+    large: bool = False,
+) -> ft.Control:
+    """``filled`` (the next step, one a region), ``tonal``, ``outline``, ``danger``, ``text``, ``ink``…"""
+    p = s.palette
+    ground, ink, line = {
+        "filled": (p.accent, p.on_accent, None),
+        "tonal": (p.selected, p.on_selected, None),
+        "outline": (p.surface, p.text, p.outline),
+        "accent": (p.surface, p.accent, p.accent),
+        "danger": (p.surface, p.danger.text, p.danger.text),
+        "danger_filled": (p.danger.text, p.on_danger, None),
+        "text": (ft.Colors.TRANSPARENT, p.accent, None),
+        "danger_text": (ft.Colors.TRANSPARENT, p.danger.text, None),
+        "rail": (p.rail, "#FFFFFF", "#FFFFFF"),
+    }[kind]
+    if disabled:
+        ground, ink, line = p.surface3, p.text3, None
+    inside: list[ft.Control] = []
+    if glyph is not None:
+        inside.append(icon(glyph, 24 if large else 20, ink))
+    if label:
+        inside.append(ft.Text(label, style=style("big_button" if large else "button", ink)))
+    if key_label and s.app.width >= 1200:
+        inside.append(key_cap(key_label, ink))
+    return ft.Container(
+        ft.Row(inside, spacing=8, alignment=ft.MainAxisAlignment.CENTER, tight=not expand),
+        key=key or None,
+        height=height,
+        width=width,
+        expand=expand,
+        bgcolor=ground,
+        border=ft.Border.all(1, line) if line else None,
+        border_radius=8,
+        padding=ft.Padding.symmetric(horizontal=16 if label else 4),
+        alignment=ft.Alignment.CENTER,
+        ink=not disabled,
+        disabled=disabled,
+        on_click=None if disabled else on_click,
+    )
+
+
+def named(identifier: str, label: str, content: ft.Control, **more: Any) -> ft.Semantics:
+    """Gives a part a name for screen readers and for browser tests."""
+    return ft.Semantics(content=content, identifier=identifier, label=label, **more)
+
+
+def amount(s: Session, amount_minor: int, *, key: str = "", color: str = "") -> ft.Text:
+    """A large amount with a smaller sign."""
+    ink = color or s.palette.text
+    sign = ft.TextSpan(s.text.sign, style=style("sign", ink))
+    minus = "−" if amount_minor < 0 else ""
+    figure = ft.TextSpan(minus + s.text.number(abs(amount_minor)), style=style("total", ink))
+    gap = ft.TextSpan(" ", style=style("sign", ink))
+    spans = [sign, figure] if s.text.sign_first() else [figure, gap, sign]
+    return ft.Text(spans=spans, key=key or None, no_wrap=True)
+
+
+def card(s: Session, content: ft.Control, **more: Any) -> ft.Container:
+    more.setdefault("padding", 16)
+    return ft.Container(
+        content,
+        bgcolor=s.palette.surface,
+        border=ft.Border.all(1, s.palette.border),
+        border_radius=12,
+        **more,
+    )
+
+
+def empty(s: Session, glyph: ft.IconData, what: str, next_step: str) -> ft.Container:
+    """What an empty place is, and the next step."""
+    return ft.Container(
+        ft.Column(
+            [
+                ft.Container(
+                    icon(glyph, 32, s.palette.on_selected),
+                    width=56,
+                    height=56,
+                    border_radius=28,
+                    bgcolor=s.palette.selected,
+                    alignment=ft.Alignment.CENTER,
+                ),
+                text(s, what, "h2"),
+                text(s, next_step, "body", s.palette.text2, text_align=ft.TextAlign.CENTER),
+            ],
+            spacing=8,
+            horizontal_alignment=ft.CrossAxisAlignment.CENTER,
+            alignment=ft.MainAxisAlignment.CENTER,
+        ),
+        alignment=ft.Alignment.CENTER,
+        expand=True,
+    )
+
+
+def field(s: Session, **more: Any) -> ft.TextField:
+    """A text field in the theme's looks."""
+    p = s.palette
+    options: dict[str, Any] = {
+        "height": 48,
+        "filled": True,
+        "fill_color": p.surface,
+        "text_style": style("body", p.text),
+        "hint_style": style("body", p.text3),
+        "label_style": style("label", p.text2),
+        "content_padding": ft.Padding.symmetric(horizontal=12, vertical=8),
+        "border": ft.OutlineInputBorder(border_radius=8, side=ft.BorderSide(1, p.outline)),
+        **more,
+    }
+    return ft.TextField(**options)

@@ -1,0 +1,103 @@
+"""Texts, money, times and counts as this screen's language writes them."""
+
+from __future__ import annotations
+
+import functools
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import font_source_sans_pro
+from fontTools.ttLib import TTFont
+
+from node.api import Node, currency_sign, explain, money, number, percent, say, settings, when
+from node.api import SyncError
+from ui.theme import FONT_FILES, REGULAR
+
+BOX = "□"
+
+
+@functools.cache
+def texts(language: str) -> dict[str, str]:
+    """All texts of the screens in a language."""
+    file = resources.files("ui").joinpath(f"i18n/{language}.json")
+    loaded: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    return loaded
+
+
+def font_file(name: str) -> Path:
+    """Path of one of our font files, from the package that brings them."""
+    return Path(str(font_source_sans_pro.__file__)).parent / "files" / FONT_FILES[name]
+
+
+@functools.cache
+def _drawable() -> frozenset[int]:
+    with TTFont(font_file(REGULAR), lazy=True) as font:
+        return frozenset(font.getBestCmap())
+
+
+def drawable(text: str) -> str:
+    """Text with □ for what our font lacks: a glyph that no font has makes the client ask for ever."""
+    known = _drawable()
+    return "".join(c if ord(c) in known or c == "\n" else BOX for c in text)
+
+
+class Format:
+    """How one node's screen writes things."""
+
+    def __init__(self, node: Node, language: str = "") -> None:
+        self.language = language or node.language
+        cafe = settings.cafe(node.tables)
+        self.currency: str = cafe.get("currency", "EUR")
+        self.decimals: int | None = cafe.get("decimals")
+
+    def __call__(self, key: str, **values: Any) -> str:
+        """The text of a key; with ``count`` the singular ``key.one`` where there is one."""
+        known = texts(self.language)
+        if values.get("count") == 1 and f"{key}.one" in known:
+            key = f"{key}.one"
+        return known[key].format(**values)
+
+    def money(self, amount_minor: int) -> str:
+        return money(amount_minor, self.language, self.currency, self.decimals)
+
+    def number(self, amount_minor: int) -> str:
+        return number(amount_minor, self.language, self.currency, self.decimals)
+
+    @property
+    def sign(self) -> str:
+        return currency_sign(self.language, self.currency)
+
+    def sign_first(self) -> bool:
+        return self.money(1).startswith(self.sign)
+
+    def percent(self, bp: int) -> str:
+        return percent(bp, self.language)
+
+    def time(self, at_ms: int, *, seconds: bool = False) -> str:
+        return when(at_ms, self.language, seconds=seconds)
+
+    def age(self, age_ms: int) -> str:
+        """``48 s``, ``4 min``, ``2 h``."""
+        seconds = max(0, age_ms // 1000)
+        if seconds < 60:
+            return f"{seconds} s"
+        if seconds < 3600:
+            return f"{seconds // 60} min"
+        return f"{seconds // 3600} h"
+
+    def flag(self, flag: str) -> str:
+        """Why an order is flagged or set aside."""
+        return texts(self.language).get(f"flag.{flag}", flag)
+
+    def why(self, key: str) -> str:
+        """Why a printer waits."""
+        return say(self.language, key)
+
+    def say(self, key: str, **values: Any) -> str:
+        """A text that the paper shares with the screen."""
+        return say(self.language, key, **values)
+
+    def error(self, error: SyncError) -> str:
+        return drawable(explain(error, self.language))

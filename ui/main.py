@@ -1,0 +1,56 @@
+"""The `cabina` command: opens what needs a screen, and hands all else to `node.cli`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from node import cli
+from node.api import Node
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; the exit code."""
+    frozen = getattr(sys, "frozen", False)
+    launcher = [sys.executable] if frozen else [sys.executable, "-m", "ui.main"]
+    return cli.main(argv, serve=_serve, demo_screens=_demo, launcher=launcher)
+
+
+async def _stopped() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def _serve(node: Node, args: argparse.Namespace) -> None:
+    """A node's screen, until a signal ends it."""
+    from ui.shell import open_page  # late: Flet takes a second, and headless nodes need none
+    from ui.web import open_window, serving
+
+    def page_main(page: Any) -> None:
+        open_page(page, node)
+
+    async with serving(page_main, args.screen_port) as url:
+        print(url, flush=True)
+        if not args.no_browser:
+            open_window(url)
+        await _stopped()
+
+
+async def _demo(args: argparse.Namespace) -> None:
+    """The demo's own page, with its nodes each in a process and on a screen of its own."""
+    from ui.screens.demo import run_demo
+
+    await run_demo(args, _stopped)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""Who sees what: one table gives each role its screens and their icons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import flet as ft
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """One entry of the rail. Its title is the text ``screen.<name>``."""
+
+    name: str
+    icon: ft.IconData
+    permission: str = ""
+    """Without it the entry is not shown; what it does is checked by the server anyway."""
+
+
+SELL = Screen("sell", ft.Icons.POINT_OF_SALE_ROUNDED)
+ORDERS = Screen("orders", ft.Icons.RECEIPT_LONG_ROUNDED)
+QUEUE = Screen("queue", ft.Icons.INBOX_ROUNDED, "order.authorise")
+BOX = Screen("box", ft.Icons.PAYMENTS_ROUNDED, "box.close")
+
+SCREENS: dict[str, tuple[Screen, ...]] = {
+    "station": (SELL, ORDERS),
+    "server": (SELL, QUEUE, BOX),
+}

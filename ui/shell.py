@@ -1,0 +1,224 @@
+"""The frame of every screen: rail, strip, the screen itself; and the keys."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+import flet as ft
+
+from node.api import Node
+from ui.bridge import Bridge
+from ui.components.parts import icon, text
+from ui.components.strip import Strip
+from ui.format import font_file
+from ui.keymap import action_for, cap
+from ui.roles import Screen
+from ui.screens.box_close import BoxClose
+from ui.screens.my_orders import MyOrders
+from ui.screens.queue import Queue
+from ui.screens.sell import Sell
+from ui.screens.sign_in import SignIn
+from ui.theme import DARK, FONT_FILES, LIGHT, theme_of
+from ui.viewmodels.orders import unsent_ids
+from ui.viewmodels.session import Session, SessionContext, use_session
+
+CLOCK_S = 5.0
+TOAST_S = 4.0
+_BODIES = {
+    "sign_in": SignIn,
+    "sell": Sell,
+    "orders": MyOrders,
+    "queue": Queue,
+    "box": BoxClose,
+}
+_KEYS = {"sell": "go_sell", "orders": "go_orders", "queue": "go_orders", "box": "go_box"}
+
+
+def _waiting(s: Session, screen: str) -> int:
+    """The number on a rail entry."""
+    if screen == "orders":
+        return len(unsent_ids(s.node))
+    if screen == "queue":
+        return s.node.tables.table("orders").count(lambda row: row["state"] == "pending")
+    return 0
+
+
+def _rail_entry(s: Session, screen: Screen) -> ft.Control:
+    p = s.palette
+    on = s.app.screen == screen.name
+    ink = "#FFFFFF" if on else p.rail_idle
+    wide = s.measures.rail >= 80
+    title = s.text(f"screen.{screen.name}")
+    inside: list[ft.Control] = [icon(screen.icon, 24, ink)]
+    if wide:
+        inside.append(text(s, title, "micro", ink))
+    entry: ft.Control = ft.Container(
+        ft.Column(
+            inside,
+            spacing=4,
+            alignment=ft.MainAxisAlignment.CENTER,
+            horizontal_alignment=ft.CrossAxisAlignment.CENTER,
+        ),
+        key=f"rail-{screen.name}",
+        width=s.measures.rail - 8,
+        height=56,
+        border_radius=12,
+        bgcolor=p.rail_on if on else None,
+        ink=True,
+        on_click=lambda e: s.go(screen.name),
+        tooltip=None if wide else f"{title} {cap(_KEYS[screen.name])}",
+    )
+    count = _waiting(s, screen.name)
+    if count:
+        bubble = ft.Container(
+            text(s, str(count), "micro", "#3A2600"),
+            bgcolor="#F6BC55",
+            border_radius=8,
+            padding=ft.Padding.symmetric(horizontal=5, vertical=1),
+            right=6 if wide else 0,
+            top=4,
+        )
+        entry = ft.Stack([entry, bubble])
+    return ft.Semantics(content=entry, identifier=f"rail-{screen.name}", label=title, button=True)
+
+
+@ft.component
+def Rail() -> ft.Control:
+    s = use_session()
+    ft.use_state(s.app)
+    ft.use_state(s.feed)
+    p = s.palette
+    row = s.node.operator_row
+    initials = "".join(part[0] for part in row["name"].split()[:2]).upper() if row else ""
+    logo = ft.Container(
+        icon(ft.Icons.DOOR_FRONT_DOOR_ROUNDED, 26, p.logo.text),
+        width=40,
+        height=40,
+        border_radius=10,
+        bgcolor=p.logo.ground,
+        alignment=ft.Alignment.CENTER,
+        margin=ft.Margin.only(top=4, bottom=8),
+    )
+    person = ft.Container(
+        text(s, initials, "label", "#FFFFFF"),
+        key="sign-out",
+        width=40,
+        height=40,
+        border_radius=20,
+        bgcolor=p.rail_on,
+        alignment=ft.Alignment.CENTER,
+        ink=True,
+        tooltip=s.text("sign_out"),
+        on_click=lambda e: s.node.sign_out(),
+    )
+    theme = ft.IconButton(
+        ft.Icons.LIGHT_MODE_ROUNDED if s.app.dark else ft.Icons.DARK_MODE_ROUNDED,
+        key="theme",
+        icon_color=p.rail_idle,
+        tooltip=s.text("theme"),
+        on_click=lambda e: _toggle_theme(s),
+    )
+    return ft.Container(
+        ft.Column(
+            [
+                logo,
+                *[_rail_entry(s, screen) for screen in s.screens()],
+                ft.Container(expand=True),
+                theme,
+                person,
+            ],
+            spacing=4,
+            horizontal_alignment=ft.CrossAxisAlignment.CENTER,
+        ),
+        width=s.measures.rail,
+        bgcolor=p.rail,
+        padding=ft.Padding.only(top=8, bottom=12),
+    )
+
+
+def _toggle_theme(s: Session) -> None:
+    s.app.dark = not s.app.dark
+    ft.context.page.theme_mode = ft.ThemeMode.DARK if s.app.dark else ft.ThemeMode.LIGHT
+
+
+@ft.component
+def Shell() -> ft.Control:
+    s = use_session()
+    ft.use_state(s.app)
+    body = _BODIES[s.app.screen](key=s.app.screen)
+    if s.app.screen == "sign_in":
+        return ft.Container(
+            ft.Column([Strip(), body], spacing=0, expand=True), expand=True, bgcolor=s.palette.ground
+        )
+    return ft.Container(
+        ft.Row(
+            [
+                Rail(),
+                ft.Column([Strip(), body], spacing=0, expand=True),
+            ],
+            spacing=0,
+            expand=True,
+            vertical_alignment=ft.CrossAxisAlignment.STRETCH,
+        ),
+        expand=True,
+        bgcolor=s.palette.ground,
+    )
+
+
+@ft.component
+def Root(s: Session) -> ft.Control:
+    return SessionContext(s, lambda: Shell())
+
+
+def dress(page: ft.Page) -> None:
+    """Fonts, themes and margins of a page of ours."""
+    page.fonts = {name: f"fonts/{font_file(name).name}" for name in FONT_FILES}
+    page.theme, page.dark_theme = theme_of(LIGHT), theme_of(DARK)
+    page.theme_mode = ft.ThemeMode.LIGHT
+    page.padding = 0
+    page.spacing = 0
+
+
+def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
+    """Draw a node's screen on a page; the session lives until the page closes."""
+    dress(page)
+    page.title = "Cabina"
+    s = Session(node)
+    s.app.dark = dark
+    page.theme_mode = ft.ThemeMode.DARK if dark else ft.ThemeMode.LIGHT
+    if page.width:
+        s.app.width, s.app.height = page.width, page.height or 768
+    s.go("sell")
+    bridge = Bridge(node, s.refresh)
+
+    async def clock() -> None:
+        while True:
+            await asyncio.sleep(CLOCK_S)
+            s.feed.version += 1
+
+    ticking = page.run_task(clock)
+
+    def resized(e: Any) -> None:
+        s.app.width, s.app.height = e.width, e.height
+
+    async def pressed(e: ft.KeyboardEvent) -> None:
+        action = action_for(e.key, ctrl=e.ctrl, alt=e.alt, screen=s.app.screen)
+        if action.startswith("go_"):
+            wanted = {"go_sell": "sell", "go_box": "box"}.get(
+                action, "queue" if node.role == "server" else "orders"
+            )
+            s.go(wanted)
+        elif action in s.actions:
+            result = s.actions[action]()
+            if inspect.isawaitable(result):
+                await result
+
+    def closed(e: Any) -> None:
+        bridge.close()
+        ticking.cancel()
+
+    page.on_resize, page.on_keyboard_event, page.on_close = resized, pressed, closed
+    page.render(Root, s)
+    return s
