@@ -15,6 +15,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from node import sample
 from node.bootstrap import create_cafe, open_folder
 from node.cafe import box, catalog, receipts, settings
 from node.cafe.house import KINDS
@@ -22,6 +23,9 @@ from node.cafe.money import exponent, pay, taxes
 from node.cafe.operators import may
 from node.config import NoNode
 from node.control import ControlClient, ControlServer, LocalDoor, NotRunning
+from node.demo import Demo
+from node.demo import Options as DemoOptions
+from node.demo import Process as DemoProcess
 from node.devices.escpos import z_text
 from node.roles.base import Node
 from node.roles.server import ServerNode
@@ -51,6 +55,9 @@ __all__ = [
     "KINDS",
     "ControlClient",
     "ControlServer",
+    "Demo",
+    "DemoOptions",
+    "DemoProcess",
     "LocalDoor",
     "NoNode",
     "Node",
@@ -75,6 +82,7 @@ __all__ = [
     "pay",
     "percent",
     "receipts",
+    "sample",
     "say",
     "settings",
     "taxes",

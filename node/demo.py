@@ -205,6 +205,7 @@ class Demo:
         self.server: Process | None = None
         self.stations: list[Process] = []
         self.on_paper: Callable[[Paper], None] = lambda paper: None
+        self.password = PASSWORD
 
     async def start(self) -> None:
         options = self.options
@@ -259,8 +260,7 @@ class Demo:
     def _process(self, role: str, name: str, operator: str) -> Process:
         folder = self.options.folder / name
         command = [*self.options.launcher, role, "--data", str(folder), "--demo-clock"]
-        if not self.options.screens:
-            command.append("--headless")
+        command.append("--no-browser" if self.options.screens else "--headless")
         return Process(name, folder, command, operator, self._tell)
 
     async def stop(self) -> None:

@@ -1,7 +1,8 @@
-"""From a node's change feed to one session's screen: on its loop, with its context, bursts made one.
+"""From a node's change feed to one session's screen: on its loop, with its context, bursts made
+one.
 
-An observable belongs to one session. The node knows no observable: it calls a plain function, and that
-asks this session's loop to refresh under the context copied when the page was made.
+An observable belongs to one session. The node knows no observable: it calls a plain function, and
+that asks this session's loop to refresh under the context copied when the page was made.
 """
 
 from __future__ import annotations

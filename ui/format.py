@@ -11,8 +11,18 @@ from typing import Any
 import font_source_sans_pro
 from fontTools.ttLib import TTFont
 
-from node.api import Node, currency_sign, explain, money, number, percent, say, settings, when
-from node.api import SyncError
+from node.api import (
+    Node,
+    SyncError,
+    currency_sign,
+    explain,
+    money,
+    number,
+    percent,
+    say,
+    settings,
+    when,
+)
 from ui.theme import FONT_FILES, REGULAR
 
 BOX = "□"
@@ -38,7 +48,8 @@ def _drawable() -> frozenset[int]:
 
 
 def drawable(text: str) -> str:
-    """Text with □ for what our font lacks: a glyph that no font has makes the client ask for ever."""
+    """Text with □ for what our font lacks: a glyph that no font has makes the client ask for
+    ever."""
     known = _drawable()
     return "".join(c if ord(c) in known or c == "\n" else BOX for c in text)
 

@@ -25,7 +25,11 @@ from ui.viewmodels.orders import unsent_ids
 from ui.viewmodels.session import Session, SessionContext, use_session
 
 CLOCK_S = 5.0
-TOAST_S = 4.0
+# The keypad's keys, also of a number block.
+BOX_KEYS = {
+    **{f"{prefix}{digit}": str(digit) for prefix in ("", "Numpad ") for digit in range(10)},
+    "Backspace": "<",
+}
 _BODIES = {
     "sign_in": SignIn,
     "sell": Sell,
@@ -150,7 +154,9 @@ def Shell() -> ft.Control:
     body = _BODIES[s.app.screen](key=s.app.screen)
     if s.app.screen == "sign_in":
         return ft.Container(
-            ft.Column([Strip(), body], spacing=0, expand=True), expand=True, bgcolor=s.palette.ground
+            ft.Column([Strip(), body], spacing=0, expand=True),
+            expand=True,
+            bgcolor=s.palette.ground,
         )
     return ft.Container(
         ft.Row(
@@ -210,6 +216,9 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
                 action, "queue" if node.role == "server" else "orders"
             )
             s.go(wanted)
+        elif not action and s.app.screen == "box":
+            if e.key in BOX_KEYS:
+                s.box.press(BOX_KEYS[e.key])
         elif action in s.actions:
             result = s.actions[action]()
             if inspect.isawaitable(result):

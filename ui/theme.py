@@ -142,7 +142,8 @@ _STYLES = {
 
 
 def style(name: str, color: str) -> ft.TextStyle:
-    """A text style with its colour: a style of a `TextTheme` without one would be black in dark too."""
+    """A text style with its colour: a style of a `TextTheme` without one would be black in dark
+    too."""
     size, line, family = _STYLES[name]
     return ft.TextStyle(
         size=size, height=line / size, font_family=family, letter_spacing=0, color=color
@@ -166,9 +167,7 @@ def theme_of(palette: Palette) -> ft.Theme:
     }
     return ft.Theme(
         font_family=REGULAR,
-        text_theme=ft.TextTheme(
-            **{name: style(ours, palette.text) for name, ours in text.items()}
-        ),
+        text_theme=ft.TextTheme(**{name: style(ours, palette.text) for name, ours in text.items()}),
         scaffold_bgcolor=palette.ground,
         color_scheme=ft.ColorScheme(
             primary=palette.accent,

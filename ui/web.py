@@ -1,7 +1,8 @@
 """Serves a Flet page to this machine's browser: loopback only, with a token and an Origin check.
 
-Flet itself checks neither, so any page in the same browser could drive a screen. The address carries a
-token of this start; the first request trades it for a cookie, and everything else needs that cookie.
+Flet itself checks neither, so any page in the same browser could drive a screen. The address
+carries a token of this start; the first request trades it for a cookie, and everything else needs
+that cookie.
 """
 
 from __future__ import annotations

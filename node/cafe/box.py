@@ -86,9 +86,7 @@ def decide_close(tables: Tables, command: CloseBox, acting: Acting) -> list[Even
     ]
 
 
-def preview_of(
-    tables: Tables, fields: dict[str, Any], at_ms: int, operator: str
-) -> dict[str, Any]:
+def preview_of(tables: Tables, fields: dict[str, Any], at_ms: int, operator: str) -> dict[str, Any]:
     """`preview` from the fields of a command that has not been checked yet."""
     return preview(tables, read_command(KINDS[0], fields), at_ms, operator)
 

@@ -1,4 +1,5 @@
-"""The smallest parts: text, icon, button, badge, key cap. Each takes its session for colours and words."""
+"""The smallest parts: text, icon, button, badge, key cap. Each takes its session for colours and
+words."""
 
 from __future__ import annotations
 
@@ -41,9 +42,7 @@ def text(s: Session, value: str, name: str = "body", color: str = "", **more: An
 
 def clipped(s: Session, value: str, name: str = "body", color: str = "", **more: Any) -> ft.Text:
     """A text of one line that ends in … where there is no room."""
-    return text(
-        s, value, name, color, max_lines=1, overflow=ft.TextOverflow.ELLIPSIS, **more
-    )
+    return text(s, value, name, color, max_lines=1, overflow=ft.TextOverflow.ELLIPSIS, **more)
 
 
 def icon(name: ft.IconData, size: int, color: str) -> ft.Icon:
@@ -98,7 +97,8 @@ def button(
     disabled: bool = False,
     large: bool = False,
 ) -> ft.Control:
-    """``filled`` (the next step, one a region), ``tonal``, ``outline``, ``danger``, ``text``, ``ink``…"""
+    """``filled`` (the next step, one a region), ``tonal``, ``outline``, ``danger``, ``text``,
+    ``ink``…"""
     p = s.palette
     ground, ink, line = {
         "filled": (p.accent, p.on_accent, None),

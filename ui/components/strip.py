@@ -1,4 +1,5 @@
-"""The strip on top of every screen: at a station the link, at the server the box; always 40 px high."""
+"""The strip on top of every screen: at a station the link, at the server the box; always 40 px
+high."""
 
 from __future__ import annotations
 
@@ -80,9 +81,7 @@ def Strip() -> ft.Control:
             height=40,
             bgcolor=tint.ground,
             padding=ft.Padding.symmetric(horizontal=16),
-            border=ft.Border.only(
-                bottom=ft.BorderSide(1, tint.text if offline else p.border)
-            ),
+            border=ft.Border.only(bottom=ft.BorderSide(1, tint.text if offline else p.border)),
         ),
     )
 

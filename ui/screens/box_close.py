@@ -1,4 +1,5 @@
-"""Box close: count, see the differences, choose float and next operator, look at the Z, print it."""
+"""Box close: count, see the differences, choose float and next operator, look at the Z, print
+it."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def _steps(s: Session, opened: Any) -> ft.Control:
     return ft.Row(marks, spacing=8)
 
 
-# --- 1: count ------------------------------------------------------------------------------------
+# --- 1: count ----------------------------------------------------------------
 
 
 def _piece(s: Session, piece: int) -> ft.Control:
@@ -131,7 +132,9 @@ def _count(s: Session) -> ft.Control:
         ],
         vertical_alignment=ft.CrossAxisAlignment.END,
     )
-    return card(s, ft.Column([body, ft.Divider(height=1), foot], spacing=12, expand=True), expand=True)
+    return card(
+        s, ft.Column([body, ft.Divider(height=1), foot], spacing=12, expand=True), expand=True
+    )
 
 
 def _money_field(s: Session, name: str, typed: int) -> ft.Control:
@@ -156,9 +159,7 @@ def _keypad(s: Session, next_field: Any) -> ft.Control:
             on_click=lambda e: s.box.press(value),
         )
 
-    rows = [
-        ft.Row([key(c, c) for c in row], spacing=8) for row in ("789", "456", "123")
-    ]
+    rows = [ft.Row([key(c, c) for c in row], spacing=8) for row in ("789", "456", "123")]
     rows.append(ft.Row([key("0", "0"), key("00", "00"), key("", "<")], spacing=8))
     name = s.box.field_name
 
@@ -246,12 +247,8 @@ def _tills(s: Session, opened: Any) -> ft.Control:
             )
         )
     if not tills:
-        rows.append(
-            ft.Container(text(s, s.text("close.no_tills"), "body", p.text2), padding=16)
-        )
-    return card(
-        s, ft.ListView(rows, expand=True, spacing=0), width=s.measures.side + 40, padding=0
-    )
+        rows.append(ft.Container(text(s, s.text("close.no_tills"), "body", p.text2), padding=16))
+    return card(s, ft.ListView(rows, expand=True, spacing=0), width=s.measures.side + 40, padding=0)
 
 
 def _difference(s: Session, declared: int | None, expected: int) -> ft.Control:
@@ -263,7 +260,7 @@ def _difference(s: Session, declared: int | None, expected: int) -> ft.Control:
     return text(s, s.text.money(declared - expected), "label", p.danger.text)
 
 
-# --- 2, 3, 4 -------------------------------------------------------------------------------------
+# --- 2, 3, 4 -----------------------------------------------------------------
 
 
 def _rows(s: Session, pairs: list[tuple[str, int]]) -> list[ft.Control]:
@@ -331,7 +328,9 @@ def _float(s: Session) -> ft.Control:
                 ft.Dropdown(
                     key="next-operator",
                     value=s.box.next_operator or None,
-                    options=[ft.DropdownOption(key=name, text=name) for name in model.closers(s.node)],
+                    options=[
+                        ft.DropdownOption(key=name, text=name) for name in model.closers(s.node)
+                    ],
                     on_select=chosen,
                     width=320,
                 ),
@@ -407,7 +406,12 @@ def _result(s: Session, z: dict[str, Any]) -> ft.Control:
                 s,
                 ft.Column(
                     [
-                        ft.Row([icon(ft.Icons.LOCK_ROUNDED, 20, s.palette.text2), text(s, note, expand=True)])
+                        ft.Row(
+                            [
+                                icon(ft.Icons.LOCK_ROUNDED, 20, s.palette.text2),
+                                text(s, note, expand=True),
+                            ]
+                        )
                         for note in notes
                     ],
                     spacing=12,

@@ -7,8 +7,18 @@ from typing import Any
 import flet as ft
 
 from node.api import receipts
-from ui.components.parts import badge, button, card, clipped, empty, icon, line_below, text
-from ui.components.parts import STATE_ICONS, state_tint
+from ui.components.parts import (
+    STATE_ICONS,
+    badge,
+    button,
+    card,
+    clipped,
+    empty,
+    icon,
+    line_below,
+    state_tint,
+    text,
+)
 from ui.viewmodels import orders as model
 from ui.viewmodels.session import Session, use_session
 
@@ -49,7 +59,7 @@ def _row(s: Session, row: dict[str, Any]) -> ft.Control:
                     width=110,
                     text_align=ft.TextAlign.RIGHT,
                 ),
-                ft.Container(badge(s, row["shown"]), width=124),
+                ft.Row([badge(s, row["shown"])], width=124),
                 clipped(s, _where(s, row), "body", p.text2, width=150),
             ],
             spacing=12,
@@ -96,7 +106,9 @@ def _table(s: Session, rows: list[dict[str, Any]]) -> ft.Control:
         border=line_below(p),
     )
     body: ft.Control = (
-        ft.ListView([_row(s, row) for row in rows[: model.SHOWN_AT_ONCE]], item_extent=52, expand=True)
+        ft.ListView(
+            [_row(s, row) for row in rows[: model.SHOWN_AT_ONCE]], item_extent=52, expand=True
+        )
         if rows
         else empty(
             s, ft.Icons.RECEIPT_LONG_ROUNDED, s.text("orders.none"), s.text("orders.none_next")
@@ -173,7 +185,14 @@ def _detail(s: Session, row: dict[str, Any]) -> ft.Control:
             ft.Row([text(s, row["label"], "h1", expand=True), badge(s, row["shown"])]),
             *reason,
             ft.ListView(
-                [*lines, ft.Container(text(s, s.text("orders.way"), "label", p.text3), padding=ft.Padding.only(top=16, bottom=8)), *steps],
+                [
+                    *lines,
+                    ft.Container(
+                        text(s, s.text("orders.way"), "label", p.text3),
+                        padding=ft.Padding.only(top=16, bottom=8),
+                    ),
+                    *steps,
+                ],
                 expand=True,
                 spacing=0,
             ),
@@ -218,9 +237,7 @@ def MyOrders() -> ft.Control:
     everything = model.my_orders(s.node)
     rows = [row for row in everything if s.orders.filter in ("", row["shown"])]
     collected = sum(row["total_minor"] for row in everything if row["state"] == "collected")
-    coming = sum(
-        row["total_minor"] for row in everything if row["state"] in ("pending", "allowed")
-    )
+    coming = sum(row["total_minor"] for row in everything if row["state"] in ("pending", "allowed"))
 
     def choose(name: str) -> Any:
         def chosen(e: Any) -> None:
@@ -237,7 +254,9 @@ def MyOrders() -> ft.Control:
             ft.Container(
                 ft.Row(
                     [
-                        text(s, label, "button" if on else "body", p.on_selected if on else p.text2),
+                        text(
+                            s, label, "button" if on else "body", p.on_selected if on else p.text2
+                        ),
                         text(s, str(count), "strong", p.on_selected if on else p.text2),
                     ],
                     spacing=8,

@@ -82,9 +82,7 @@ def _row(s: Session, row: QueueRow) -> ft.Control:
                     width=190,
                     alignment=ft.MainAxisAlignment.CENTER,
                 ),
-                ft.Column(
-                    content, spacing=0, expand=True, alignment=ft.MainAxisAlignment.CENTER
-                ),
+                ft.Column(content, spacing=0, expand=True, alignment=ft.MainAxisAlignment.CENTER),
                 text(s, s.text.money(row.total_minor), "h2"),
                 *_actions(s, row),
             ],
@@ -138,9 +136,7 @@ def _actions(s: Session, row: QueueRow) -> list[ft.Control]:
         actions.append(
             button(s, s.text("queue.reject"), deny, kind="danger_text", key=f"reject-{row.id}")
         )
-    actions.append(
-        button(s, s.text("queue.accept"), accept, key=f"accept-{row.id}", width=112)
-    )
+    actions.append(button(s, s.text("queue.accept"), accept, key=f"accept-{row.id}", width=112))
     return actions
 
 
@@ -153,7 +149,9 @@ def _section(s: Session, state: str, rows: list[QueueRow]) -> list[ft.Control]:
         ft.Row(
             [
                 icon(STATE_ICONS[state], 20, tint.text),
-                text(s, f"{s.text(f'queue.{state}')} · {len(rows)}", "strong", tint.text, expand=True),
+                text(
+                    s, f"{s.text(f'queue.{state}')} · {len(rows)}", "strong", tint.text, expand=True
+                ),
                 text(s, s.text.money(sum(row.total_minor for row in rows)), "strong", p.text2),
             ],
             spacing=8,
@@ -187,7 +185,13 @@ def _bulk(s: Session, chosen: list[QueueRow]) -> ft.Control:
     return ft.Container(
         ft.Row(
             [
-                text(s, s.text("queue.chosen", count=count, total=total), "strong", "#FFFFFF", expand=True),
+                text(
+                    s,
+                    s.text("queue.chosen", count=count, total=total),
+                    "strong",
+                    "#FFFFFF",
+                    expand=True,
+                ),
                 button(s, s.text("queue.unchoose"), clear, kind="rail", key_label=cap("back")),
                 button(
                     s,
@@ -363,9 +367,7 @@ def Queue() -> ft.Control:
     parts: list[ft.Control] = [head]
     if s.queue.problem:
         parts.append(text(s, s.queue.problem, "body", p.danger.text, key="problem"))
-    parts.append(
-        card(s, body, padding=0, expand=True, clip_behavior=ft.ClipBehavior.HARD_EDGE)
-    )
+    parts.append(card(s, body, padding=0, expand=True, clip_behavior=ft.ClipBehavior.HARD_EDGE))
     chosen = [row for row in pending if row.id in s.queue.chosen]
     if chosen:
         parts.append(_bulk(s, chosen))

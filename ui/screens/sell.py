@@ -51,7 +51,7 @@ _ICONS: dict[str, ft.IconData] = {
 }
 
 
-# --- tiles -----------------------------------------------------------------------------------
+# --- tiles -------------------------------------------------------------------
 
 
 def _tile(s: Session, row: Mapping[str, Any], plate: int) -> ft.Control:
@@ -79,11 +79,12 @@ def _tile(s: Session, row: Mapping[str, Any], plate: int) -> ft.Control:
                         overflow=ft.TextOverflow.ELLIPSIS,
                     ),
                     height=36,
+                    margin=ft.Margin.only(top=8 if s.measures.tile >= 136 else 2),
                 ),
                 ft.Container(expand=True),
                 text(s, s.text.money(row["price_minor"]), "h2"),
             ],
-            spacing=8 if s.measures.tile >= 136 else 2,
+            spacing=0,
         ),
         padding=11 if quantity else 12,
         left=0,
@@ -299,7 +300,7 @@ def _view_button(s: Session, glyph: ft.IconData, on: bool, key: str, as_list: bo
     )
 
 
-# --- the basket --------------------------------------------------------------------------------
+# --- the basket --------------------------------------------------------------
 
 
 def _line(s: Session, line: BasketLine) -> ft.Control:
@@ -320,9 +321,7 @@ def _line(s: Session, line: BasketLine) -> ft.Control:
                         bgcolor=p.surface3,
                         alignment=ft.Alignment.CENTER,
                     ),
-                    ft.Column(
-                        names, spacing=0, expand=True, alignment=ft.MainAxisAlignment.CENTER
-                    ),
+                    ft.Column(names, spacing=0, expand=True, alignment=ft.MainAxisAlignment.CENTER),
                     text(s, s.text.money(line.amount_minor), "strong"),
                 ],
                 spacing=12,
@@ -388,9 +387,7 @@ def _line(s: Session, line: BasketLine) -> ft.Control:
     )
 
 
-def _square(
-    s: Session, glyph: ft.IconData, on_click: Any, key: str, color: str = ""
-) -> ft.Control:
+def _square(s: Session, glyph: ft.IconData, on_click: Any, key: str, color: str = "") -> ft.Control:
     return ft.Container(
         icon(glyph, 24, color or s.palette.text2),
         key=key,
@@ -501,7 +498,10 @@ def Ticket() -> ft.Control:
                 ft.Stack(lines, expand=True, fit=ft.StackFit.EXPAND),
                 _sums(s, now),
                 *([_cash(s, now)] if server else []),
-                ft.Container(_charge_button(s, charge, bool(now.lines)), padding=ft.Padding.only(left=16, right=16, top=8, bottom=16)),
+                ft.Container(
+                    _charge_button(s, charge, bool(now.lines)),
+                    padding=ft.Padding.only(left=16, right=16, top=8, bottom=16),
+                ),
             ],
             spacing=0,
         ),
@@ -651,7 +651,7 @@ def _charge_button(s: Session, charge: Any, ready: bool) -> ft.Control:
     )
 
 
-# --- what comes in at the server ------------------------------------------------------------------
+# --- what comes in at the server ---------------------------------------------
 
 
 @ft.component

@@ -109,7 +109,9 @@ def till_name(node: Node, till: str) -> str:
 
 def closers(node: Node) -> list[str]:
     """Names of those who may take over the box."""
-    return sorted(row["name"] for _, row in node.tables.table("operators").scan() if may(row, "box.close"))
+    return sorted(
+        row["name"] for _, row in node.tables.table("operators").scan() if may(row, "box.close")
+    )
 
 
 def z_preview(node: Node, model: BoxModel) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def unsent_ids(node: Node) -> frozenset[str]:
         return frozenset()
     replica = node.replica
     waiting = list(replica.pending)[len(replica.pending) - replica.unsent :]
-    return frozenset(pending.op.key.hex() for pending in waiting)
+    return frozenset(p.op.key.hex() for p in waiting if p.op.kind == "order.place")
 
 
 def my_orders(node: Node) -> list[dict[str, Any]]:

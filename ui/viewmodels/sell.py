@@ -120,14 +120,13 @@ def categories(node: Node) -> list[str]:
 
 
 def scanned(node: Node, text: str) -> str:
-    """Sku of the one product with this code or barcode, or that a search finds alone; empty if none."""
+    """Sku of the one product with this code or barcode, or that a search finds alone; empty if
+    none."""
     text = text.strip()
     products = node.tables.table("products")
     if products.peek(text) is not None:
         return text
-    by_code = [
-        row["sku"] for _, row in products.scan() if text and row["barcode"] == text
-    ]
+    by_code = [row["sku"] for _, row in products.scan() if text and row["barcode"] == text]
     if by_code:
         return str(by_code[0])
     found = visible(node, SellModel(query=text))
