@@ -159,6 +159,10 @@ def main(
     )
     logging.getLogger("websockets").setLevel(logging.WARNING if args.verbose else logging.CRITICAL)
     try:
+        if args.command == "bench":
+            from node.bench import run  # late: it brings a workload of its own
+
+            return run(args.names, as_json=args.json)
         return asyncio.run(_command(args, serve, demo_screens, launcher or own_launcher()))
     except Failure as failure:
         print(failure, file=sys.stderr)
@@ -211,10 +215,6 @@ async def _command(
             return 0
         case "verify":
             return _verify(args, args.log or folder)
-        case "bench":
-            from node.bench import run  # late: it brings a workload of its own
-
-            return run(args.names, as_json=args.json)
     async with _door(folder) as door:
         return await _at_door(args, folder, door)
 

@@ -47,7 +47,9 @@ class HashIndex:
             if type(value) is not dict or part not in value:
                 return HashIndex  # not a value that a row can have
             value = value[part]
-        return freeze(value) if type(value) in (dict, list) else value
+        if type(value) in (dict, list):
+            return freeze(value)  # type: ignore[no-untyped-call]
+        return value
 
     def add(self, row_id: str, row: Row) -> None:
         value = self._value(row)
@@ -212,7 +214,7 @@ class _Changes(MutableMapping[str, Any]):
 
     def __contains__(self, row_id: object) -> bool:
         if row_id in self.new:
-            return self.new[row_id] is not None  # type: ignore[index]
+            return self.new[row_id] is not None
         return row_id in self._live
 
     def __iter__(self) -> Iterator[str]:

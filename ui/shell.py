@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 import flet as ft
+from tinydb import where
 
 from node.api import Node
 from ui.bridge import Bridge
@@ -45,7 +46,7 @@ def _waiting(s: Session, screen: str) -> int:
     if screen == "orders":
         return len(unsent_ids(s.node))
     if screen == "queue":
-        return s.node.tables.table("orders").count(lambda row: row["state"] == "pending")
+        return s.node.tables.table("orders").count(where("state") == "pending")
     return 0
 
 
@@ -151,7 +152,7 @@ def _toggle_theme(s: Session) -> None:
 def Shell() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
-    body = _BODIES[s.app.screen](key=s.app.screen)
+    body = _BODIES[s.app.screen]()
     if s.app.screen == "sign_in":
         return ft.Container(
             ft.Column([Strip(), body], spacing=0, expand=True),
@@ -175,7 +176,8 @@ def Shell() -> ft.Control:
 
 @ft.component
 def Root(s: Session) -> ft.Control:
-    return SessionContext(s, lambda: Shell())
+    root: ft.Control = SessionContext(s, lambda: Shell())
+    return root
 
 
 def dress(page: ft.Page) -> None:

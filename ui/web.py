@@ -141,5 +141,5 @@ def open_window(url: str, *, kiosk: bool = False) -> subprocess.Popen[bytes] | N
             if kiosk:
                 command.append(url)
             quiet = subprocess.DEVNULL
-            return subprocess.Popen(command, stdout=quiet, stderr=quiet)
+            return subprocess.Popen(command, stdout=quiet, stderr=quiet)  # noqa: S603 - our own list
     return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import flet as ft
+from tinydb import where
 
 from ui.components.parts import clipped, icon, text
 from ui.theme import Tint
@@ -88,7 +89,7 @@ def Strip() -> ft.Control:
 
 def _trouble(s: Session, status: dict[str, Any]) -> tuple[Tint, ft.IconData, str, str, bool]:
     """What a person should see before anything else."""
-    waiting = s.node.tables.table("prints").count(_is_waiting)
+    waiting = s.node.tables.table("prints").count(where("state").one_of(["waiting", "unknown"]))
     why = s.text.why(status["printer"]) if status["printer"] not in ("", "none") else ""
     if why:
         bold = s.text("printer.trouble", why=why)
@@ -96,10 +97,6 @@ def _trouble(s: Session, status: dict[str, Any]) -> tuple[Tint, ft.IconData, str
         return s.palette.danger, ft.Icons.PRINT_DISABLED_ROUNDED, bold, rest, True
     notice = status["notices"][0]
     return s.palette.danger, ft.Icons.WARNING_ROUNDED, s.text("notice"), notice, True
-
-
-def _is_waiting(row: Any) -> bool:
-    return row["state"] in ("waiting", "unknown")
 
 
 def _devices(s: Session, status: dict[str, Any]) -> list[ft.Control]:

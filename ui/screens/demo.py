@@ -183,6 +183,7 @@ def _station(w: Watcher, at: int, status: dict[str, Any]) -> ft.Control:
         )
     else:
         pill = _draw.pill(p.collected, ft.Icons.CLOUD_DONE_ROUNDED, w.text("demo.all_sent"))
+    name = f"{status.get('label', '')} · {status.get('name', process.name)}"
     own = sum(order["station"] == status.get("node") for order in w.state.orders) + unsent
 
     def send(count: int) -> Any:
@@ -209,10 +210,7 @@ def _station(w: Watcher, at: int, status: dict[str, Any]) -> ft.Control:
                         ),
                         ft.Column(
                             [
-                                _draw.text(
-                                    f"{status.get('label', '')} · {status.get('name', process.name)}",
-                                    "strong",
-                                ),
+                                _draw.text(name, "strong"),
                                 _draw.text(process.operator, "caption", p.text3),
                             ],
                             spacing=0,
@@ -333,6 +331,7 @@ def _server(w: Watcher) -> ft.Control:
 
     last = sorted(orders, key=lambda order: order["history"][-1][1], reverse=True)[:4]
     tint = p.collected if w.state.agree else p.pending
+    known = texts(w.language)
     words = "demo.agree" if w.state.agree else "demo.catching"
     return _draw.card(
         ft.Column(
@@ -389,7 +388,7 @@ def _server(w: Watcher) -> ft.Control:
                         [
                             icon(STATE_ICONS[order["state"]], 20, p.text2),
                             _draw.text(
-                                f"{order['label']} {texts(w.language)['state.' + order['state']].lower()}",
+                                f"{order['label']} {known['state.' + order['state']].lower()}",
                                 "caption",
                                 expand=True,
                             ),

@@ -273,7 +273,7 @@ def DenyDialog() -> ft.Control:
                 [
                     text(s, label, "h1"),
                     text(s, s.text("queue.deny_why"), "body", p.text2),
-                    ft.Row(chips, wrap=True, spacing=8),  # type: ignore[arg-type]
+                    ft.Row(chips, wrap=True, spacing=8),
                     *(
                         [
                             field(

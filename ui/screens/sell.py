@@ -207,7 +207,7 @@ def Finder() -> ft.Control:
     ft.use_state(s.feed)
     ft.use_state(s.sell)
     p = s.palette
-    box = ft.use_ref()
+    box: Any = ft.use_ref()
 
     def searched(e: Any) -> None:
         s.sell.query = e.control.value or ""

@@ -97,7 +97,7 @@ class Session:
         self.app.toast = toast
 
 
-SessionContext = ft.create_context(None)
+SessionContext: Any = ft.create_context(None)
 
 
 def use_session() -> Session:

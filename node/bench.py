@@ -1,0 +1,477 @@
+"""`cabina bench`: our figures as ratios inside one run, on a domain that only keeps documents.
+
+The reference of each row is measured in the same process a moment before or after it, so that a
+slow or noisy machine moves both. Absolute seconds here say little; the ratio says much.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from sync.certificates import make_certificate, pin, pinned_context
+from sync.client import Client
+from sync.clock import SystemClock
+from sync.disk import OsDisk
+from sync.domain import Context, Tables
+from sync.driver import Driver
+from sync.errors import Refused
+from sync.hub import Hub
+from sync.identity import Ed25519Signer, node_id, verify_ed25519
+from sync.op import Event, Op
+from sync.protocol import NodeKeys
+from sync.recovery import Opened, close, open_hub, open_replica
+from sync.replica import Replica
+from sync.server import listen, port_of
+
+REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measurement: ``value`` and ``reference`` in seconds, the ratio between them, and its
+    target."""
+
+    name: str
+    value: float
+    unit: str
+    reference: float
+    ratio: float
+    target: float
+    met: bool
+
+
+class Documents:
+    """The trivial domain: keep the document."""
+
+    indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+
+    def __init__(self, nodes: dict[bytes, bytes]) -> None:
+        self._nodes = nodes
+
+    def decide(self, tables: Tables, op: Op, context: Context) -> list[Event]:
+        if op.kind != "order.keep":
+            raise Refused("unknown-kind", kind=op.kind)
+        return [["kept", 1, op.body]]
+
+    def apply(self, tables: Tables, event: Event) -> None:
+        tables.table("orders").put(event[2]["id"], event[2])
+
+    def refused(
+        self,
+        tables: Tables,
+        op: Op | None,
+        code: str,
+        details: Mapping[str, Any],
+        seq: int,
+        at_ms: int,
+    ) -> None:
+        tables.table("refusals").put(str(seq), {"code": code})
+
+    def node_key(self, tables: Tables, node: bytes) -> bytes | None:
+        return self._nodes.get(node)
+
+    def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
+        return None
+
+
+def order(station: str, number: int) -> dict[str, Any]:
+    """The common workload: an order of three lines, about 200 bytes of msgpack."""
+    lines: list[dict[str, Any]] = [
+        {
+            "sku": f"SKU{(number * 7 + k * 13) % 500:05d}",
+            "qty": 1 + (number + k) % 4,
+            "price": 150 + (number * 31 + k * 97) % 2000,
+        }
+        for k in range(3)
+    ]
+    return {
+        "id": f"{station}-{number:08d}",
+        "kind": "order",
+        "station": station,
+        "operator": f"operator{number % 5}",
+        "customer": f"cust{number % 300:05d}",
+        "lines": lines,
+        "total": sum(line["qty"] * line["price"] for line in lines),
+        "ts": 1_760_000_000_000 + number * 1000,
+    }
+
+
+class Pair:
+    """A server and a station of the trivial domain, each with its folder, in this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cafe = secrets.token_bytes(16)
+        self.clock = SystemClock()
+        self.server_signer, self.station_signer = (
+            Ed25519Signer.generate(),
+            Ed25519Signer.generate(),
+        )
+        self._server_tls = make_certificate(node_id(self.server_signer.public))
+        self._station_tls = make_certificate(node_id(self.station_signer.public))
+        signers = (self.server_signer, self.station_signer)
+        self.domain = Documents({node_id(s.public): s.public for s in signers})
+        self._disks: list[tuple[Opened, OsDisk]] = []
+
+    def open_server(self) -> Driver:
+        keys = NodeKeys(self.cafe, self.server_signer, pin(self._server_tls[1]), self.clock.boot)
+        disk = OsDisk(self.folder / "server")
+        opened = open_hub(disk, keys, self.domain, verify_ed25519, secrets.token_bytes)
+        return self._run(opened, disk)
+
+    def open_station(self) -> Driver:
+        keys = NodeKeys(self.cafe, self.station_signer, pin(self._station_tls[1]), self.clock.boot)
+        disk = OsDisk(self.folder / "station")
+        server = self.server_signer.public
+        opened = open_replica(disk, keys, server, self.domain, verify_ed25519, secrets.token_bytes)
+        return self._run(opened, disk)
+
+    def _run(self, opened: Opened, disk: OsDisk) -> Driver:
+        self._disks.append((opened, disk))
+        driver = Driver(opened, self.clock)
+        driver.start()
+        return driver
+
+    def close(self) -> None:
+        for opened, disk in self._disks:
+            close(opened, disk)
+            disk.close()
+        self._disks.clear()
+
+    async def listen(self, server: Driver) -> Any:
+        private, certificate = self._server_tls
+        context = pinned_context(
+            server=True,
+            private_key=private,
+            certificate=certificate,
+            trusted=[self._station_tls[1]],
+        )
+        station = node_id(self.station_signer.public)
+        known = {pin(self._station_tls[1]): station}
+        return await listen(server, context, known.get, "127.0.0.1", 0)
+
+    def client(self, station: Driver, port: int) -> Client:
+        private, certificate = self._station_tls
+        context = pinned_context(
+            server=False,
+            private_key=private,
+            certificate=certificate,
+            trusted=[self._server_tls[1]],
+        )
+        server = node_id(self.server_signer.public)
+        server_pin = pin(self._server_tls[1])
+        return Client(station, context, server, server_pin, lambda: ("127.0.0.1", port))
+
+
+async def _fill(driver: Driver, name: str, count: int) -> None:
+    for at in range(0, count, 2000):
+        batch = range(at, min(count, at + 2000))
+        await asyncio.gather(*(driver.act("order.keep", 1, order(name, i)) for i in batch))
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - looked at from outside, as a stopwatch would
+        await asyncio.sleep(0.001)
+
+
+def _median(function: Callable[[], float], times: int) -> float:
+    return statistics.median(function() for _ in range(times))
+
+
+def _time_sync(path: Path, payload: bytes, times: int) -> float:
+    """Median seconds of one write and fdatasync."""
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    try:
+        spent = []
+        for _ in range(times):
+            began = time.perf_counter()
+            os.write(fd, payload)
+            os.fdatasync(fd)
+            spent.append(time.perf_counter() - began)
+    finally:
+        os.close(fd)
+    return statistics.median(spent)
+
+
+async def bench_commit(folder: Path) -> tuple[float, float]:
+    """One durable signed order into a replica of 50,000 orders, against one `fdatasync` of its
+    bytes."""
+    pair = Pair(folder)
+    station = pair.open_station()
+    await _fill(station, "old", 50_000)
+    gc.collect()
+    gc.freeze()
+    spent, floors = [], []
+    for number in range(400):
+        began = time.perf_counter()
+        await station.act("order.keep", 1, order("new", number))
+        spent.append(time.perf_counter() - began)
+        if number % 20 == 0:
+            floors.append(_time_sync(folder / "floor", os.urandom(520), 20))
+    await station.stop()
+    pair.close()
+    return statistics.median(spent), statistics.median(floors)
+
+
+async def bench_reconnect(folder: Path) -> tuple[float, float]:
+    """10,000 orders queued offline, over TLS, until they are durable at the server; against raw
+    decode.
+
+    The server runs in a process of its own, as it does in a café.
+    """
+    pair = Pair(folder)
+    station = pair.open_station()
+    count = 10_000
+    await _fill(station, "pos", count)
+    raw = [msgpack.packb(order("pos", i)) for i in range(count)]
+    replica = station.core
+    assert isinstance(replica, Replica)
+    secrets_file = folder / "pair"
+    secrets_file.write_bytes(
+        msgpack.packb(
+            [
+                pair.cafe,
+                pair.server_signer.private,
+                pair.station_signer.public,
+                *pair._server_tls,
+                pair._station_tls[1],
+            ]
+        )
+    )
+    command = [sys.executable, "-m", "node.bench", str(folder)]
+    if getattr(sys, "frozen", False):
+        command = [sys.executable, "bench", f"server:{folder}"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    port = int((await process.stdout.readline()).decode())
+    gc.collect()
+    gc.freeze()
+    reference = _median(lambda: _time_decode(raw), 7)
+    client = pair.client(station, port)
+    began = time.perf_counter()
+    client.start()
+    await _until(lambda: replica.signed_on)
+    await _until(lambda: not replica.unsent)
+    spent = time.perf_counter() - began
+    reference = statistics.median([reference, _median(lambda: _time_decode(raw), 7)])
+    await client.stop()
+    process.terminate()
+    await process.wait()
+    await station.stop()
+    pair.close()
+    return spent, reference
+
+
+def _time_decode(raw: list[bytes]) -> float:
+    began = time.perf_counter()
+    for data in raw:
+        msgpack.unpackb(data)
+    return time.perf_counter() - began
+
+
+async def _serve(folder: Path) -> None:
+    """The server of `bench_reconnect`: prints its port, and runs until it is ended."""
+    cafe, server_private, station_public, tls_key, certificate, station_certificate = (
+        msgpack.unpackb((folder / "pair").read_bytes())
+    )
+    pair = Pair(folder)
+    pair.cafe, pair.server_signer = cafe, Ed25519Signer(server_private)
+    pair._server_tls = (tls_key, certificate)
+    station = node_id(station_public)
+    pair.domain = Documents({station: station_public})
+    gc.freeze()
+    driver = pair.open_server()
+    context = pinned_context(
+        server=True,
+        private_key=tls_key,
+        certificate=certificate,
+        trusted=[station_certificate],
+    )
+    known = {pin(station_certificate): station}
+    server = await listen(driver, context, known.get, "127.0.0.1", 0)
+    print(port_of(server), flush=True)
+    await asyncio.Event().wait()
+
+
+async def bench_live(folder: Path) -> tuple[float, float]:
+    """One order: durable at the station, decided and durable at the server, seen at the station.
+
+    Against two `fdatasync`, one echo of its size over the loopback, one signature and one check.
+    """
+    pair = Pair(folder)
+    server, station = pair.open_server(), pair.open_station()
+    listening = await pair.listen(server)
+    client = pair.client(station, port_of(listening))
+    client.start()
+    replica = station.core
+    assert isinstance(replica, Replica)
+    await _until(lambda: replica.signed_on)
+    spent, floors = [], []
+    echo = await _Echo.start()
+    for number in range(300):
+        seen = asyncio.Event()
+
+        def look(names: frozenset[str], seen: asyncio.Event = seen) -> None:
+            if not replica.pending:
+                seen.set()
+
+        stop = station.subscribe(look)
+        began = time.perf_counter()
+        await station.act("order.keep", 1, order("live", number))
+        if replica.pending:
+            await seen.wait()
+        spent.append(time.perf_counter() - began)
+        stop()
+        if number % 10 == 0:
+            floors.append(await _live_floor(folder, pair, echo))
+    echo.close()
+    await client.stop()
+    listening.close()
+    await listening.wait_closed()
+    await station.stop()
+    await server.stop()
+    pair.close()
+    return statistics.median(spent), statistics.median(floors)
+
+
+class _Echo:
+    """A bare TCP echo, the floor of any round trip."""
+
+    def __init__(self, server: asyncio.Server, reader: Any, writer: Any) -> None:
+        self._server, self._reader, self._writer = server, reader, writer
+
+    @classmethod
+    async def start(cls) -> _Echo:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(4096):
+                writer.write(data)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        return cls(server, *await asyncio.open_connection("127.0.0.1", port))
+
+    async def once(self, payload: bytes) -> None:
+        self._writer.write(payload)
+        await self._reader.readexactly(len(payload))
+
+    def close(self) -> None:
+        self._writer.close()
+        self._server.close()
+
+
+async def _live_floor(folder: Path, pair: Pair, echo: _Echo) -> float:
+    payload = os.urandom(400)
+    signer = pair.station_signer
+    spent = []
+    fd = os.open(folder / "floor", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    for _ in range(5):
+        began = time.perf_counter()
+        for _ in range(2):
+            os.write(fd, payload)
+            os.fdatasync(fd)
+        signature = signer.sign(payload)
+        await echo.once(payload)
+        verify_ed25519(signer.public, signature, payload)
+        spent.append(time.perf_counter() - began)
+    os.close(fd)
+    return statistics.median(spent)
+
+
+async def bench_cold_start(folder: Path) -> tuple[float, float]:
+    """100,000 documents and a tail of 2,000 entries, to the first read; against raw decode of the
+    file."""
+    pair = Pair(folder)
+    server = pair.open_server()
+    await _fill(server, "doc", 100_000)
+    await server.stop()
+    pair.close()
+    view_file = (folder / "server" / "view").read_bytes()
+    server = pair.open_server()
+    await _fill(server, "tail", 2_000)
+    await server.stop()
+    pair.close()
+    (folder / "server" / "view").write_bytes(view_file)  # as a crash would have left it
+    gc.collect()
+    gc.freeze()
+    began = time.perf_counter()
+    server = pair.open_server()
+    assert isinstance(server.core, Hub)
+    assert server.core.view.table("orders").row("tail-00001999") is not None
+    spent = time.perf_counter() - began
+    reference = _median(lambda: _time_view_decode(view_file), REPEATS)
+    await server.stop()
+    pair.close()
+    return spent, reference
+
+
+def _time_view_decode(data: bytes) -> float:
+    gc.disable()
+    began = time.perf_counter()
+    msgpack.unpackb(data[32:], strict_map_key=False)
+    spent = time.perf_counter() - began
+    gc.enable()
+    return spent
+
+
+Bench = Callable[[Path], Coroutine[Any, Any, tuple[float, float]]]
+BENCHES: dict[str, tuple[Bench, float]] = {
+    "commit": (bench_commit, 1.5),
+    "reconnect": (bench_reconnect, 8.0),
+    "live": (bench_live, 3.0),
+    "cold-start": (bench_cold_start, 2.0),
+}
+
+
+def run(names: list[str], *, as_json: bool) -> int:
+    """Measure the named benchmarks (all of them by default) and print their rows."""
+    if len(names) == 1 and names[0].startswith("server:"):
+        asyncio.run(_serve(Path(names[0].removeprefix("server:"))))
+        return 0
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        print(f"{unknown[0]}: {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    rows = []
+    for name in names or list(BENCHES):
+        bench, target = BENCHES[name]
+        with tempfile.TemporaryDirectory(prefix="cabina-bench-") as folder:
+            value, reference = asyncio.run(bench(Path(folder)))
+        ratio = value / reference
+        rows.append(
+            Row(
+                name=name,
+                value=round(value, 6),
+                unit="s",
+                reference=round(reference, 6),
+                ratio=round(ratio, 2),
+                target=target,
+                met=ratio <= target,
+            )
+        )
+        if not as_json:
+            row = rows[-1]
+            print(
+                f"{row.name:<12} {row.value:>10.6f} s  reference {row.reference:.6f} s  "
+                f"ratio {row.ratio:>6.2f}  target {row.target:g}  {'met' if row.met else 'NOT MET'}"
+            )
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows]))
+    return 0
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(Path(sys.argv[1])))
