@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import getpass
 import json
 import locale
@@ -307,6 +308,9 @@ async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None)
         node = open_folder(folder, SettableClock() if args.demo_clock else None)
         await node.start()
     control = ControlServer(node)
+    gc.collect()
+    gc.freeze()  # what was loaded stays: a full collection over it would stall everybody
+    gc.set_threshold(50_000, 20, 100)
     try:
         for notice in node.notices:
             print(say(node.language, f"error.{notice['code']}", **notice), file=sys.stderr)

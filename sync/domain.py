@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sync.op import Event, Op
 from sync.table import RowTable
@@ -16,8 +15,7 @@ class Tables(Protocol):
     def table(self, name: str) -> RowTable: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What a decision may know besides the tables."""
 
     op: Op

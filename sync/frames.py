@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sync.codec import pack, unpack
+from sync.codec import pack, unpack, unpack_trusted
 from sync.errors import Malformed
 from sync.op import CHAIN_BYTES, Entry
 
@@ -95,8 +95,9 @@ def segment_frame(kind: str, cafe: bytes, node: bytes, number: int) -> bytes:
     return pack([SEGMENT, 1, kind, cafe, node, number])
 
 
-def decode_frame(body: bytes) -> list[Any]:
-    value = unpack(body)
+def decode_frame(body: bytes, *, trusted: bool = False) -> list[Any]:
+    """Fields of a frame, or `Malformed`; ``trusted`` once a checked seal covers it."""
+    value = unpack_trusted(body) if trusted else unpack(body)
     if type(value) is not list or not value or type(value[0]) is not int:
         raise Malformed("bad-type", "frame")
     return value

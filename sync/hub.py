@@ -278,10 +278,11 @@ class Hub:
         A backlog is older than the acks that come with it, so only acks clearly before the op
         count.
         """
-        if age_ms == UNKNOWN_AGE:
-            return 0
+        acked = self._acked_at.get(node)
         made_ms = mono_ms - age_ms - FLOOR_SLACK_MS
-        return max((c for at_ms, c in self._acked_at.get(node, ()) if at_ms < made_ms), default=0)
+        if age_ms == UNKNOWN_AGE or not acked or acked[0][0] >= made_ms:
+            return 0
+        return max(cursor for at_ms, cursor in acked if at_ms < made_ms)
 
     # --- the server's own desk -----------------------------------------------
 
@@ -304,9 +305,8 @@ class Hub:
 
     def _stage_own(self, op: Op, events: list[Any], now: Now) -> int:
         self._n = op.n
-        sequenced = self.sequencer.desk(op, events, now.wall_ms)
-        self._staged.add([sequenced.frame], 1)
-        return sequenced.entry.seq
+        self._staged.add([self.sequencer.desk(op, events, now.wall_ms)], 1)
+        return self.view.cursor
 
     def _open_chain(self, now: Now) -> None:
         """Each start of the server opens an epoch that names the head before it."""

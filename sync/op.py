@@ -5,11 +5,10 @@ Both are immutable and both keep the bytes they were made of, since those were s
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
-from typing import Any
+from hashlib import sha256 as _sha256
+from typing import Any, NamedTuple
 
-from sync.codec import pack, unpack
+from sync.codec import pack, unpack, unpack_trusted
 from sync.errors import Malformed
 
 FORMAT = 1
@@ -35,8 +34,7 @@ Event = list[Any]
 _SHAPE = (int, bytes, int, str, int, dict, int, int, bytes, int, int, bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """One signed intent. ``(chain, n)`` is its id; ``key`` is its effect's: one effect a key."""
 
     chain: bytes
@@ -54,7 +52,8 @@ class Op:
     wall_ms: int
     mono_ms: int
     boot: bytes
-    raw: bytes = field(repr=False, compare=False, default=b"")
+    raw: bytes
+    """The bytes as they were signed."""
 
     @property
     def node(self) -> bytes:
@@ -82,9 +81,12 @@ def encode_op(
     return Op(chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot, raw)
 
 
-def decode_op(raw: bytes) -> Op:
-    """Decode hostile op bytes, or raise `Malformed`."""
-    value = unpack(raw, max_bytes=MAX_OP_BYTES)
+def decode_op(raw: bytes, *, trusted: bool = False) -> Op:
+    """Decode hostile op bytes, or raise `Malformed`.
+
+    ``trusted`` is for ops that the server has sequenced: a checked seal covers them.
+    """
+    value = unpack_trusted(raw) if trusted else unpack(raw, max_bytes=MAX_OP_BYTES)
     if type(value) is not list or tuple(map(type, value)) != _SHAPE:
         raise Malformed("bad-type", "op fields")
     form, chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot = value
@@ -102,8 +104,7 @@ def decode_op(raw: bytes) -> Op:
 UNKNOWN_AGE = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of the canonical log: a number, the op's bytes verbatim, and the outcome."""
 
     seq: int
@@ -120,20 +121,19 @@ class Entry:
 
 
 def sha256(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()
+    return _sha256(data).digest()
 
 
 def link(head: bytes, digest: bytes) -> bytes:
     """Next head of a chain: SHA-256(head ‖ digest). Needs the digest only, so a body can be
     erased."""
-    return hashlib.sha256(head + digest).digest()
+    return _sha256(head + digest).digest()
 
 
 ZERO_HEAD = bytes(32)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Where a chain ends: how many ops, and the hash over all of them."""
 
     n: int = 0

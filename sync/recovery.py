@@ -115,7 +115,7 @@ def _entries(commits: Iterator[Commit]) -> Iterator[tuple[Entry, Op | None]]:
     for commit in commits:
         for frame in commit.frames:
             if frame[1] == ENTRY:
-                entry = decode_entry(decode_frame(frame))
+                entry = decode_entry(decode_frame(frame, trusted=True))
                 yield entry, decode_entry_op(entry)
 
 
@@ -171,8 +171,8 @@ def own_ops(commits: Iterator[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:
         for frame in commit.frames:
             if frame[1] != OP:
                 continue
-            raw, events = decode_op_frame(decode_frame(frame))
-            op = decode_op(raw)
+            raw, events = decode_op_frame(decode_frame(frame, trusted=True))
+            op = decode_op(raw, trusted=True)
             if op.chain != chain:
                 chain, head = op.chain, Head()
             head = head.next(raw)

@@ -78,6 +78,8 @@ from sync.state import Gap, PendingOp, merge
 from sync.view import View, decode_entry_op
 
 CREDIT_EVERY = BATCH_OPS
+STATUS = "status"
+"""Told to listeners beside the names of tables: the link, or how much is unsent."""
 
 
 @dataclass
@@ -108,6 +110,8 @@ class Replica:
         but for those that are staged."""
         self._heads: dict[tuple[bytes, int], bytes] = {}
         self._keys: dict[bytes, tuple[bytes, int]] = {}
+        self._own: dict[bytes, Op] = {}
+        """Pending ops by their bytes, to know them again when they come back."""
         self._staged = Staged()
         self._staged_ops = 0
         self._flying: Staged | None = None
@@ -143,6 +147,7 @@ class Replica:
         self.pending.append(PendingOp(op, events))
         self._heads[(op.chain, op.n)] = head.hash
         self._keys[op.key] = (op.chain, op.n)
+        self._own[op.raw] = op
         self.view.push(events)
 
     # --- the one entrance ----------------------------------------------------
@@ -311,7 +316,7 @@ class Replica:
         for _ in range(self._staged_ops):
             gone = self.pending.pop()
             self.view.pop()
-            del self._heads[(gone.op.chain, gone.op.n)], self._keys[gone.op.key]
+            self._forget(gone)
         self._staged_ops = 0
         self._head, self._grants, self.before = self._before
         if self._head.n:
@@ -359,7 +364,7 @@ class Replica:
             case Entries(frames) if self.signed_on:
                 return self._entries(link, frames)
             case Ack(heads, _) if self.signed_on:
-                return self._take_ack(link, heads)
+                return [*self._take_ack(link, heads), *self._push(now)]
             case Answer(number, code, body) if number in self._asked:
                 token = self._asked.pop(number)
                 return [Answered(token, Refused(code) if code else body)]
@@ -409,6 +414,7 @@ class Replica:
             if op.n == n and head != self._heads[(op.chain, n)]:
                 return [Alarm("fork", {"chain": op.chain, "n": n}), Drop(link, "fork")]
             self._acked += 1
+            self.view.store.changed.add(STATUS)
         self._sent = max(self._sent, self._acked)
         return []
 
@@ -454,29 +460,32 @@ class Replica:
         """Check a run of the canonical log against our head and the server's key; fold it at the
         flush."""
         head = self._inbox[-1][2] if self._inbox else self.canon
-        entries: list[tuple[Entry, Op | None]] = []
+        first = head.n + 1
         try:
             for frame in frames[:-1]:
                 if frame[1] == ENTRY:
-                    entry = decode_entry(decode_frame(frame))
                     head = head.next(frame)
-                    if entry.seq != head.n:
-                        raise Malformed("gap")
-                    entries.append((entry, decode_entry_op(entry)))
                 elif frame[1] != RUN_SEAL:
                     raise Malformed("bad-type", "frame")
             seal = decode_seal(decode_frame(frames[-1]))
+            text = canon_text(self.keys.cafe, seal.chain, seal.n, seal.hash)
+            if Head(seal.n, seal.hash) != head or not self.verify(
+                self.server, seal.signature, text
+            ):
+                return [Alarm("other-history", {"seq": head.n}), Drop(link, "other-history")]
+            entries = [self._entry(frame) for frame in frames if frame[1] == ENTRY]
         except (Malformed, IndexError) as error:
             return [Alarm("bad-entries", {"what": str(error)}), Drop(link, "bad-entries")]
-        text = canon_text(self.keys.cafe, seal.chain, seal.n, seal.hash)
-        if (
-            not entries
-            or (seal.n, seal.hash) != (head.n, head.hash)
-            or not self.verify(self.server, seal.signature, text)
-        ):
-            return [Alarm("other-history", {"seq": head.n}), Drop(link, "other-history")]
+        if not entries or any(e.seq != seq for seq, (e, _) in enumerate(entries, first)):
+            return [Alarm("bad-entries", {"what": "gap"}), Drop(link, "bad-entries")]
         self._inbox.append((frames, entries, head))
         return []
+
+    def _entry(self, frame: bytes) -> tuple[Entry, Op | None]:
+        """An entry under a checked seal, and its op; our own ops are at hand."""
+        entry = decode_entry(decode_frame(frame, trusted=True))
+        own = self._own.get(entry.op_raw)
+        return entry, own if own is not None else decode_entry_op(entry)
 
     def _fold_inbox(self) -> list[Effect]:
         if not self._inbox:
@@ -491,12 +500,15 @@ class Replica:
     def fold(self, entries: list[tuple[Entry, Op | None]]) -> None:
         """Merge entries behind the view's cursor with what is pending."""
         view = self.view
+        view.store.changed.add(STATUS)
         try:
             merged = merge(view.cursor, self.pending, entries)
         except Gap as gap:  # `_entries` checked the numbers
             raise AssertionError(str(gap)) from gap
         for entry, op in entries[: merged.settled]:
-            view.fold(entry, op, effects=False)
+            view.fold(
+                entry, op, effects=False, head=self._heads.get((op.chain, op.n)) if op else None
+            )
             view.settle()
             self._answered(self.pending.popleft())
         if not merged.beneath:
@@ -526,6 +538,7 @@ class Replica:
         op = waiting.op
         del self._heads[(op.chain, op.n)]
         self._keys.pop(op.key, None)
+        self._own.pop(op.raw, None)
 
     def _credit(self, at_least: int) -> list[Effect]:
         """Tell the server how far we are once enough is folded; it must be durable first."""

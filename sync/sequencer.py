@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from sync.domain import Context, Domain
@@ -28,8 +27,6 @@ from sync.op import (
     Head,
     Op,
     decode_op,
-    link,
-    sha256,
 )
 from sync.view import View
 
@@ -41,15 +38,6 @@ Floor = Callable[[int], int]
 
 class ChainGap(Exception):
     """The run begins behind the head we have: the sender must send from there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sequenced:
-    """One entry in the making and the frame that will hold it."""
-
-    entry: Entry
-    op: Op | None
-    frame: bytes
 
 
 class Sequencer:
@@ -80,25 +68,30 @@ class Sequencer:
         if not fresh:
             return []
         end = have
+        heads = []
         for raw in fresh:
-            end = Head(end.n + 1, link(end.hash, sha256(raw)))
+            end = end.next(raw)
+            heads.append(end.hash)
         text = seal_text(self._cafe, push.chain, end.n, end.hash)
         if len(push.seal) != 64 or not self._verify(public, push.seal, text):
             raise Refused("bad-seal")
         frames = []
-        for n, raw in enumerate(fresh, have.n + 1):
-            frames.append(self._sequence(raw, n, push, floor, at_ms).frame)
+        for n, (raw, head) in enumerate(zip(fresh, heads, strict=True), have.n + 1):
+            frames.append(self._sequence(raw, n, head, push, floor, at_ms))
         frames.append(run_seal_frame(Seal(push.chain, end.n, end.hash, push.seal)))
         return frames
 
-    def _sequence(self, raw: bytes, n: int, push: Push, floor: Floor, at_ms: int) -> Sequenced:
+    def _sequence(
+        self, raw: bytes, n: int, head: bytes, push: Push, floor: Floor, at_ms: int
+    ) -> bytes:
         try:
             op = decode_op(raw)
             if op.chain != push.chain or op.n != n:
                 raise Malformed("bad-id")
         except Malformed as error:
             note = {"chain": push.chain, "n": n}
-            return self._number(raw, None, at_ms, UNKNOWN_AGE, False, [error.code, {}], note)
+            entry = self._entry(raw, at_ms, UNKNOWN_AGE, False, [error.code, {}], note)
+            return self._fold(entry, None, head)
         age_ms = UNKNOWN_AGE
         if op.boot == push.boot and 0 <= op.mono_ms <= push.mono_ms:
             age_ms = push.mono_ms - op.mono_ms
@@ -106,9 +99,9 @@ class Sequencer:
             self._check_base(op, floor(age_ms))
             outcome = self.decide(op, at_ms, age_ms)
         except Refused as refusal:
-            outcome = [refusal.code, refusal.details]
-            return self._number(raw, op, at_ms, age_ms, False, outcome, {})
-        return self._number(raw, op, at_ms, age_ms, True, outcome, {})
+            entry = self._entry(raw, at_ms, age_ms, False, [refusal.code, refusal.details], {})
+            return self._fold(entry, op, head)
+        return self._fold(self._entry(raw, at_ms, age_ms, True, outcome, {}), op, head)
 
     def _check_base(self, op: Op, floor: int) -> None:
         known = self._view.chains.get(op.chain)
@@ -147,25 +140,26 @@ class Sequencer:
             _log.exception("a rule failed for %s %d of %s", op.kind, op.n, op.chain.hex())
             raise Refused("fault") from None
 
-    def desk(self, op: Op, events: list[Any], at_ms: int) -> Sequenced:
-        """Number an act of the server's own desk that was decided already."""
-        return self._number(op.raw, op, at_ms, 0, True, events, {})
+    def desk(self, op: Op, events: list[Any], at_ms: int) -> bytes:
+        """Number an act of the server's own desk that was decided already; its frame."""
+        return self._fold(self._entry(op.raw, at_ms, 0, True, events, {}), op, None)
 
-    def _number(
+    def _entry(
         self,
         raw: bytes,
-        op: Op | None,
         at_ms: int,
         age_ms: int,
         accepted: bool,
         outcome: list[Any],
         note: dict[str, Any],
-    ) -> Sequenced:
-        entry = Entry(self._view.cursor + 1, at_ms, age_ms, raw, accepted, outcome, note)
+    ) -> Entry:
+        return Entry(self._view.cursor + 1, at_ms, age_ms, raw, accepted, outcome, note)
+
+    def _fold(self, entry: Entry, op: Op | None, head: bytes | None) -> bytes:
         frame = entry_frame(entry)
-        self._view.fold(entry, op)
+        self._view.fold(entry, op, head=head)
         self.head = self.head.next(frame)
-        return Sequenced(entry, op, frame)
+        return frame
 
 
 def is_run_seal(frame: bytes) -> bool:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sync.codec import canonical, pack
 from sync.domain import Domain
@@ -31,8 +30,7 @@ from sync.table import Row, RowStore, RowTable, Undo
 _MISSING = object()
 
 
-@dataclass(frozen=True, slots=True)
-class ChainHead:
+class ChainHead(NamedTuple):
     """What is known of a chain: where it ends, and the highest base its author has named."""
 
     n: int
@@ -65,14 +63,17 @@ class View:
 
     # --- folding what is canonical -------------------------------------------
 
-    def fold(self, entry: Entry, op: Op | None, *, effects: bool = True) -> None:
-        """Fold the next entry. ``op`` is its decoded op, None if malformed.
+    def fold(
+        self, entry: Entry, op: Op | None, *, effects: bool = True, head: bytes | None = None
+    ) -> None:
+        """Fold the next entry. ``op`` is its decoded op, None if malformed; ``head`` the hash of its
+        chain behind it, if the caller knows it already.
 
         ``effects=False`` leaves the tables alone: they already hold the same events as pending.
         """
         assert entry.seq == self.cursor + 1, (entry.seq, self.cursor)
         self.cursor = entry.seq
-        self._register(entry, op)
+        self._register(entry, op, head)
         if effects:
             store = self.store
             store.writable = True
@@ -86,7 +87,7 @@ class View:
             finally:
                 store.writable = False
 
-    def _register(self, entry: Entry, op: Op | None) -> None:
+    def _register(self, entry: Entry, op: Op | None, head: bytes | None) -> None:
         if op is None:  # its bytes were no op: the sequencer noted where in which chain they stood
             chain, n, base = entry.note["chain"], entry.note["n"], 0
         else:
@@ -95,9 +96,11 @@ class View:
             if op.kind == GRANT_OPEN and entry.accepted:
                 self._set(self.grants, (chain, n), (op.body["operator"], op.body["until"]))
         known = self.chains.get(chain)
-        before = known.hash if known else ZERO_HEAD
-        head = link(before, sha256(entry.op_raw))
-        self._set(self.chains, chain, ChainHead(n, head, max(base, known.base if known else 0)))
+        if head is None:
+            head = link(known.hash if known else ZERO_HEAD, sha256(entry.op_raw))
+        if known and known.base > base:
+            base = known.base
+        self._set(self.chains, chain, ChainHead(n, head, base))
 
     def _set(self, register: dict[Any, Any], key: Any, value: Any) -> None:
         if self._trial is not None:
@@ -189,6 +192,6 @@ class View:
 def decode_entry_op(entry: Entry) -> Op | None:
     """The op of an entry; None if its bytes are no op (then it was refused as malformed)."""
     try:
-        return decode_op(entry.op_raw)
+        return decode_op(entry.op_raw, trusted=entry.accepted)
     except Malformed:
         return None
