@@ -75,6 +75,7 @@ from sync.view import View
 
 WINDOW = WINDOW_BATCHES * BATCH_OPS
 HELLO_TIMEOUT_MS = 3_000
+SILENCE_MS = 15_000
 FLOOR_SLACK_MS = 30_000
 """An op looks younger by as long as its push was under way; half-open links end after ten
 seconds."""
@@ -87,7 +88,7 @@ class Link:
 
     peer: bytes
     certificate: bytes
-    opened_ms: int
+    heard_ms: int
     hello: ClientHello | None = None
     nonces: bytes = b""
     signed_on: bool = False
@@ -95,6 +96,13 @@ class Link:
     """Highest seq sent."""
     acked: int = 0
     """Highest cursor the station has acknowledged."""
+
+    @property
+    def patience_ms(self) -> float:
+        """How long it may say nothing: it owes us its sign-on, or the ack of what we sent."""
+        if not self.signed_on:
+            return HELLO_TIMEOUT_MS
+        return SILENCE_MS if self.acked < self.sent else float("inf")
 
 
 @dataclass
@@ -128,8 +136,8 @@ class Hub:
 
     def step(self, event: Event, now: Now) -> list[Effect]:
         match event:
-            case Received(link, message):
-                return self._received(link, message, now)
+            case Received(number, message):
+                return self._received(number, message, now)
             case Act():
                 return self._act(event, now)
             case Flush():
@@ -138,19 +146,22 @@ class Hub:
                 return self._committed(now)
             case CommitFailed(error):
                 return self._commit_failed(error)
-            case Opened(link, peer, certificate):
-                self.links[link] = Link(peer, certificate, now.mono_ms)
-            case Closed(link):
-                self.links.pop(link, None)
+            case Opened(number, peer, certificate):
+                self.links[number] = Link(peer, certificate, now.mono_ms)
+            case Closed(number):
+                self.links.pop(number, None)
             case Served(number, last) if number in self.links:
-                self.links[number].sent = last
+                link = self.links[number]
+                if link.acked == link.sent:
+                    link.heard_ms = now.mono_ms  # it owes us something from now on
+                link.sent = last
             case SignIn():
                 return self._sign_in(event, now)
             case Tick():
                 return [
-                    Drop(number, "hello-timeout")
+                    Drop(number, "silence")
                     for number, link in self.links.items()
-                    if not link.signed_on and now.mono_ms - link.opened_ms > HELLO_TIMEOUT_MS
+                    if now.mono_ms - link.heard_ms > link.patience_ms
                 ]
         return []
 
@@ -168,6 +179,7 @@ class Hub:
         link = self.links.get(number)
         if link is None:
             return []
+        link.heard_ms = now.mono_ms
         match message:
             case ClientHello() if link.hello is None:
                 return self._hello(number, link, message)
@@ -263,8 +275,8 @@ class Hub:
         try:
             floor = partial(self._floor, link.peer, now.mono_ms)
             frames = self.sequencer.take_run(push, floor, now.wall_ms)
-        except ChainGap:
-            frames = []
+        except ChainGap:  # something was lost on the way: its next hello begins from our head
+            return self._turn_away(number, link, "gap")
         except (Refused, Malformed) as error:
             return self._turn_away(number, link, error.code)
         self._staged.add(frames, sum(not is_run_seal(frame) for frame in frames))

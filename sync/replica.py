@@ -78,6 +78,7 @@ from sync.state import Gap, PendingOp, merge
 from sync.view import View, decode_entry_op
 
 CREDIT_EVERY = BATCH_OPS
+SILENCE_MS = 10_000
 STATUS = "status"
 """Told to listeners beside the names of tables: the link, or how much is unsent."""
 
@@ -127,6 +128,7 @@ class Replica:
         self._durable = self.canon.n
         self._credited = self.canon.n
         self._sync_asked = False
+        self._heard_ms = 0
         self._asked: dict[int, Any] = {}
         self._asks = 0
 
@@ -169,6 +171,7 @@ class Replica:
             case Opened(link, _, certificate):
                 self._link, self._peer_certificate = link, certificate
                 self.signed_on = False
+                self._heard_ms = now.mono_ms
                 return [SyncKept()]
             case Closed(link) if link == self._link:
                 return self._closed()
@@ -178,7 +181,7 @@ class Replica:
             case Question():
                 return self._ask(event)
             case Tick():
-                return self._credit(at_least=1)
+                return self._tick(now)
         return []
 
     @property
@@ -358,6 +361,7 @@ class Replica:
         return [Send(link, hello)]
 
     def _received(self, link: int, message: Message, now: Now) -> list[Effect]:
+        self._heard_ms = now.mono_ms
         match message:
             case ServerHello() if not self.signed_on:
                 return self._server_hello(link, message)
@@ -371,6 +375,13 @@ class Replica:
             case Bye(code):
                 return [Alarm("server-left", {"code": code}), Drop(link, "bye")]
         return [Alarm("out-of-turn", {}), Drop(link, "out-of-turn")]
+
+    def _tick(self, now: Now) -> list[Effect]:
+        """A server that owes us an answer and says nothing is gone, whatever the socket thinks."""
+        owed = self.pending or not self.signed_on
+        if self._link is not None and owed and now.mono_ms - self._heard_ms > SILENCE_MS:
+            return [Drop(self._link, "silence")]
+        return self._credit(at_least=1)
 
     def _server_hello(self, link: int, hello: ServerHello) -> list[Effect]:
         text = hello_text(
@@ -424,6 +435,8 @@ class Replica:
             return []
         effects: list[Effect] = []
         window = BATCH_OPS * WINDOW_BATCHES
+        if self._sent == self._acked:
+            self._heard_ms = now.mono_ms  # the server owes us something from now on
         while self._sent < len(self.pending) and self._sent - self._acked < window:
             run: list[Op] = []
             size = 0

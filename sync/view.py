@@ -66,8 +66,9 @@ class View:
     def fold(
         self, entry: Entry, op: Op | None, *, effects: bool = True, head: bytes | None = None
     ) -> None:
-        """Fold the next entry. ``op`` is its decoded op, None if malformed; ``head`` the hash of its
-        chain behind it, if the caller knows it already.
+        """Fold the next entry. ``op`` is its decoded op, None if malformed.
+
+        ``head`` is the hash of its chain behind it, if the caller knows it already.
 
         ``effects=False`` leaves the tables alone: they already hold the same events as pending.
         """

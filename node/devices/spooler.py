@@ -14,7 +14,7 @@ from tinydb import where
 from node.cafe import receipts
 from node.devices.ports import Outcome, Printer
 from sync.domain import Tables
-from sync.errors import Refused, SyncError
+from sync.errors import Refused, StorageFailed, SyncError
 
 _log = logging.getLogger(__name__)
 RETRY_S = 2.0
@@ -71,7 +71,18 @@ class Spooler:
         """Jobs that were being sent when we were stopped: nobody knows; a person decides."""
         for row in self._tables.table("prints").search(where("state") == "sending"):
             body = {"job": str(row.doc_id), "outcome": "unknown", "why": "print.restart"}
-            await self._do("print.end", body)
+            await self._record(body)
+
+    async def _record(self, body: dict[str, Any]) -> None:
+        """Write the end of a print; the paper is out, so it must get into the log however long it takes."""
+        while True:
+            try:
+                await self._do("print.end", body)
+            except StorageFailed as error:
+                _log.warning("the end of %s waits for the disk: %s", body["job"], error)
+                await asyncio.sleep(self._retry_s)
+            else:
+                return
 
     def _next(self) -> str | None:
         """The job that has waited longest: the index keeps the order in which jobs came to wait."""
@@ -90,5 +101,5 @@ class Spooler:
         ticket = receipts.ticket(self._tables, job)
         delivery = await self._printer.print(ticket)
         body = {"job": job, "outcome": str(delivery.outcome), "why": delivery.why}
-        await self._do("print.end", body)
+        await self._record(body)
         return delivery.why if delivery.outcome is Outcome.NOT_STARTED else ""

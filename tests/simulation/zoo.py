@@ -1,0 +1,179 @@
+"""The zoo: planted bugs, each a subclass or a habit of the world, never a flag in the product.
+
+It is the test of the tests: a bug that survives its seeds means that an invariant is blind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sync.errors import Refused, StorageFailed
+from sync.hub import Hub
+from sync.log import Checker, Commit, Damage, Log, Position
+from sync.messages import Ack
+from sync.op import GRANT_OPEN
+from sync.protocol import Commit as CommitEffect
+from sync.protocol import Done, Send
+from sync.replica import Replica
+from sync.sequencer import Sequencer
+from tests.simulation.shop import Shop
+from tests.simulation.world import Bugs
+
+
+class EagerHub(Hub):
+    """Says "durable" before it is."""
+
+    def _flush(self) -> list[Any]:
+        effects = super()._flush()
+        early = [e for e in (self._flying.then if self._flying else []) if isinstance(e, Send)]
+        acks = [Send(e.link, Ack(e.message.heads, 0)) for e in early if isinstance(e.message, Ack)]
+        return [*acks, *effects]
+
+    def _commit_failed(self, error: Any) -> list[Any]:
+        return self._committed(None)  # type: ignore[arg-type]
+
+
+class ShowBeforeSync(Replica):
+    """Shows "queued" before the op is on disk."""
+
+    def _flush(self, now: Any) -> list[Any]:
+        effects = super()._flush(now)
+        if effects and isinstance(effects[0], CommitEffect) and self._flying is not None:
+            early = [e for e in self._flying.then if isinstance(e, Done)]
+            self._flying.then = [e for e in self._flying.then if not isinstance(e, Done)]
+            return [*early, *effects]
+        return effects
+
+
+class TornTailKept(Log):
+    """Leaves a torn commit where it is, and writes behind it."""
+
+    def _cut(self, number: int, at: int, damage: Damage) -> None:
+        self._number, self._durable = number, len(self._disk.read(self.name(number)))
+        self.damage = damage
+
+
+class IgnoredSyncError(Log):
+    """Takes a failed sync for a good one."""
+
+    def commit(self, frames: list[bytes], *, sync: bool = True) -> None:
+        try:
+            super().commit(frames, sync=sync)
+        except StorageFailed:
+            self._remember(Commit(frames, 0))
+
+
+class VoidOpRevived(Replica):
+    """Keeps an op although the disk refused it: it was not shown, and takes effect all the same."""
+
+    def _commit_failed(self, error: Any) -> list[Any]:
+        assert self._flying is not None
+        failed = [Done(e.token, error) for e in self._flying.then if isinstance(e, Done)]
+        self._flying.then = [e for e in self._flying.then if not isinstance(e, Done)]
+        self._staged_ops = 0
+        return [*failed, *self._committed(self._now_for_bug)]
+
+    def step(self, event: Any, now: Any) -> list[Any]:
+        self._now_for_bug = now
+        return super().step(event, now)
+
+
+class ChainReused(Replica):
+    """Opens the same chain at every start."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.chain = self._node + bytes(8)
+
+
+class NoDedup(Sequencer):
+    """Takes a repeated push for a new one, and does not look at keys."""
+
+    def decide(self, op: Any, at_ms: int, age_ms: int) -> list[Any]:
+        self._view.keys.pop(op.key, None)
+        return super().decide(op, at_ms, age_ms)
+
+
+class RedoneHub(Hub):
+    """Forgets after each start how far every chain had come."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.view.chains.clear()
+        self.sequencer = NoDedup(
+            self.keys.cafe, self._node, self.view, self.domain, self.verify
+        )
+        self.sequencer.head = self.head
+
+
+class PinSoldTwice(Shop):
+    """Does not look whether a card was sold."""
+
+    def card_is_sold(self, tables: Any, card: str) -> bool:
+        return False
+
+
+class GrantsUnchecked(Sequencer):
+    """Lets anybody act without a grant: what stations refuse themselves, the server must refuse too."""
+
+    def decide(self, op: Any, at_ms: int, age_ms: int) -> list[Any]:
+        if op.kind == GRANT_OPEN:
+            raise Refused("bad-grant")
+        try:
+            return super().decide(op, at_ms, age_ms)
+        except Refused as refusal:
+            if refusal.code == "no-grant":
+                return [["sold", 1, {**op.body, "id": op.key.hex()}]]
+            raise
+
+
+class OpenHub(Hub):
+    """The server of `GrantsUnchecked`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.sequencer = GrantsUnchecked(
+            self.keys.cafe, self._node, self.view, self.domain, self.verify
+        )
+        self.sequencer.head = self.head
+
+
+class CutAtDamage(Log):
+    """Never cuts at all and starts a new segment, so that a torn end hides what follows."""
+
+    def recover(self, checker: Checker, start: Position = Position()) -> Iterator[Commit]:  # noqa: B008
+        yield from super().recover(checker, start)
+        self._durable = max(0, self._durable - 40)
+        if self._file is not None:
+            self._file.truncate(self._durable)
+
+
+class RebaseForgets(Replica):
+    """Drops what is still pending at a rebase."""
+
+    def fold(self, entries: list[Any]) -> None:
+        super().fold(entries)
+        if len(self.pending) > 1 and not self._staged_ops:
+            gone = self.pending.pop()
+            self.view.pop()
+            self._forget(gone)
+            self._sent = min(self._sent, len(self.pending))
+            self._acked = min(self._acked, len(self.pending))
+
+
+ZOO: dict[str, Bugs] = {
+    "ack before sync at the server": Bugs(hub=EagerHub),
+    "shown before sync": Bugs(replica=ShowBeforeSync),
+    "torn tail kept": Bugs(log=TornTailKept),
+    "ignored sync error": Bugs(log=IgnoredSyncError),
+    "void op revived": Bugs(replica=VoidOpRevived),
+    "chain reused after a restart": Bugs(replica=ChainReused),
+    "no dedup": Bugs(hub=RedoneHub),
+    "card sold twice": Bugs(shop=PinSoldTwice),
+    "print before log": Bugs(print_before_log=True),
+    "reprint after unknown": Bugs(reprint_unknown=True),
+    "grants unchecked": Bugs(hub=OpenHub),
+    "a rebase forgets": Bugs(replica=RebaseForgets),
+    "cut too far": Bugs(log=CutAtDamage),
+}
