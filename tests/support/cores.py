@@ -1,0 +1,152 @@
+"""A hub and a replica face to face, without a driver: each call is one round, each message is seen."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from sync.archive import Archive
+from sync.errors import SyncError
+from sync.hub import Hub
+from sync.identity import Ed25519Signer, node_id, verify_ed25519
+from sync.log import Log
+from sync.messages import Entries, Message, Push, decode, encode
+from sync.protocol import (
+    Act,
+    Alarm,
+    Answered,
+    Commit,
+    Committed,
+    Done,
+    Drop,
+    Effect,
+    Event,
+    Flush,
+    Inquire,
+    Keep,
+    Kept,
+    NodeKeys,
+    Now,
+    Opened,
+    Received,
+    Receipt,
+    Send,
+    Serve,
+    Served,
+    SignIn,
+    SyncKept,
+)
+from sync.replica import Replica
+from sync.view import View
+from tests.support.disks import SimDisk
+from tests.support.keep import Keep
+
+CAFE = b"c" * 16
+OPERATOR = b"o" * 16
+LINK = 7
+
+
+class Bench:
+    """One server, one station, one operator; `link` joins them, `calls` run on either side."""
+
+    def __init__(self) -> None:
+        self.chance = random.Random(1)
+        self.server_key, self.station_key = (
+            Ed25519Signer(b"s" * 32),
+            Ed25519Signer(b"t" * 32),
+        )
+        self.operator_key = Ed25519Signer(b"u" * 32)
+        self.keys = {node_id(k.public): k.public for k in (self.server_key, self.station_key)}
+        self.domain = Keep(self.keys, {OPERATOR: self.operator_key.public})
+        server_keys = NodeKeys(CAFE, self.server_key, b"S" * 32, b"serverid")
+        station_keys = NodeKeys(CAFE, self.station_key, b"T" * 32, b"statioid")
+        self.log = Log(SimDisk(self.chance), "canon", CAFE, server_keys.node)
+        self.archive = Archive(self.log)
+        random_ = self.chance.randbytes
+        self.hub = Hub(server_keys, View(self.domain), self.domain, verify_ed25519, random_)
+        self.replica = Replica(
+            station_keys,
+            self.server_key.public,
+            View(self.domain),
+            self.domain,
+            verify_ed25519,
+            random_,
+        )
+        self.now = Now(1_000_000, 1_000)
+        self.alarms: list[str] = []
+        self.dropped: list[str] = []
+        self.results: list[Receipt | SyncError | dict[str, Any]] = []
+        self.to_hub: list[bytes] = []
+        self.to_replica: list[bytes] = []
+        self.pushes: list[Push] = []
+        self._do(self.hub, self.hub.open(self.now))
+        self.flush(self.hub)
+
+    def pass_time(self, seconds: int) -> None:
+        self.now = Now(self.now.wall_ms + seconds * 1000, self.now.mono_ms + seconds * 1000)
+
+    def link(self) -> None:
+        self.give(self.hub, Opened(LINK, self.replica.keys.node, b"T" * 32))
+        self.give(self.replica, Opened(LINK, self.hub.keys.node, b"S" * 32))
+        self.run()
+
+    def sign_in(self) -> None:
+        self.give(self.replica, SignIn(OPERATOR, self.operator_key, 1 << 62))
+
+    def act(self, body: dict[str, Any], kind: str = "order.keep", **more: Any) -> Any:
+        """Act at the station; its receipt or refusal."""
+        key = more.pop("key", self.chance.randbytes(16))
+        operator = more.pop("operator", None)
+        self.give(self.replica, Act("t", kind, 1, body, key, operator))
+        return self.results[-1]
+
+    def give(self, core: Hub | Replica, event: Event) -> None:
+        self._do(core, core.step(event, self.now))
+        self.flush(core)
+
+    def flush(self, core: Hub | Replica) -> None:
+        self._do(core, core.step(Flush(), self.now))
+
+    def run(self) -> None:
+        """Carry messages until none is left."""
+        while self.to_hub or self.to_replica:
+            if self.to_hub:
+                self.give(self.hub, Received(LINK, decode(self.to_hub.pop(0))))
+            if self.to_replica:
+                self.give(self.replica, Received(LINK, decode(self.to_replica.pop(0))))
+
+    def push(self, message: Message) -> None:
+        """Give the hub a message as if the station had sent it."""
+        self.give(self.hub, Received(LINK, decode(encode(message))))
+        self.run()
+
+    def refusals(self) -> list[str]:
+        return [row["code"] for row in self.hub.view.table("refusals")]
+
+    def _do(self, core: Hub | Replica, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(_, message):
+                    if isinstance(message, Push):
+                        self.pushes.append(message)
+                    (self.to_replica if core is self.hub else self.to_hub).append(encode(message))
+                case Commit(frames):
+                    if frames and core is self.hub:
+                        self.log.commit(frames)
+                        self.archive.add(self.hub.head.n + 1, frames)
+                    self._do(core, core.step(Committed(), self.now))
+                case Serve(link, after, last):
+                    while after < last:
+                        frames, after = self.archive.after(after)
+                        self.to_replica.append(encode(Entries(frames)))
+                    self._do(core, core.step(Served(link, after), self.now))
+                case SyncKept():
+                    self._do(core, core.step(Kept(), self.now))
+                case Done(_, result) | Answered(_, result):
+                    self.results.append(result)
+                case Drop(_, code):
+                    self.dropped.append(code)
+                case Alarm(code, _):
+                    self.alarms.append(code)
+                case Keep() | Inquire():
+                    pass

@@ -1,0 +1,78 @@
+"""The pure merge, as tables of named values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sync.op import Entry, Op, encode_op
+from sync.state import Gap, PendingOp, merge
+
+OWN, OTHER = b"o" * 24, b"x" * 24
+
+
+def op(chain: bytes, n: int, key: int | None = None) -> Op:
+    return encode_op(
+        chain=chain,
+        n=n,
+        kind="sell",
+        version=1,
+        body={},
+        grant=0,
+        base=0,
+        key=(n if key is None else key).to_bytes(16, "big"),
+        wall_ms=0,
+        mono_ms=0,
+        boot=bytes(8),
+    )
+
+
+def entry(seq: int, of: Op, outcome: list[Any], accepted: bool = True) -> tuple[Entry, Op]:
+    return Entry(seq, 0, 0, of.raw, accepted, outcome, {}), of
+
+
+P = [PendingOp(op(OWN, n), [["sold", 1, {"n": n}]]) for n in (1, 2, 3)]
+SAME = [entry(seq, p.op, p.events) for seq, p in enumerate(P, 11)]
+
+CASES: dict[str, tuple[list[tuple[Entry, Op | None]], int, int, set[int]]] = {
+    # entries, settled, beneath, answered own ops
+    "nothing comes": ([], 0, 0, set()),
+    "ours in order": ([*SAME[:2]], 2, 0, set()),
+    "all of ours": ([*SAME], 3, 0, set()),
+    "somebody else's first": ([entry(11, op(OTHER, 1, 90), [])], 0, 1, set()),
+    "ours, then somebody else's": ([SAME[0], entry(12, op(OTHER, 1, 90), [])], 1, 1, set()),
+    "ours with another outcome": ([entry(11, P[0].op, [["sold", 1, {"n": 9}]])], 0, 1, {1}),
+    "ours refused": ([entry(11, P[0].op, ["told-to", {}], accepted=False)], 0, 1, {1}),
+    "our key under another id": ([entry(11, op(OTHER, 7, 2), [])], 0, 1, {2}),
+    "behind somebody else's, ours": (
+        [entry(11, op(OTHER, 1, 90), []), entry(12, P[0].op, P[0].events)],
+        0,
+        2,
+        {1},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.feature("SY-02", "SY-05")
+def test_merge(name: str) -> None:
+    """Own ops settle where they stand, or leave by an entry of their id or key; nothing else does."""
+    entries, settled, beneath, answered = CASES[name]
+    merged = merge(10, P, entries)
+    assert merged.settled == settled
+    assert len(merged.beneath) == beneath
+    assert merged.answered == {(OWN, n) for n in answered}
+    assert merged.rebased == bool(beneath)
+
+
+def test_merge_rejects_entries_that_do_not_continue_at_the_cursor() -> None:
+    """A gap is never folded."""
+    with pytest.raises(Gap):
+        merge(10, P, [entry(12, P[0].op, [])])
+
+
+def test_merge_answers_an_op_whose_bytes_were_malformed() -> None:
+    """The sequencer notes where they stood, so that its author can let go of them."""
+    malformed = Entry(11, 0, -1, b"??", False, ["bad-type", {}], {"chain": OWN, "n": 1})
+    assert merge(10, P, [(malformed, None)]).answered == {(OWN, 1)}

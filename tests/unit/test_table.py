@@ -1,0 +1,131 @@
+"""TinyDB over live rows: its API, our indexes, and documents that are never shared."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tinydb import TinyDB, where
+
+from sync.table import ReadOnly, RowStore, RowTable, SortedIndex
+
+
+def table(store: RowStore | None = None) -> RowTable:
+    store = store or RowStore({"t": (("state", "a.b"), ("at",))})
+    store.writable = True
+    return RowTable(store, "t")
+
+
+def test_table_answers_tinydb_queries_like_tinydb() -> None:
+    """Insert, search, update, upsert, remove, count and contains do what TinyDB documents."""
+    t = table()
+    for at in range(10):
+        t.put(f"r{at}", {"state": "odd" if at % 2 else "even", "at": at, "a": {"b": at}})
+    assert len(t) == 10
+    assert t.count(where("state") == "odd") == 5
+    assert {d["at"] for d in t.search((where("state") == "odd") & (where("at") > 4))} == {5, 7, 9}
+    assert t.get(where("a")["b"] == 3)["at"] == 3
+    assert t.get(doc_id="r3")["at"] == 3
+    assert t.get(doc_id="none") is None
+    assert [d["at"] for d in t.get(doc_ids=["r1", "r2", "none"])] == [1, 2]
+    assert t.contains(where("at") == 9)
+    assert not t.contains(doc_id="r99")
+    t.update({"state": "changed"}, where("at") < 2)
+    assert t.count(where("state") == "changed") == 2
+    t.remove(where("state") == "changed")
+    assert len(t) == 8
+    t.upsert({"at": 2, "state": "even", "a": {}}, where("at") == 2)
+    new = t.insert({"at": 50, "state": "new", "a": {"b": 1}})
+    assert t.get(doc_id=new)["state"] == "new"
+    assert {d["at"] for d in t.search(where("state").one_of(["new", "none"]))} == {50}
+    assert {d["at"] for d in t} == {2, 3, 4, 5, 6, 7, 8, 9, 50}
+    t.truncate()
+    assert len(t) == 0
+    with pytest.raises(RuntimeError):
+        t.get()
+    with pytest.raises(RuntimeError):
+        t.contains()
+
+
+def test_documents_are_never_shared() -> None:
+    """Whoever changes what they were given changes nothing else."""
+    t = table()
+    t.put("r", {"state": "x", "at": 1, "a": {"b": [1]}})
+    for document in (t.get(doc_id="r"), t.row("r"), t.search(where("at") == 1)[0], *list(t)):
+        assert document is not None
+        document["a"]["b"].append(2)
+    assert t.row("r") == {"state": "x", "at": 1, "a": {"b": [1]}}
+
+
+def test_table_is_read_only_outside_of_a_fold() -> None:
+    """Screens can look, and only look."""
+    store = RowStore({})
+    t = table(store)
+    store.writable = False
+    with pytest.raises(ReadOnly):
+        t.insert({"a": 1})
+
+
+def test_undo_takes_back_rows_and_indexes() -> None:
+    """What a trial has changed is gone without a trace."""
+    store = RowStore({"t": (("state",), ("at",))})
+    t = table(store)
+    t.put("a", {"state": "x", "at": 1})
+    store.undo = []
+    t.put("a", {"state": "y", "at": 5})
+    t.put("b", {"state": "x", "at": 2})
+    t.drop("a")
+    undo, store.undo = store.undo, None
+    store.take_back(undo)
+    assert t.row("a") == {"state": "x", "at": 1}
+    assert t.row("b") is None
+    assert [d["at"] for d in t.search(where("state") == "x")] == [1]
+    assert [d["at"] for d in t.latest("at", 10)] == [1]
+
+
+def test_database_over_the_store_drops_tables() -> None:
+    """TinyDB's own object works over the storage."""
+    db = TinyDB(storage=RowStore, indexes={})
+    db.storage.writable = True  # type: ignore[attr-defined]
+    db.table_class = RowTable
+    db.table("one").insert({"a": 1})
+    db.table("two").insert({"a": 2})
+    assert db.tables() == {"one", "two"}
+    db.drop_table("one")
+    assert db.tables() == {"two"}
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(-50, 50) | st.none()), max_size=60))
+def test_indexes_agree_with_a_scan_whatever_was_written(writes: list[tuple[int, int | None]]) -> None:
+    """An index finds exactly the rows that a look at every row finds."""
+    t = table()
+    for row_id, value in writes:
+        if value is None:
+            t.drop(str(row_id))
+        else:
+            t.put(str(row_id), {"state": value % 5, "at": value, "a": {}})
+    rows = dict(t.scan())
+    for state in range(5):
+        expected = {i for i, row in rows.items() if row["state"] == state}
+        assert {str(d.doc_id) for d in t.search(where("state") == state)} == expected
+    for bound in (-20, 0, 7):
+        for query, keep in (
+            (where("at") < bound, lambda v, b=bound: v < b),
+            (where("at") <= bound, lambda v, b=bound: v <= b),
+            (where("at") > bound, lambda v, b=bound: v > b),
+            (where("at") >= bound, lambda v, b=bound: v >= b),
+        ):
+            expected = {i for i, row in rows.items() if keep(row["at"])}
+            assert {str(d.doc_id) for d in t.search(query)} == expected
+    page = [d["at"] for d in t.latest("at", 5, skip=2)]
+    assert page == sorted((row["at"] for row in rows.values()), reverse=True)[2:7]
+
+
+def test_sorted_index_passes_over_what_is_no_number() -> None:
+    """Rows of mixed kinds do not break an order."""
+    index = SortedIndex(("at",))
+    index.add("a", {"at": "text"})
+    index.add("b", {})
+    index.add("c", {"at": 3})
+    index.drop("a", {"at": "text"})
+    assert index.last(5) == ["c"]
