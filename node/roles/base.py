@@ -117,6 +117,8 @@ class Node:
         known = KINDS.get(kind)
         if known is None or not known.permission:
             raise Refused("unknown-kind", kind=kind)
+        if self.operator is None and len(self.tables.table("operators")):
+            raise Refused("not-signed-in")
         body = msgspec.to_builtins(fields) if isinstance(fields, Command) else dict(fields or {})
         command = read_command(known, body)
         async with self._submitting:  # labels are given in the order in which ops are made

@@ -62,6 +62,7 @@ def test_receipt_comes_only_after_the_commit(bench: Bench) -> None:
 @pytest.mark.feature("SY-09")
 def test_failed_commit_takes_everything_back_and_voids_the_key(bench: Bench) -> None:
     """The sale is refused before it is shown, and its op id is never used again."""
+    bench.act({"id": "first"})
     chain = bench.replica.chain
     act = Act("t", "order.keep", 1, {"id": "a"}, b"k" * 16)
     bench.replica.step(act, bench.now)
@@ -69,12 +70,11 @@ def test_failed_commit_takes_everything_back_and_voids_the_key(bench: Bench) -> 
     effects = bench.replica.step(CommitFailed(StorageFailed("full")), bench.now)
     assert any(isinstance(e, Done) and isinstance(e.result, StorageFailed) for e in effects)
     assert bench.replica.view.table("orders").row("a") is None
-    assert not bench.replica.pending
+    assert bench.replica.chain != chain
     bench.act({"id": "b"})
     bench.link()
     assert bench.hub.view.table("orders").row("a") is None
     assert bench.hub.view.table("orders").row("b") == {"id": "b"}
-    assert chain == bench.replica.chain or bench.replica.chain not in (chain,)
 
 
 def test_failed_commit_at_the_server_drops_its_links_to_send_again(bench: Bench) -> None:

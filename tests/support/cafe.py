@@ -1,0 +1,127 @@
+"""A café's rules without an engine: acts are decided and folded at once, as the server would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from node.cafe import orders
+from node.cafe.house import KINDS, Cafe
+from node.cafe.kinds import read_command
+from sync.domain import Context
+from sync.identity import Ed25519Signer, node_id
+from sync.op import Entry, encode_op
+from sync.view import View
+
+SERVER = b"v" * 16
+STATION_KEY = Ed25519Signer(b"1" * 32)
+STATION = node_id(STATION_KEY.public)
+
+
+class Rules:
+    """Names of operators stand for their ids; ``at`` is the server (desk) or the station."""
+
+    def __init__(self, *, mode: int = 2, printing: bool = True, **settings: Any) -> None:
+        self.cafe = Cafe()
+        self.view = View(self.cafe)
+        self._n = 0
+        self.wall_ms = 1_700_000_000_000
+        self.people: dict[str, bytes] = {}
+        self.do(
+            "cafe.create",
+            name="Test",
+            currency="EUR",
+            language="en",
+            cafe_key="00" * 32,
+            mode=mode,
+            printing=printing,
+            **settings,
+        )
+        for name, role in (("Ada", "administrator"), ("Carl", "cashier"), ("Vera", "vendor")):
+            self.add(name, role)
+        self.do(
+            "station.enrol",
+            by="Ada",
+            name="Patio",
+            public_key=STATION_KEY.public.hex(),
+            certificate="00",
+        )
+        self.products(COFFEE=200, CAKE=350)
+
+    def add(self, name: str, role: str) -> None:
+        public = Ed25519Signer.generate().public.hex()
+        by = "Ada" if self.people else ""
+        self.do("operator.add", by=by, name=name, role=role, public_key=public, sealed_key="00")
+        found = [str(d.doc_id) for d in self.view.table("operators") if d["name"] == name]
+        self.people[name] = bytes.fromhex(found[0])
+
+    def products(self, **prices: int) -> None:
+        products = [
+            {"sku": sku, "name": sku.title(), "price_minor": price, "tax_bp": 1000}
+            for sku, price in prices.items()
+        ]
+        self.do("catalog.import", by="Ada", products=products)
+
+    def do(self, kind: str, *, by: str = "", at: bytes = SERVER, base: int | None = None, **body: Any) -> str:
+        """Do one act at the server; the op's key in hex. Raises `Refused`."""
+        return self.outcome(kind, by=by, at=at, base=base, **body)[0]
+
+    def outcome(
+        self, kind: str, *, by: str = "", at: bytes = SERVER, base: int | None = None, **body: Any
+    ) -> tuple[str, list[Any]]:
+        """(key, events) of an act."""
+        self._n += 1
+        key = self._n.to_bytes(16, "big")
+        op = encode_op(
+            chain=at + b"epoch000",
+            n=self._n,
+            kind=kind,
+            version=1,
+            body=body,
+            grant=0,
+            base=self.view.cursor if base is None else base,
+            key=key,
+            wall_ms=self.wall_ms,
+            mono_ms=0,
+            boot=bytes(8),
+        )
+        context = Context(
+            op=op,
+            operator=self.people.get(by),
+            server=True,
+            desk=at == SERVER,
+            seq=self.view.cursor + 1,
+            at_ms=self.wall_ms,
+            age_ms=0,
+        )
+        events = self.cafe.decide(self.view, op, context)
+        entry = Entry(self.view.cursor + 1, self.wall_ms, 0, op.raw, True, events, {})
+        self.view.fold(entry, op)
+        return key.hex(), events
+
+    def order(self, *, by: str = "Vera", at: bytes = STATION, base: int | None = None, **fields: Any) -> str:
+        """Place an order; what is not given is filled in as a node does it."""
+        lines = [{"sku": sku, "quantity": n} for sku, n in fields.pop("lines", {"COFFEE": 1}).items()]
+        command = read_command(KINDS["order.place"], {"lines": lines, **fields})
+        station = "" if at == SERVER else at.hex()
+        filled = orders.fill(self.view, command, station, self.view.cursor)
+        body = {
+            "lines": [
+                {"sku": ln.sku, "quantity": ln.quantity, "price_minor": ln.price_minor}
+                for ln in filled.lines
+            ],
+            "total_minor": filled.total_minor,
+            "mode": filled.mode,
+            "label": filled.label,
+            "box": filled.box,
+        }
+        if filled.tendered_minor is not None:
+            body["tendered_minor"] = filled.tendered_minor
+        return self.do("order.place", by=by, at=at, base=base, **body)
+
+    def row(self, table: str, row_id: str) -> dict[str, Any]:
+        row = self.view.table(table).row(row_id)
+        assert row is not None
+        return row
+
+    def state(self, order: str) -> str:
+        return str(self.row("orders", order)["state"])
