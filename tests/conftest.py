@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,9 +50,9 @@ def seeds(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def shared_data() -> Iterator[Path]:
+def shared_data() -> Path:
     """Folder of the real tickets; tests that need it are skipped only where it is missing."""
     folder = SHARED / "data"
     if not folder.is_dir():
         pytest.skip("the folder with the real tickets is not here")
-    yield folder
+    return folder

@@ -74,7 +74,7 @@ class Spooler:
             await self._record(body)
 
     async def _record(self, body: dict[str, Any]) -> None:
-        """Write the end of a print; the paper is out, so it must get into the log however long it takes."""
+        """Write the end of a print: the paper is out, so it must get into the log, however late."""
         while True:
             try:
                 await self._do("print.end", body)

@@ -24,7 +24,9 @@ def test_new_café_sells_by_command_line(cafe: Path, cabina: Cabina, tmp_path: P
     done = report(cabina("do", "order.place", lines, "--data", cafe, "--json"))
     assert done["state"] == "accepted"
     sales = json.loads(cabina("show", "sales", "--data", cafe, "--json").stdout)
-    assert [(row["total_minor"], row["ticket"], row["vendor"]) for row in sales] == [(500, 1, "Ada")]
+    assert [(row["total_minor"], row["ticket"], row["vendor"]) for row in sales] == [
+        (500, 1, "Ada")
+    ]
     again = report(
         cabina("do", "order.place", lines, "--key", done["key"], "--data", cafe, "--json")
     )
@@ -64,7 +66,9 @@ def test_wrong_arguments_end_with_2_and_one_line(name: str, cafe: Path, cabina: 
     assert done.stdout == ""
 
 
-def test_wrong_passwords_and_folders_say_what_to_do(cafe: Path, cabina: Cabina, tmp_path: Path) -> None:
+def test_wrong_passwords_and_folders_say_what_to_do(
+    cafe: Path, cabina: Cabina, tmp_path: Path
+) -> None:
     """Refused or failed is 1, with a sentence."""
     wrong = cabina("sign-in", "Ada", "--password-stdin", "--data", cafe, stdin="nonsense\n")
     assert (wrong.returncode, wrong.stderr) == (1, "This password is not right.\n")
@@ -81,9 +85,7 @@ def test_wrong_passwords_and_folders_say_what_to_do(cafe: Path, cabina: Cabina, 
         stdin="secret-two\n",
     )  # fmt: skip
     assert again.returncode == 1
-    weak = cabina(
-        "operator", "add", "Bea", "--password-stdin", "--data", cafe, stdin="short\n"
-    )
+    weak = cabina("operator", "add", "Bea", "--password-stdin", "--data", cafe, stdin="short\n")
     assert weak.returncode == 1
     assert "6" in weak.stderr
 

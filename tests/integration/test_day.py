@@ -256,7 +256,9 @@ def test_box_close_at_a_station_is_refused(tmp_path: Path, cabina: Cabina) -> No
     done = cabina("do", "box.close", "--data", folder)
     assert (done.returncode, done.stderr) == (1, "Only the server closes the box.\n")
     sold = report(
-        cabina("do", "order.place", 'lines=[{"sku":"COFFEE","quantity":1}]', "--data", folder, "--json")
+        cabina(
+            "do", "order.place", 'lines=[{"sku":"COFFEE","quantity":1}]', "--data", folder, "--json"
+        )
     )
     assert sold["state"] == "queued"
 

@@ -10,7 +10,7 @@ import heapq
 import random
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from sync.archive import Archive
 from sync.errors import Refused, StorageFailed, SyncError
@@ -37,8 +37,8 @@ from sync.protocol import (
     NodeKeys,
     Now,
     Opened,
-    Received,
     Receipt,
+    Received,
     Send,
     Serve,
     Served,
@@ -64,7 +64,7 @@ class Crash(Exception):
 class FakeSigner:
     """Signs by hash: for thousands of seeds. One seed in twenty uses real keys."""
 
-    secrets: dict[bytes, bytes] = {}
+    secrets: ClassVar[dict[bytes, bytes]] = {}
 
     def __init__(self, private: bytes) -> None:
         self.private = private
@@ -248,9 +248,7 @@ class World:
         try:
             if name == "server":
                 return open_hub(node.disk, node.keys, shop, self.verify, random_)
-            return open_replica(
-                node.disk, node.keys, self.server_key, shop, self.verify, random_
-            )
+            return open_replica(node.disk, node.keys, self.server_key, shop, self.verify, random_)
         finally:
             recovery.Log, recovery.Hub, recovery.Replica = Log, Hub, Replica  # type: ignore[attr-defined]
 
@@ -496,7 +494,9 @@ class World:
                 if op.body["card"]:
                     cards[op.body["card"]] += 1
         for key in self.shown:
-            assert seen[key] + (key in refused) == 1, f"shown order {key} is there {seen[key]} times"
+            assert seen[key] + (key in refused) == 1, (
+                f"shown order {key} is there {seen[key]} times"
+            )
         for key, times in seen.items():
             assert times == 1, f"key {key} has {times} effects"
             assert key not in self.void, f"void op {key} took effect"

@@ -101,9 +101,7 @@ class RedoneHub(Hub):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.view.chains.clear()
-        self.sequencer = NoDedup(
-            self.keys.cafe, self._node, self.view, self.domain, self.verify
-        )
+        self.sequencer = NoDedup(self.keys.cafe, self._node, self.view, self.domain, self.verify)
         self.sequencer.head = self.head
 
 

@@ -61,7 +61,9 @@ class Rules:
         ]
         self.do("catalog.import", by="Ada", products=products)
 
-    def do(self, kind: str, *, by: str = "", at: bytes = SERVER, base: int | None = None, **body: Any) -> str:
+    def do(
+        self, kind: str, *, by: str = "", at: bytes = SERVER, base: int | None = None, **body: Any
+    ) -> str:
         """Do one act at the server; the op's key in hex. Raises `Refused`."""
         return self.outcome(kind, by=by, at=at, base=base, **body)[0]
 
@@ -98,9 +100,13 @@ class Rules:
         self.view.fold(entry, op)
         return key.hex(), events
 
-    def order(self, *, by: str = "Vera", at: bytes = STATION, base: int | None = None, **fields: Any) -> str:
+    def order(
+        self, *, by: str = "Vera", at: bytes = STATION, base: int | None = None, **fields: Any
+    ) -> str:
         """Place an order; what is not given is filled in as a node does it."""
-        lines = [{"sku": sku, "quantity": n} for sku, n in fields.pop("lines", {"COFFEE": 1}).items()]
+        lines = [
+            {"sku": sku, "quantity": n} for sku, n in fields.pop("lines", {"COFFEE": 1}).items()
+        ]
         command = read_command(KINDS["order.place"], {"lines": lines, **fields})
         station = "" if at == SERVER else at.hex()
         filled = orders.fill(self.view, command, station, self.view.cursor)

@@ -28,8 +28,8 @@ from sync.protocol import (
     NodeKeys,
     Now,
     Opened,
-    Received,
     Receipt,
+    Received,
     Send,
     Serve,
     Served,
@@ -39,7 +39,7 @@ from sync.protocol import (
 from sync.replica import Replica
 from sync.view import View
 from tests.support.disks import SimDisk
-from tests.support.keep import Keep
+from tests.support.keep import Keep as KeepDomain
 
 CAFE = b"c" * 16
 OPERATOR = b"o" * 16
@@ -57,7 +57,7 @@ class Bench:
         )
         self.operator_key = Ed25519Signer(b"u" * 32)
         self.keys = {node_id(k.public): k.public for k in (self.server_key, self.station_key)}
-        self.domain = Keep(self.keys, {OPERATOR: self.operator_key.public})
+        self.domain = KeepDomain(self.keys, {OPERATOR: self.operator_key.public})
         server_keys = NodeKeys(CAFE, self.server_key, b"S" * 32, b"serverid")
         station_keys = NodeKeys(CAFE, self.station_key, b"T" * 32, b"statioid")
         self.log = Log(SimDisk(self.chance), "canon", CAFE, server_keys.node)

@@ -77,7 +77,9 @@ def test_nearest_is_off_by_half_at_most_and_odd_in_sign(numerator: int, denomina
     assert money.nearest(-numerator, denominator) == -quotient
 
 
-@given(st.lists(st.tuples(st.integers(0, 10**9), st.sampled_from([0, 400, 1000, 2100])), max_size=20))
+@given(
+    st.lists(st.tuples(st.integers(0, 10**9), st.sampled_from([0, 400, 1000, 2100])), max_size=20)
+)
 def test_net_and_tax_add_up_to_gross(lines: list[tuple[int, int]]) -> None:
     """No cent appears or goes."""
     for _, gross, net, tax in money.taxes(lines):
@@ -508,7 +510,7 @@ def test_café_without_a_printer_has_no_jobs() -> None:
 def test_csv_with_bad_rows_lists_every_one_and_gives_nothing() -> None:
     """Wrong columns, bad numbers, repeated codes: each with its line."""
     text = "sku,name,price,barcode\nA,Apple,1.00,1\nA,Again,1.00,2\nB,,1.00,3\nC,Cat,x,4\nD,D\x1bp,1,5\nE,E,-1,6\nF,F,1,1\n"
-    products, bad = catalog.read_csv(text, "EUR")
+    _, bad = catalog.read_csv(text, "EUR")
     assert [(row.line, row.code) for row in bad] == [
         (3, "repeated"),
         (4, "bad-value"),
@@ -554,9 +556,7 @@ def test_settings_that_change_nothing_are_refused(rules: Rules) -> None:
     with refused("nothing-to-do"):
         rules.do("settings.edit", by="Ada")
     with refused("already-created"):
-        rules.do(
-            "cafe.create", name="X", currency="EUR", language="en", cafe_key="00"
-        )
+        rules.do("cafe.create", name="X", currency="EUR", language="en", cafe_key="00")
 
 
 @pytest.mark.feature("SE-06")

@@ -22,8 +22,8 @@ from sync.protocol import (
     Flush,
     Opened,
     Question,
-    Received,
     Receipt,
+    Received,
     Send,
     Tick,
 )
@@ -365,7 +365,10 @@ def test_question_without_a_link_is_answered_by_disconnected(bench: Bench) -> No
 def test_backlog_of_thousands_goes_out_in_windows_of_batches(bench: Bench) -> None:
     """However long the station was alone, all is sent with no human step, a window at a time."""
     for number in range(3000):
-        bench.give(bench.replica, Act("t", "order.keep", 1, {"id": str(number)}, number.to_bytes(16, "big")))
+        bench.give(
+            bench.replica,
+            Act("t", "order.keep", 1, {"id": str(number)}, number.to_bytes(16, "big")),
+        )
     bench.pass_time(30 * 86400)
     bench.link()
     assert max(len(push.ops) for push in bench.pushes) <= 256

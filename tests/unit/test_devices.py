@@ -53,8 +53,16 @@ def test_ticket_reads_as_it_was_meant_on_the_paper() -> None:
     decoder = decoded(compose(ticket(), b"0001"))
     assert len(decoder.papers) == 1
     text = decoder.papers[0].text
-    for words in ("Cíber El Ñandú", "Ticket 17", "Pedido S2-0421", "2 Café con leche", "2,20 €",
-                  "IVA 10 % incluido", "Vuelto 0,80 €", "Lucía Mora"):
+    for words in (
+        "Cíber El Ñandú",
+        "Ticket 17",
+        "Pedido S2-0421",
+        "2 Café con leche",
+        "2,20 €",
+        "IVA 10 % incluido",
+        "Vuelto 0,80 €",
+        "Lucía Mora",
+    ):
         assert words in text
     assert not decoder.unknown
     assert decoder.pulses == 0
@@ -92,12 +100,20 @@ def test_text_carries_no_command_to_the_printer() -> None:
 def test_late_sale_and_long_names_stand_on_the_ticket() -> None:
     """LATE names the box; a long name takes two lines and keeps its amount."""
     name = "Un café con leche muy grande con doble azúcar y canela"
-    text = decoded(
-        compose(
-            ticket(late_from=7, rounding_minor=-2, lines=[{"quantity": 1, "name": name, "amount_minor": 1}]),
-            b"0001",
+    text = (
+        decoded(
+            compose(
+                ticket(
+                    late_from=7,
+                    rounding_minor=-2,
+                    lines=[{"quantity": 1, "name": name, "amount_minor": 1}],
+                ),
+                b"0001",
+            )
         )
-    ).papers[0].text
+        .papers[0]
+        .text
+    )
     assert "TARDÍO · de la caja 7" in text
     assert "canela" in text
     assert "Redondeo" in text

@@ -180,7 +180,9 @@ def ChainHeadOf(disk: SimDisk) -> bytes:
     return checker.head.hash
 
 
-def test_log_goes_on_in_a_new_segment_when_its_file_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_goes_on_in_a_new_segment_when_its_file_is_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Segments follow each other; recovery reads them as one."""
     monkeypatch.setattr("sync.log.MAX_SEGMENT_BYTES", 600)
     disk = written(commits=6)

@@ -96,7 +96,9 @@ def test_database_over_the_store_drops_tables() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(-50, 50) | st.none()), max_size=60))
-def test_indexes_agree_with_a_scan_whatever_was_written(writes: list[tuple[int, int | None]]) -> None:
+def test_indexes_agree_with_a_scan_whatever_was_written(
+    writes: list[tuple[int, int | None]],
+) -> None:
     """An index finds exactly the rows that a look at every row finds."""
     t = table()
     for row_id, value in writes:

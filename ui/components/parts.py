@@ -82,6 +82,25 @@ def badge(s: Session, state: str) -> ft.Container:
     )
 
 
+def tappable(
+    content: ft.Control, on_tap: Callable[..., Any] | None, *, key: str = "", **layout: Any
+) -> ft.Control:
+    """Something to click or touch that never takes the focus.
+
+    A focused button would also act on Enter, which on Sell charges and on the box page goes on: a
+    vendor who clicks "+" and presses Enter must not sell one more than the screen showed.
+    """
+    if on_tap is None:
+        return ft.Container(content, key=key or None, disabled=True, **layout)
+    return ft.GestureDetector(
+        content=content,
+        key=key or None,
+        on_tap=on_tap,
+        mouse_cursor=ft.MouseCursor.CLICK,
+        **layout,
+    )
+
+
 def button(
     s: Session,
     label: str,
@@ -120,21 +139,17 @@ def button(
         inside.append(ft.Text(label, style=style("big_button" if large else "button", ink)))
     if key_label and s.app.width >= 1200:
         inside.append(key_cap(key_label, ink))
-    return ft.Container(
+    face = ft.Container(
         ft.Row(inside, spacing=8, alignment=ft.MainAxisAlignment.CENTER, tight=not expand),
-        key=key or None,
         height=height,
         width=width,
-        expand=expand,
         bgcolor=ground,
         border=ft.Border.all(1, line) if line else None,
         border_radius=8,
         padding=ft.Padding.symmetric(horizontal=16 if label else 4),
         alignment=ft.Alignment.CENTER,
-        ink=not disabled,
-        disabled=disabled,
-        on_click=None if disabled else on_click,
     )
+    return tappable(face, None if disabled else on_click, key=key, expand=expand)
 
 
 def named(identifier: str, label: str, content: ft.Control, **more: Any) -> ft.Semantics:
@@ -146,10 +161,11 @@ def amount(s: Session, amount_minor: int, *, key: str = "", color: str = "") -> 
     """A large amount with a smaller sign."""
     ink = color or s.palette.text
     sign = ft.TextSpan(s.text.sign, style=style("sign", ink))
-    minus = "−" if amount_minor < 0 else ""
-    figure = ft.TextSpan(minus + s.text.number(abs(amount_minor)), style=style("total", ink))
+    figure = ft.TextSpan(s.text.number(abs(amount_minor)), style=style("total", ink))
     gap = ft.TextSpan(" ", style=style("sign", ink))
     spans = [sign, figure] if s.text.sign_first() else [figure, gap, sign]
+    if amount_minor < 0:
+        spans.insert(0, ft.TextSpan("−", style=style("total", ink)))
     return ft.Text(spans=spans, key=key or None, no_wrap=True)
 
 

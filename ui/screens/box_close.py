@@ -8,7 +8,7 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError, box, z_text
-from ui.components.parts import amount, button, card, icon, line_below, text
+from ui.components.parts import amount, button, card, icon, line_below, tappable, text
 from ui.keymap import cap
 from ui.viewmodels import boxclose as model
 from ui.viewmodels.boxclose import STEPS
@@ -73,18 +73,19 @@ def _box_field(s: Session, name: str, shown: str, on: bool, width: int | None) -
     def choose(e: Any) -> None:
         s.box.field_name = name
 
-    return ft.Container(
-        text(s, shown or "0", "h2", p.text if shown else p.text3),
+    return tappable(
+        ft.Container(
+            text(s, shown or "0", "h2", p.text if shown else p.text3),
+            width=width,
+            height=48,
+            border_radius=8,
+            bgcolor=p.surface,
+            border=ft.Border.all(2 if on else 1, p.accent if on else p.outline),
+            padding=ft.Padding.symmetric(horizontal=12),
+            alignment=ft.Alignment.CENTER_RIGHT,
+        ),
+        choose,
         key=f"field-{name}",
-        width=width,
-        height=48,
-        border_radius=8,
-        bgcolor=p.surface,
-        border=ft.Border.all(2 if on else 1, p.accent if on else p.outline),
-        padding=ft.Padding.symmetric(horizontal=12),
-        alignment=ft.Alignment.CENTER_RIGHT,
-        on_click=choose,
-        ink=True,
     )
 
 
@@ -146,17 +147,20 @@ def _keypad(s: Session, next_field: Any) -> ft.Control:
     p = s.palette
 
     def key(label: str, value: str) -> ft.Control:
-        return ft.Container(
-            icon(ft.Icons.BACKSPACE_ROUNDED, 24, p.text) if value == "<" else text(s, label, "h1"),
+        return tappable(
+            ft.Container(
+                icon(ft.Icons.BACKSPACE_ROUNDED, 24, p.text)
+                if value == "<"
+                else text(s, label, "h1"),
+                height=56,
+                border_radius=8,
+                border=ft.Border.all(1, p.outline),
+                bgcolor=p.surface,
+                alignment=ft.Alignment.CENTER,
+            ),
+            lambda e: s.box.press(value),
             key=f"key-{value}",
             expand=True,
-            height=56,
-            border_radius=8,
-            border=ft.Border.all(1, p.outline),
-            bgcolor=p.surface,
-            alignment=ft.Alignment.CENTER,
-            ink=True,
-            on_click=lambda e: s.box.press(value),
         )
 
     rows = [ft.Row([key(c, c) for c in row], spacing=8) for row in ("789", "456", "123")]

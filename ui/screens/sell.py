@@ -20,6 +20,7 @@ from ui.components.parts import (
     key_cap,
     line_below,
     named,
+    tappable,
     text,
 )
 from ui.format import drawable
@@ -112,38 +113,42 @@ def _tile(s: Session, row: Mapping[str, Any], plate: int) -> ft.Control:
         identifier=f"tile-{sku}",
         label=label,
         button=True,
-        content=ft.Container(
-            ft.Stack(inside),
+        content=tappable(
+            ft.Container(
+                ft.Stack(inside),
+                bgcolor=p.surface,
+                border_radius=12,
+                border=ft.Border.all(2, p.accent) if quantity else ft.Border.all(1, p.border),
+                shadow=ft.BoxShadow(blur_radius=2, offset=ft.Offset(0, 1), color="#1410262A"),
+            ),
+            lambda e: s.sell.add(sku),
             key=f"tile-{sku}",
-            bgcolor=p.surface,
-            border_radius=12,
-            border=ft.Border.all(2, p.accent) if quantity else ft.Border.all(1, p.border),
-            shadow=ft.BoxShadow(blur_radius=2, offset=ft.Offset(0, 1), color="#1410262A"),
-            ink=True,
-            on_click=lambda e: s.sell.add(sku),
         ),
     )
 
 
 def _list_row(s: Session, row: Mapping[str, Any]) -> ft.Control:
     quantity = s.sell.lines.get(row["sku"], 0)
-    return ft.Container(
-        ft.Row(
-            [
-                clipped(s, row["name"], "strong", expand=True),
-                clipped(s, row["category"], "body", s.palette.text2, width=160),
-                text(s, str(quantity) if quantity else "", "strong", s.palette.accent, width=40),
-                text(s, s.text.money(row["price_minor"]), "strong"),
-            ],
-            spacing=12,
+    return tappable(
+        ft.Container(
+            ft.Row(
+                [
+                    clipped(s, row["name"], "strong", expand=True),
+                    clipped(s, row["category"], "body", s.palette.text2, width=160),
+                    text(
+                        s, str(quantity) if quantity else "", "strong", s.palette.accent, width=40
+                    ),
+                    text(s, s.text.money(row["price_minor"]), "strong"),
+                ],
+                spacing=12,
+            ),
+            height=52,
+            bgcolor=s.palette.selected if quantity else s.palette.surface,
+            padding=ft.Padding.symmetric(horizontal=16),
+            border=line_below(s.palette),
         ),
+        lambda e: s.sell.add(row["sku"]),
         key=f"tile-{row['sku']}",
-        height=52,
-        bgcolor=s.palette.selected if quantity else s.palette.surface,
-        padding=ft.Padding.symmetric(horizontal=16),
-        border=line_below(s.palette),
-        ink=True,
-        on_click=lambda e: s.sell.add(row["sku"]),
     )
 
 
@@ -183,19 +188,20 @@ def Products() -> ft.Control:
     )
 
 
-def _chip(s: Session, label: str, on: bool, key: str, on_click: Any) -> ft.Container:
+def _chip(s: Session, label: str, on: bool, key: str, on_click: Any) -> ft.Control:
     p = s.palette
-    return ft.Container(
-        text(s, label, "button" if on else "body", p.on_selected if on else p.text2),
+    return tappable(
+        ft.Container(
+            text(s, label, "button" if on else "body", p.on_selected if on else p.text2),
+            height=48,
+            padding=ft.Padding.symmetric(horizontal=14),
+            alignment=ft.Alignment.CENTER,
+            border_radius=8,
+            bgcolor=p.selected if on else p.surface,
+            border=ft.Border.all(1, p.accent if on else p.border),
+        ),
+        on_click,
         key=key,
-        height=48,
-        padding=ft.Padding.symmetric(horizontal=14),
-        alignment=ft.Alignment.CENTER,
-        border_radius=8,
-        bgcolor=p.selected if on else p.surface,
-        border=ft.Border.all(1, p.accent if on else p.border),
-        ink=True,
-        on_click=on_click,
     )
 
 
@@ -275,7 +281,7 @@ def Finder() -> ft.Control:
     return ft.Column(
         [
             ft.Row([search, views], spacing=8),
-            ft.Row(chips, spacing=8, scroll=ft.ScrollMode.HIDDEN),  # type: ignore[arg-type]
+            ft.Row(chips, spacing=8, scroll=ft.ScrollMode.HIDDEN),
         ],
         spacing=8,
     )
@@ -287,16 +293,17 @@ def _view_button(s: Session, glyph: ft.IconData, on: bool, key: str, as_list: bo
     def choose(e: Any) -> None:
         s.sell.as_list = as_list
 
-    return ft.Container(
-        icon(glyph, 24, p.on_selected if on else p.text2),
-        key=f"view-{key}",
-        width=46,
-        height=46,
-        bgcolor=p.selected if on else p.surface,
-        alignment=ft.Alignment.CENTER,
-        ink=True,
-        on_click=choose,
+    return tappable(
+        ft.Container(
+            icon(glyph, 24, p.on_selected if on else p.text2),
+            width=46,
+            height=46,
+            bgcolor=p.selected if on else p.surface,
+            alignment=ft.Alignment.CENTER,
+        ),
+        choose,
         tooltip=s.text(f"sell.{key}"),
+        key=f"view-{key}",
     )
 
 
@@ -310,28 +317,31 @@ def _line(s: Session, line: BasketLine) -> ft.Control:
     if each:
         names.append(text(s, each, "caption", p.text3))
     if s.sell.current != line.sku:
-        return ft.Container(
-            ft.Row(
-                [
-                    ft.Container(
-                        text(s, str(line.quantity), "button"),
-                        width=40,
-                        height=32,
-                        border_radius=8,
-                        bgcolor=p.surface3,
-                        alignment=ft.Alignment.CENTER,
-                    ),
-                    ft.Column(names, spacing=0, expand=True, alignment=ft.MainAxisAlignment.CENTER),
-                    text(s, s.text.money(line.amount_minor), "strong"),
-                ],
-                spacing=12,
+        return tappable(
+            ft.Container(
+                ft.Row(
+                    [
+                        ft.Container(
+                            text(s, str(line.quantity), "button"),
+                            width=40,
+                            height=32,
+                            border_radius=8,
+                            bgcolor=p.surface3,
+                            alignment=ft.Alignment.CENTER,
+                        ),
+                        ft.Column(
+                            names, spacing=0, expand=True, alignment=ft.MainAxisAlignment.CENTER
+                        ),
+                        text(s, s.text.money(line.amount_minor), "strong"),
+                    ],
+                    spacing=12,
+                ),
+                height=56,
+                padding=ft.Padding.symmetric(horizontal=16),
+                border=line_below(p),
             ),
+            lambda e: s.sell.open_line(line.sku),
             key=f"line-{line.sku}",
-            height=56,
-            padding=ft.Padding.symmetric(horizontal=16),
-            border=line_below(p),
-            ink=True,
-            on_click=lambda e: s.sell.open_line(line.sku),
         )
 
     def typed(e: Any) -> None:
@@ -388,17 +398,18 @@ def _line(s: Session, line: BasketLine) -> ft.Control:
 
 
 def _square(s: Session, glyph: ft.IconData, on_click: Any, key: str, color: str = "") -> ft.Control:
-    return ft.Container(
-        icon(glyph, 24, color or s.palette.text2),
+    return tappable(
+        ft.Container(
+            icon(glyph, 24, color or s.palette.text2),
+            width=48,
+            height=48,
+            border_radius=8,
+            bgcolor=s.palette.surface,
+            border=ft.Border.all(1, s.palette.border),
+            alignment=ft.Alignment.CENTER,
+        ),
+        on_click,
         key=key,
-        width=48,
-        height=48,
-        border_radius=8,
-        bgcolor=s.palette.surface,
-        border=ft.Border.all(1, s.palette.border),
-        alignment=ft.Alignment.CENTER,
-        ink=True,
-        on_click=on_click,
     )
 
 

@@ -1,0 +1,75 @@
+"""Two people at real screens in a real browser: a vendor at a station, the operator at the server."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Running, by_id, open_screen
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+
+@pytest.mark.feature("RP-01", "RP-19", "RP-21", "RP-24")
+def test_order_goes_from_a_click_at_the_station_to_a_ticket_at_the_server(
+    browser: Any, demo: Running
+) -> None:
+    """Clicks add, Enter sends, Alt A allows; the cable is cut, selling goes on, all is sent."""
+    from playwright.sync_api import expect
+
+    station = open_screen(browser, demo.urls["station-1"])
+    server = open_screen(browser, demo.urls["server"])
+    by_id(station, "tile-LATTE").click()
+    by_id(station, "tile-LATTE").click()
+    by_id(station, "tile-COLA").click()
+    expect(by_id(station, "total")).to_contain_text("₡3,400")
+    station.keyboard.press("Enter")
+    expect(by_id(station, "total")).to_contain_text("Total ₡0")
+    expect(server.get_by_text("2 White coffee, 1 Cola 600 ml").first).to_be_visible()
+    server.keyboard.press("Alt+a")
+    expect(server.get_by_text("2 White coffee, 1 Cola 600 ml")).to_have_count(0)
+    server.keyboard.press("F6")
+    expect(server.get_by_text("Allowed, to be collected · 1").first).to_be_visible()
+    switchboard = open_screen(browser, demo.urls["demo"])
+    by_id(switchboard, "cable-0").click()
+    expect(by_id(station, "strip")).to_contain_text("Offline since", timeout=15_000)
+    by_id(station, "tile-TEA").click()
+    station.keyboard.press("Enter")
+    expect(by_id(station, "strip")).to_contain_text("1 order waiting")
+    by_id(switchboard, "cable-0").click()
+    expect(by_id(station, "strip")).to_contain_text("all sent", timeout=15_000)
+    row = server.get_by_role("group", name=re.compile("S1-0002 1 Iced lemon tea"))
+    expect(row.first).to_be_visible()
+    for page in (station, server, switchboard):
+        page.close()
+
+
+@pytest.mark.feature("SE-11")
+def test_screen_opens_only_with_the_token_of_this_start(browser: Any, demo: Running) -> None:
+    """No token, no page; another site's page cannot reach the websocket."""
+    bare = demo.urls["server"].partition("?")[0]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(bare)
+    assert refused.value.code == 403
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(bare + "?token=guess")
+    assert refused.value.code == 403
+    page = open_screen(browser, demo.urls["server"])
+    stolen = browser.new_page()
+    stolen.goto(bare)
+    assert "address" in stolen.content()
+    closed = stolen.evaluate(
+        """url => new Promise(done => {
+            const socket = new WebSocket(url);
+            socket.onclose = event => done(event.code);
+            socket.onopen = () => done("open");
+        })""",
+        bare.replace("http", "ws") + "ws",
+    )
+    assert closed != "open"
+    page.close()
+    stolen.close()

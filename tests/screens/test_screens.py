@@ -1,0 +1,329 @@
+"""The screens as their users use them: clicks, keys and scans, without a browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flet as ft
+import pytest
+
+from tests.screens.conftest import PASSWORD, Nodes, until
+from tests.support.screen import Screen
+from ui.keymap import KEYS, action_for, cap
+from ui.roles import SCREENS
+from ui.shell import open_page
+from ui.theme import DARK, LIGHT, Palette, measures
+
+
+def screen_of(node: Any, **more: Any) -> Screen:
+    return Screen(lambda page: open_page(page, node), **more)
+
+
+@pytest.mark.feature("RP-01", "RP-20")
+async def test_vendor_signs_in_offline_by_name_and_password(nodes: Nodes) -> None:
+    """A wrong password says so; the right one opens the POS, without a server."""
+    nodes.switch.cut()
+    nodes.station.sign_out()
+    async with screen_of(nodes.station) as screen:
+        await screen.type("name", "Lucía Mora")
+        await screen.type("password", "nonsense", submit=True)
+        await screen.settle(0.8)
+        assert screen.text("problem") == "This password is not right."
+        await screen.type("password", PASSWORD, submit=True)
+        await screen.settle(0.8)
+        assert screen.has("tile-COFFEE")
+        assert screen.shows("Lucía Mora")
+
+
+@pytest.mark.feature("RP-05", "RP-19")
+async def test_vendor_sells_with_three_clicks(nodes: Nodes) -> None:
+    """A click adds, a click more counts, one charges; the order is the server's a moment later."""
+    async with screen_of(nodes.station) as screen:
+        await screen.click("tile-LATTE")
+        await screen.click("tile-LATTE")
+        await screen.click("tile-COLA")
+        assert screen.text("total").replace("\xa0", " ") == "₡3,400"
+        await screen.click("charge")
+        assert screen.shows("S1-0001 kept on this computer")
+        assert screen.text("total") == "₡0"
+        await until(lambda: len(nodes.server.tables.table("orders")) == 1)
+        row = nodes.server.tables.table("orders").all()[0]
+        assert (row["total_minor"], row["state"], row["label"]) == (340000, "pending", "S1-0001")
+
+
+@pytest.mark.feature("RP-24", "RP-17")
+async def test_cut_cable_never_stops_a_vendor(nodes: Nodes) -> None:
+    """The strip says offline and counts; selling goes on; what waited is sent by itself."""
+    async with screen_of(nodes.station) as screen:
+        assert screen.text("strip-bold") == "Connected"
+        nodes.switch.cut()
+        await until(lambda: not nodes.station.online)
+        await screen.settle(0.5)
+        assert screen.text("strip-bold").startswith("Offline since")
+        for _ in range(3):
+            await screen.click("tile-COFFEE")
+            await screen.click("charge")
+        await screen.settle(0.4)
+        assert "3 orders waiting" in screen.text("strip-rest")
+        assert screen.shows("Save order")
+        await screen.click("rail-orders")
+        assert screen.shows("Unsent")
+        nodes.switch.join()
+        nodes.station.client.hurry()
+        await until(lambda: len(nodes.server.tables.table("orders")) == 3)
+        await screen.settle(0.6)
+        assert screen.text("strip-bold") == "Connected"
+        assert screen.shows("Pending")
+        assert not screen.shows("3 orders waiting")
+
+
+async def test_basket_is_edited_by_keys_and_buttons(nodes: Nodes) -> None:
+    """Plus, minus, a typed quantity, delete, clear; the total follows each."""
+    async with screen_of(nodes.station) as screen:
+        await screen.click("tile-COFFEE")
+        await screen.click("more-COFFEE")
+        assert screen.text("total") == "₡1,800"
+        await screen.type("quantity-COFFEE", "10", submit=True)
+        assert screen.text("total") == "₡9,000"
+        await screen.type("quantity-COFFEE", "-3", submit=True)
+        assert screen.text("total") == "₡9,000"
+        await screen.click("less-COFFEE")
+        assert screen.text("total") == "₡8,100"
+        await screen.click("drop-COFFEE")
+        assert screen.text("total") == "₡0"
+        await screen.click("tile-TEA")
+        await screen.click("clear")
+        assert screen.shows("Nothing in the basket")
+        await screen.press("Enter")
+        assert not nodes.station.tables.table("orders").all()
+
+
+@pytest.mark.feature("RP-05")
+async def test_search_and_scanner_find_products(nodes: Nodes) -> None:
+    """Accents and case ignored; a code with Enter adds; an unknown one says what to do."""
+    async with screen_of(nodes.station) as screen:
+        await screen.type("search", "resume")
+        assert screen.keys("tile-") == ["tile-CV"]
+        await screen.type("search", "nothing like it")
+        assert screen.shows("No “nothing like it”")
+        await screen.type("search", "COLA", submit=True)
+        assert screen.text("total") == "₡1,200"
+        await screen.type("search", "4006381333931", submit=True)
+        assert "Check the code" in screen.text("problem")
+        await screen.type("search", "")
+        await screen.click("category-Food")
+        assert "tile-EMPANADA" in screen.keys("tile-")
+        assert "tile-COFFEE" not in screen.keys("tile-")
+        await screen.click("category-")
+        await screen.click("view-list")
+        assert screen.has("tile-COFFEE")
+        await screen.press("Enter")
+        assert screen.shows("S1-0001 kept on this computer")
+
+
+@pytest.mark.feature("RP-21", "RP-19")
+async def test_operator_allows_collects_and_denies_in_the_queue(nodes: Nodes) -> None:
+    """Orders come by themselves; a denial wants a reason, and the vendor sees it."""
+    for _ in range(3):
+        await nodes.station.submit("order.place", {"lines": [{"sku": "TEA", "quantity": 1}]})
+    await until(lambda: len(nodes.server.tables.table("orders")) == 3)
+    first, second, third = (
+        str(row.doc_id)
+        for row in sorted(nodes.server.tables.table("orders"), key=lambda row: row["label"])
+    )
+    async with screen_of(nodes.server) as screen, screen_of(nodes.station) as vendor:
+        assert screen.has("incoming-allow")
+        await screen.press("F6")
+        await screen.click(f"allow-{first}")
+        await screen.click(f"collect-{first}")
+        await screen.click(f"deny-{second}")
+        await screen.click("reason-other")
+        assert screen.find("deny-now").disabled
+        await screen.type("reason", "The kettle broke")
+        await screen.click("deny-now")
+        await screen.fire(screen.find(f"choose-{third}"), "change", True)
+        await screen.press("C", alt=True)
+        orders = nodes.server.tables.table("orders")
+        assert [orders.row(o)["state"] for o in (first, second, third)] == [  # type: ignore[index]
+            "collected",
+            "denied",
+            "collected",
+        ]
+        await vendor.press("F6")
+        await vendor.settle(0.3)
+        assert vendor.shows("The kettle broke")
+        assert vendor.shows("Ticket 1")
+        await vendor.click(f"order-{second}")
+        await vendor.click("again")
+        assert vendor.text("total") == "₡950"
+
+
+@pytest.mark.feature("RP-03")
+async def test_desk_sells_with_cash_and_change(nodes: Nodes) -> None:
+    """Too little is said in money; enough gives the change, and the sale is in the box."""
+    async with screen_of(nodes.server) as screen:
+        await screen.click("tile-SANDWICH")
+        await screen.type("received", "1000")
+        await screen.click("charge")
+        assert screen.text("problem") == "₡900 short. Take more or drop a line."
+        await screen.type("received", "2000")
+        assert screen.text("change") == "₡100"
+        await screen.click("charge")
+        assert screen.shows("Sale 1 charged")
+        row = nodes.server.tables.table("orders").all()[0]
+        assert (row["state"], row["change_minor"]) == ("collected", 10000)
+
+
+@pytest.mark.feature("BX-01")
+async def test_box_is_closed_by_the_guided_page(nodes: Nodes) -> None:
+    """Count by pieces, see the difference, leave a float, look at the Z, close."""
+    await nodes.server.submit("order.place", {"lines": [{"sku": "COFFEE", "quantity": 3}]})
+    async with screen_of(nodes.server) as screen:
+        await screen.press("F7")
+        await screen.click("field-100000")
+        await screen.click("key-2")
+        await screen.press("Enter")
+        await screen.press("1")
+        assert screen.text("counted") == "₡2,500"
+        await screen.press("Backspace")
+        await screen.press("1")
+        await screen.click("forward")
+        assert screen.text("difference") == "−₡200"
+        await screen.click("forward")
+        await screen.press("5")
+        await screen.press("0")
+        await screen.press("0")
+        await screen.click("forward")
+        assert screen.shows("BOX CLOSE Z 1")
+        assert screen.text("box-total") == "₡2,700"
+        await screen.click("back")
+        await screen.click("forward")
+        await screen.click("forward")
+        z = nodes.server.tables.table("boxes").row("1")["z"]  # type: ignore[index]
+        assert (z["declared_minor"], z["difference_minor"], z["leave_minor"]) == (
+            250000,
+            -20000,
+            50000,
+        )
+        assert screen.shows("Box 1 closed")
+
+
+async def test_box_cannot_leave_more_than_was_counted(nodes: Nodes) -> None:
+    """The page says why, and Back still works."""
+    async with screen_of(nodes.server) as screen:
+        await screen.press("F7")
+        await screen.click("only-total")
+        await screen.press("1")
+        for _ in range(3):
+            await screen.click("forward") if not screen.has("field-leave") else await screen.press(
+                "9"
+            )
+        await screen.press("9")
+        await screen.settle()
+        assert "range" in screen.text("problem")
+        assert screen.find("forward").disabled
+        await screen.click("back")
+
+
+@pytest.mark.feature("OP-01")
+async def test_vendor_at_the_server_sees_neither_queue_nor_box(nodes: Nodes) -> None:
+    """The rail follows the permissions; keys do not get around it."""
+    await nodes.server.sign_in("Lucía Mora", PASSWORD)
+    async with screen_of(nodes.server) as screen:
+        assert screen.keys("rail-") == ["rail-sell"]
+        await screen.press("F7")
+        assert screen.has("tile-COFFEE")
+        await screen.click("sign-out")
+        await screen.settle(0.3)
+        assert screen.has("password")
+
+
+async def test_printer_that_waits_is_said_on_the_strip(nodes: Nodes) -> None:
+    """What is wrong, how many tickets wait, and that nothing is lost."""
+    from node.devices.escpos import NetworkPrinter
+    from node.devices.spooler import Spooler
+
+    node = nodes.server
+    node.spooler = Spooler(node.tables, node._do_self, NetworkPrinter("127.0.0.1", 1))
+    node.spooler.problem = "print.paper"
+    async with screen_of(node) as screen:
+        assert screen.text("strip-bold") == "Printer: out of paper"
+        assert "nothing is lost" in screen.text("strip-rest")
+
+
+@pytest.mark.feature("CF-02")
+async def test_every_screen_draws_in_both_languages_themes_and_all_widths(nodes: Nodes) -> None:
+    """Nothing breaks from 1024×600 to 2560×1440, light or dark, English or Spanish."""
+    await nodes.station.submit("order.place", {"lines": [{"sku": "TEA", "quantity": 1}]})
+    await until(lambda: len(nodes.server.tables.table("orders")) == 1)
+    for language in ("es", "en"):
+        await nodes.server.submit("settings.edit", {"language": language})
+        await until(lambda: nodes.station.language == language)
+        for width, height in ((1024, 600), (1366, 768), (2560, 1440)):
+            for node in (nodes.server, nodes.station):
+                async with screen_of(node, width=width, height=height) as screen:
+                    await screen.fire(screen.find("theme"), "click")
+                    for key in screen.keys("rail-"):
+                        await screen.click(key)
+                        assert len(screen.texts()) > 10
+        assert screen.shows("Mis pedidos" if language == "es" else "My orders")
+
+
+async def test_two_sessions_of_one_node_share_no_basket(nodes: Nodes) -> None:
+    """An observable belongs to one session."""
+    async with screen_of(nodes.station) as one, screen_of(nodes.station) as other:
+        await one.click("tile-COFFEE")
+        assert one.text("total") == "₡900"
+        assert other.text("total") == "₡0"
+        await one.click("charge")
+        await other.press("F6")
+        assert other.shows("S1-0001")
+
+
+def test_keys_are_unique_on_each_screen_and_have_caps() -> None:
+    """One table drives handlers, labels and tests."""
+    for screen in ("sell", "orders", "queue", "box", "sign_in"):
+        combinations = [
+            (key.key, key.ctrl, key.alt) for key in KEYS if not key.screens or screen in key.screens
+        ]
+        assert len(combinations) == len(set(combinations))
+    assert action_for("Enter", ctrl=False, alt=False, screen="sell") == "charge"
+    assert action_for("Enter", ctrl=True, alt=False, screen="sell") == ""
+    assert (cap("allow"), cap("search"), cap("back")) == ("Alt A", "Ctrl K", "Esc")
+    assert {screen.name for role in SCREENS.values() for screen in role} == {
+        "sell",
+        "orders",
+        "queue",
+        "box",
+    }
+
+
+def _luminance(color: str) -> float:
+    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    a, b = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (a + 0.05) / (b + 0.05)
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK])
+def test_text_has_contrast_aa(palette: Palette) -> None:
+    """4.5:1 for text on its ground, 3:1 for the line of a field."""
+    p = palette
+    pairs = [(p.text, p.surface), (p.text2, p.surface), (p.text3, p.surface), (p.text3, p.ground)]
+    pairs += [(p.on_accent, p.accent), (p.on_selected, p.selected), (p.on_danger, p.danger.text)]
+    states = (p.pending, p.allowed, p.collected, p.danger, p.printed, p.aside)
+    pairs += [(tint.text, tint.ground) for tint in (*states, *p.plates)]
+    for text, ground in pairs:
+        assert _contrast(text, ground) >= 4.5, (text, ground)
+    assert _contrast(p.outline, p.surface) >= 3.0
+
+
+def test_measures_follow_the_width() -> None:
+    """Rail, panel and columns by the width of the window."""
+    assert [measures(w).columns for w in (1024, 1366, 1920, 2560)] == [4, 5, 8, 10]
+    assert measures(1024).rail == 56
+    assert isinstance(ft.Icons.SELL, ft.IconData)
