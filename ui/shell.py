@@ -118,12 +118,15 @@ def Rail() -> ft.Control:
         tooltip=s.text("sign_out"),
         on_click=lambda e: s.node.sign_out(),
     )
-    theme = ft.IconButton(
-        ft.Icons.LIGHT_MODE_ROUNDED if s.app.dark else ft.Icons.DARK_MODE_ROUNDED,
-        key="theme",
-        icon_color=p.rail_idle,
-        tooltip=s.text("theme"),
-        on_click=lambda e: _toggle_theme(s),
+    theme = ft.Semantics(
+        identifier="theme",
+        content=ft.IconButton(
+            ft.Icons.LIGHT_MODE_ROUNDED if s.app.dark else ft.Icons.DARK_MODE_ROUNDED,
+            key="theme",
+            icon_color=p.rail_idle,
+            tooltip=s.text("theme"),
+            on_click=lambda e: _toggle_theme(s),
+        ),
     )
     return ft.Container(
         ft.Column(

@@ -36,10 +36,10 @@ def browser() -> Iterator[Any]:
 class Running:
     """`cabina demo` in a process, and the addresses of its screens."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, language: str = "en") -> None:
         self.process = subprocess.Popen(
             [
-                sys.executable, "-m", "ui.main", "demo", "--no-browser", "--language", "en",
+                sys.executable, "-m", "ui.main", "demo", "--no-browser", "--language", language,
                 "--data", str(folder),
             ],
             stdout=subprocess.PIPE,

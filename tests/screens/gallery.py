@@ -1,0 +1,107 @@
+"""Renders the screens in their states to PNG: `python tests/screens/gallery.py [folder]`.
+
+A demo café runs for each language; Chromium draws it in both themes and several sizes. Whoever changes a
+screen looks at these pictures, beside those of the design.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.e2e.conftest import CHROMIUM, Running, by_id  # noqa: E402
+
+SIZES = ((1024, 600), (1366, 768), (1920, 1080))
+SETTLE_S = 0.8
+
+
+def shoot(page: Any, folder: Path, name: str) -> None:
+    """A picture once the pixels have followed the semantics."""
+    time.sleep(SETTLE_S)
+    page.screenshot(path=folder / f"{name}.png")
+    print(folder / f"{name}.png")
+
+
+def open_sized(browser: Any, url: str, size: tuple[int, int]) -> Any:
+    page = browser.new_page(viewport={"width": size[0], "height": size[1]})
+    page.goto(url)
+    page.wait_for_selector("flt-semantics-placeholder", state="attached", timeout=60_000)
+    page.evaluate("document.querySelector('flt-semantics-placeholder').click()")
+    time.sleep(SETTLE_S)
+    return page
+
+
+def fill_basket(page: Any) -> None:
+    for sku in ("LATTE", "LATTE", "EMPANADA", "COLA", "PRINT-BW"):
+        by_id(page, f"tile-{sku}").click()
+
+
+def draw(browser: Any, demo: Running, folder: Path, language: str, size: tuple[int, int]) -> None:
+    """All pictures of one language and size."""
+    mark = f"{language}-{size[0]}"
+    board = open_sized(browser, demo.urls["demo"], (1366, 768))
+    station = open_sized(browser, demo.urls["station-2"], size)
+    server = open_sized(browser, demo.urls["server"], size)
+    fill_basket(station)
+    shoot(station, folder, f"sell-online-{mark}")
+    station.keyboard.press("Enter")
+    time.sleep(SETTLE_S)
+    fill_basket(server)
+    shoot(server, folder, f"sell-server-incoming-{mark}")
+    by_id(board, "cable-1").click()
+    time.sleep(1.5)
+    for _ in range(2):
+        by_id(station, "tile-TEA").click()
+        station.keyboard.press("Enter")
+        time.sleep(SETTLE_S)
+    fill_basket(station)
+    shoot(station, folder, f"sell-offline-{mark}")
+    shoot(board, folder, f"demo-{mark}")
+    by_id(station, "theme").click()
+    shoot(station, folder, f"sell-offline-dark-{mark}")
+    station.keyboard.press("F6")
+    shoot(station, folder, f"my-orders-dark-{mark}")
+    by_id(station, "theme").click()
+    shoot(station, folder, f"my-orders-{mark}")
+    server.keyboard.press("F6")
+    shoot(server, folder, f"queue-{mark}")
+    server.keyboard.press("F7")
+    shoot(server, folder, f"box-count-{mark}")
+    for _ in range(3):
+        server.keyboard.press("Enter")
+        time.sleep(SETTLE_S)
+    shoot(server, folder, f"box-z-{mark}")
+    by_id(board, "cable-1").click()
+    for page in (station, server, board):
+        page.close()
+
+
+def main() -> int:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "gallery"
+    folder.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright, TemporaryDirectory() as scratch:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        for language in ("en", "es"):
+            demo = Running(Path(scratch) / language, language)
+            try:
+                assert demo.ready.wait(60)
+                for size in SIZES:
+                    draw(browser, demo, folder, language, size)
+            finally:
+                demo.stop()
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
