@@ -26,6 +26,7 @@ from node.roles.server import ServerNode
 from node.roles.station import StationNode
 from node.shows import show
 from sync.errors import Disconnected, Refused, StorageFailed, SyncError
+from sync.op import KEY_BYTES
 
 CONTROL_FILE = "control.json"
 MAX_LINE = 8 << 20
@@ -62,7 +63,13 @@ class LocalDoor:
         return await function(**params)
 
     async def _do(self, kind: str, fields: dict[str, Any], key: str = "") -> Any:
-        receipt = await self.node.submit(kind, fields, bytes.fromhex(key) if key else None)
+        try:
+            wanted = bytes.fromhex(key) if key else None
+        except ValueError:
+            raise Refused("bad-field", what="key") from None
+        if wanted is not None and len(wanted) != KEY_BYTES:
+            raise Refused("bad-field", what="key")
+        receipt = await self.node.submit(kind, fields, wanted)
         return {
             "op": receipt.op_id,
             "key": receipt.key.hex(),

@@ -12,7 +12,7 @@ import msgpack
 
 from sync.errors import Malformed
 
-MAX_FRAME_BYTES = 1 << 20
+MAX_FRAME_BYTES = 4 << 20
 """Largest frame on the wire and in a log. 256 orders of an offline hour are about 80 KiB."""
 
 MAX_DEPTH = 12

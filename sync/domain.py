@@ -66,5 +66,5 @@ class Domain(Protocol):
         ...
 
     def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
-        """Public key of an operator who is enabled."""
+        """Public key of an operator, enabled or not: whether they may act is `decide`'s to say."""
         ...

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 from sync.archive import Archive
 from sync.clock import Clock
-from sync.errors import Refused, StorageFailed, SyncError
+from sync.errors import Damaged, Refused, StorageFailed, SyncError
 from sync.hub import Hub
 from sync.identity import Signer
-from sync.messages import Answer, Entries, Message
+from sync.messages import SERVE_BYTES, Answer, Entries, Message
 from sync.op import KEY_BYTES
 from sync.protocol import (
     Act,
@@ -172,6 +172,9 @@ class Driver:
             self._flush()
         finally:
             self._busy = False
+            self._tell()
+
+    def _tell(self) -> None:
         changed = self.core.view.store.changed
         if changed:
             names = frozenset(changed)
@@ -240,13 +243,19 @@ class Driver:
 
     def _serve(self, link: int, after: int, last: int) -> None:
         wire = self._wires.get(link)
-        while wire is not None and after < last:
-            frames, after = self.archive.after(after)
-            if not frames:
-                _log.error("the log holds nothing behind entry %d", after)
+        queued = 0
+        try:
+            while wire is not None and after < last and queued < SERVE_BYTES:
+                frames, after = self.archive.after(after)
+                if not frames:
+                    raise Damaged("canon", 0, f"nothing stands behind entry {after}")
+                wire.send(Entries(frames))
+                queued += sum(map(len, frames))
+        except (SyncError, OSError) as error:  # an old part of the log is hurt: the others go on
+            _log.error("cannot serve link %d: %s", link, error)
+            self.on_alarm("log-damaged", {"what": str(error)})
+            if wire is not None:
                 wire.drop("server-log")
-                return
-            wire.send(Entries(frames))
         self._run(self.core.step(Served(link, after), self._now()))
 
     def _inquire(
@@ -257,6 +266,9 @@ class Driver:
                 result = Answer(number, "", await self.on_inquire(peer, kind, body))
             except Refused as refusal:
                 result = Answer(number, refusal.code, {})
+            except Exception:
+                _log.exception("a question failed: %s", kind)
+                result = Answer(number, "fault", {})
             wire = self._wires.get(link)
             if wire is not None:
                 wire.send(result)

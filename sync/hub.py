@@ -23,6 +23,7 @@ from sync.identity import Verifier, canon_text, hello_text
 from sync.messages import (
     BATCH_OPS,
     PROTOCOL,
+    PUSH_BYTES,
     WINDOW_BATCHES,
     Ack,
     Answer,
@@ -35,6 +36,7 @@ from sync.messages import (
     ServerHello,
 )
 from sync.op import (
+    CHAIN_BYTES,
     CHAIN_OPEN,
     GRANT_OPEN,
     KEY_BYTES,
@@ -256,6 +258,9 @@ class Hub:
         assert link.hello is not None
         link.signed_on = True
         link.sent = link.acked = link.hello.cursor
+        # A copy that was damaged begins again further back: what was acknowledged before is void.
+        acked = self._acked_at.get(link.peer, [])
+        self._acked_at[link.peer] = [(at, c) for at, c in acked if c <= link.acked]
         self.last_seen_ms[link.peer] = now.wall_ms
         return self._serve(number, link)
 
@@ -269,7 +274,12 @@ class Hub:
     # --- pushes --------------------------------------------------------------
 
     def _push(self, number: int, link: Link, push: Push, now: Now) -> list[Effect]:
-        if push.chain[:NODE_BYTES] != link.peer or len(push.ops) > BATCH_OPS:
+        if (
+            len(push.chain) != CHAIN_BYTES
+            or push.chain[:NODE_BYTES] != link.peer
+            or len(push.ops) > BATCH_OPS
+            or sum(map(len, push.ops)) > PUSH_BYTES
+        ):
             return self._turn_away(number, link, "bad-push")
         self._begin()
         try:
@@ -426,7 +436,11 @@ class Hub:
             for e in flying.then
         ]
         for number, link in self.links.items():
-            if link.signed_on:
+            if not link.signed_on:
+                continue
+            if self.domain.node_key(self.view, link.peer) is None:
+                effects += self._turn_away(number, link, "revoked")
+            else:
                 effects += self._serve(number, link)
         return effects
 
@@ -436,6 +450,9 @@ class Hub:
         assert flying is not None
         self.view.drop_trial()
         self.sequencer.head, self._n, self._grants = self._before
+        if flying.frames:
+            # The bytes may have reached the disk all the same: none of their ids is used again.
+            self.chain, self._n, self._grants = self._node + self.random(8), 0, {}
         effects: list[Effect] = [Alarm("disk", {"what": str(error)})]
         effects += [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
         effects += [Drop(number, "server-disk") for number in self.links]

@@ -11,17 +11,18 @@ from typing import Any
 from websockets.asyncio.connection import Connection
 from websockets.exceptions import ConnectionClosed
 
+from sync.codec import MAX_FRAME_BYTES
 from sync.driver import Driver
 from sync.errors import Malformed
 from sync.messages import Bye, Message, decode, encode
 from sync.protocol import Closed, Opened, Received
 
 _log = logging.getLogger(__name__)
-MAX_QUEUED_BYTES = 8 << 20
+MAX_QUEUED_BYTES = 16 << 20
 TOO_BIG = 1009
 OPTIONS: dict[str, Any] = {
     "compression": None,
-    "max_size": 1 << 20,
+    "max_size": MAX_FRAME_BYTES,
     "max_queue": 8,
     "write_limit": 1 << 18,
     "ping_interval": 4,

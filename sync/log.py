@@ -215,6 +215,7 @@ class Log:
         self._durable = 0
         self._last_seal = b""
         self._only_seal = True
+        self._before_bytes = 0
         self.damage: Damage | None = None
 
     # --- reading -------------------------------------------------------------
@@ -228,6 +229,24 @@ class Log:
             int(match[1]) for name in self._disk.names() if (match := pattern.fullmatch(name))
         )
 
+    def _read(self, number: int, numbers: list[int]) -> bytes:
+        """A segment, as far as the one behind it says that it counts."""
+        data = self._disk.read(self.name(number))
+        if number + 1 in numbers:
+            return data[: self._length_by_next(number, len(data))]
+        return data
+
+    def _length_by_next(self, number: int, otherwise: int) -> int:
+        try:
+            following = self._disk.read(self.name(number + 1), 0, READ_BYTES)
+            commit = read_commit(following, 0)
+            if commit is not None and commit.frames[0][1] == SEGMENT:
+                stated = decode_frame(commit.frames[0])[6]
+                return min(otherwise, int(stated))
+        except (_Bad, Malformed, IndexError, TypeError, ValueError):
+            pass
+        return otherwise
+
     def recover(self, checker: Checker, start: Position = Position()) -> Iterator[Commit]:
         """Yield every good commit from ``start`` on, mend the end, and get ready to append.
 
@@ -237,7 +256,7 @@ class Log:
         numbers = [number for number in self.segments() if number >= start.segment]
         self._number, self._durable = start.segment, start.offset
         for number in numbers:
-            data = self._disk.read(self.name(number))
+            data = self._read(number, numbers)
             at = start.offset if number == start.segment else 0
             last = number == numbers[-1]
             seals: list[bytes] = []
@@ -311,20 +330,23 @@ class Log:
         self._number, self._durable, self._file = number, offset, file
 
     def commits(self, start: Position = Position()) -> Iterator[tuple[int, Commit]]:
-        """(segment, commit) of what is already durable, for serving peers; damage ends it early."""
-        for number in self.segments():
+        """(segment, commit) of what is already durable, for serving peers; damage raises `Damaged`."""
+        numbers = self.segments()
+        for number in numbers:
             if number < start.segment:
                 continue
             name = self.name(number)
+            end = self._length_by_next(number, 1 << 62) if number + 1 in numbers else 1 << 62
             base = start.offset if number == start.segment else 0
-            data, at = self._disk.read(name, base, READ_BYTES), 0
+            data, at = self._disk.read(name, base, min(READ_BYTES, max(0, end - base))), 0
             while True:
                 try:
                     commit = read_commit(data, at)
                 except _Bad as bad:
                     raise Damaged(name, base + at, str(bad)) from None
                 if commit is None:
-                    more = self._disk.read(name, base + len(data), READ_BYTES)
+                    reached = base + len(data)
+                    more = self._disk.read(name, reached, min(READ_BYTES, max(0, end - reached)))
                     if not more:
                         break
                     base, data, at = base + at, data[at:] + more, 0
@@ -335,6 +357,19 @@ class Log:
     def size(self, number: int) -> int:
         """Length of a segment in bytes, whatever stands in it."""
         return len(self._disk.read(self.name(number)))
+
+    @property
+    def last_seal(self) -> bytes:
+        """The seal frame that the durable log ends with."""
+        return self._last_seal
+
+    def ends_with(self, seal: bytes, position: Position) -> bool:
+        """True if this seal frame stands right before a position."""
+        name, frame = self.name(position.segment), _frame(seal)
+        if name not in self._disk.names() or position.offset < len(frame):
+            return False
+        start = position.offset - len(frame)
+        return self._disk.read(name, start, len(frame)) == frame
 
     # --- writing -------------------------------------------------------------
 
@@ -350,7 +385,7 @@ class Log:
         seal and reopened, or a new segment is begun. A failed sync is never tried again on its
         descriptor.
         """
-        if self._file is None or self._file.size > MAX_SEGMENT_BYTES:
+        if self._file is None or not 0 < self._file.size <= MAX_SEGMENT_BYTES:
             frames = self._begin_segment(frames)
         file = self._file
         assert file is not None
@@ -376,13 +411,19 @@ class Log:
             self._durable = self._file.size
 
     def _begin_segment(self, frames: list[bytes]) -> list[bytes]:
-        if self._file is not None:
-            self.sync()
-            self._file.close()
-        self._number += 1
-        self._file = self._disk.open(self.name(self._number))
-        self._durable = self._file.size
-        header = segment_frame(self._kind, self._cafe, self._node, self._number)
+        if self._file is None or self._file.size:
+            before = self._durable
+            if self._file is not None:
+                self.sync()
+                before = self._durable
+                self._file.close()
+            self._before_bytes = before if self._number else 0
+            self._number += 1
+            self._file = self._disk.open(self.name(self._number))
+            if self._file.size:  # a file of an attempt that failed: nothing in it was ever durable
+                self._file.truncate(0)
+            self._durable = 0
+        header = segment_frame(self._kind, self._cafe, self._node, self._number, self._before_bytes)
         return [header, *frames]
 
     def _take_back(self, file: AppendFile) -> None:

@@ -10,7 +10,12 @@ from sync.errors import Malformed
 
 PROTOCOL = 1
 BATCH_OPS = 256
+PUSH_BYTES = 128 << 10
+"""A push; the entries it becomes hold its ops again and their events, which may be many times as long."""
 BATCH_BYTES = 512 << 10
+"""Entries at once, unless one commit alone is longer."""
+SERVE_BYTES = 2 << 20
+"""What is queued for one link in one go; its next ack asks for more."""
 WINDOW_BATCHES = 4
 
 

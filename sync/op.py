@@ -74,7 +74,9 @@ def encode_op(
     mono_ms: int,
     boot: bytes,
 ) -> Op:
-    """Make an op and the bytes that will be signed."""
+    """Make an op and the bytes that will be signed; `Malformed` for what no decoder would take."""
+    if len(chain) != CHAIN_BYTES or len(key) != KEY_BYTES or len(boot) != BOOT_BYTES:
+        raise Malformed("bad-type", "a field of the wrong length")
     raw = pack([FORMAT, chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot])
     if len(raw) > MAX_OP_BYTES:
         raise Malformed("too-large", f"op of {len(raw)} bytes, at most {MAX_OP_BYTES}")

@@ -177,7 +177,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Send the entries behind ``after`` to this link, in batches, at least up to ``last``; say
+    """Send the entries behind ``after`` to this link, in batches, about up to ``last``; say
     `Served`."""
 
     link: int
@@ -243,7 +243,7 @@ class Alarm:
 
 Effect = Commit | Keep | SyncKept | Send | Serve | Drop | Done | Inquire | Answered | Alarm
 
-MAX_STAGED_BYTES = 512 << 10
+MAX_STAGED_BYTES = 256 << 10
 MAX_STAGED_ENTRIES = 512
 
 

@@ -46,22 +46,23 @@ class Opened:
     """Entries that were folded at this start."""
 
 
-def save_view(disk: Disk, view: View, head: Head, position: Position) -> None:
-    """Write the view file. Needs nothing to be pending, and the log durable up to ``position``."""
+def save_view(disk: Disk, view: View, head: Head, log: Log) -> None:
+    """Write the view file. Needs nothing to be pending, and the log durable."""
     body: bytes = msgpack.packb(
         {
             "format": VIEW_FORMAT,
             "head": head.hash,
-            "segment": position.segment,
-            "offset": position.offset,
+            "segment": log.position.segment,
+            "offset": log.position.offset,
+            "seal": log.last_seal,
             "view": view.dump(),
         }
     )
     disk.replace(VIEW_FILE, sha256(body) + body)
 
 
-def load_view(disk: Disk, view: View) -> tuple[Head, Position]:
-    """Fill ``view`` from its file, if there is one that is whole; else leave it empty."""
+def load_view(disk: Disk, view: View, log: Log) -> tuple[Head, Position]:
+    """Fill ``view`` from its file, if there is one that is whole and of this log; else leave it."""
     if VIEW_FILE not in disk.names():
         return Head(), Position()
     data = disk.read(VIEW_FILE)
@@ -73,22 +74,16 @@ def load_view(disk: Disk, view: View) -> tuple[Head, Position]:
     gc.disable()  # a hundred thousand new documents, none of them garbage
     try:
         saved = msgpack.unpackb(body, strict_map_key=False)
-        if saved["format"] != VIEW_FORMAT:
+        position = Position(saved["segment"], saved["offset"])
+        if saved["format"] != VIEW_FORMAT or not log.ends_with(saved["seal"], position):
+            _log.warning("the view file is of another log: folding the log again")
             return Head(), Position()
         view.load(saved["view"])
     finally:
         if collecting:
             gc.enable()
             gc.freeze()
-    return Head(view.cursor, saved["head"]), Position(saved["segment"], saved["offset"])
-
-
-def _fits(log: Log, position: Position, disk: Disk) -> bool:
-    """True if the log reaches at least as far as the view file says."""
-    if not position.segment:
-        return True
-    name = log.name(position.segment)
-    return name in disk.names() and len(disk.read(name, max(0, position.offset - 1), 1)) == 1
+    return Head(view.cursor, saved["head"]), position
 
 
 def _recover_view(
@@ -97,10 +92,7 @@ def _recover_view(
     """A view folded up to the end of ``log``, how many entries that took, and the damage met, if
     any."""
     view = make_view()
-    head, position = load_view(disk, view)
-    if not _fits(log, position, disk):
-        view, head, position = make_view(), Head(), Position()
-    checker.head = head
+    checker.head, position = load_view(disk, view, log)
     folded = 0
     try:
         for entry, op in _entries(log.recover(checker, position)):
@@ -157,8 +149,14 @@ def open_replica(
     own = Log(disk, "own", keys.cafe, keys.node)
     replica = Replica(keys, server, view, domain, verify, random, canon=checker.head)
     chain_checker = ChainChecker(keys.cafe, keys.signer.public, verify)
-    for op, events, head in own_ops(own.recover(chain_checker)):
-        replica.restore(op, events, head)
+    try:
+        for op, events, head in own_ops(own.recover(chain_checker)):
+            replica.restore(op, events, head)
+    except Damaged as hurt:
+        # What verifies is kept, the rest is set aside for a person; selling goes on in a new chain, and
+        # what the server has of it comes back by itself.
+        _log.error("%s", hurt)
+        own.set_aside_from(max(own.position.segment, 1), own.position.offset)
     if own.damage:
         damage.append(own.damage)
     return Opened(replica, canon, own, damage, folded)
@@ -190,8 +188,8 @@ def close(opened: Opened, disk: Disk) -> None:
             opened.own.close()
         opened.canon.close()
         if isinstance(core, Hub):
-            save_view(disk, core.view, core.head, opened.canon.position)
+            save_view(disk, core.view, core.head, opened.canon)
         elif not core.pending:
-            save_view(disk, core.view, core.canon, opened.canon.position)
+            save_view(disk, core.view, core.canon, opened.canon)
     except StorageFailed as error:  # nothing is lost: the next start folds the log
         _log.warning("could not finish a clean stop: %s", error)

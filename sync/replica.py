@@ -30,9 +30,9 @@ from sync.frames import (
 from sync.grant import sign_grant
 from sync.identity import Verifier, canon_text, hello_text, node_id, seal_text
 from sync.messages import (
-    BATCH_BYTES,
     BATCH_OPS,
     PROTOCOL,
+    PUSH_BYTES,
     WINDOW_BATCHES,
     Ack,
     Answer,
@@ -322,7 +322,7 @@ class Replica:
             self._forget(gone)
         self._staged_ops = 0
         self._head, self._grants, self.before = self._before
-        if self._head.n:
+        if flying.frames:
             # A write that failed may still have reached the disk. A fresh chain makes sure that
             # none of its op ids is ever used for something else.
             self.chain, self._head, self._grants = self._node + self.random(8), Head(), {}
@@ -443,7 +443,7 @@ class Replica:
             for at in range(self._sent, min(len(self.pending), self._sent + BATCH_OPS)):
                 op = self.pending[at].op
                 size += len(op.raw)
-                if run and (op.chain != run[0].chain or size > BATCH_BYTES):
+                if run and (op.chain != run[0].chain or size > PUSH_BYTES):
                     break
                 run.append(op)
             last = run[-1]
@@ -530,6 +530,10 @@ class Replica:
             view.pop()
         for entry, op in merged.beneath:
             view.fold(entry, op)
+            if op is not None and not entry.accepted and op.kind == GRANT_OPEN:
+                for operator, n in list(self._grants.items()):
+                    if (op.chain, op.n) == (self.chain, n):
+                        del self._grants[operator]  # the next act signs a fresh one
         still: deque[PendingOp] = deque()
         sent, acked = self._sent, self._acked
         for at, waiting in enumerate(self.pending):

@@ -96,6 +96,6 @@ class Cafe:
 
     def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
         row = tables.table("operators").peek(operator.hex())
-        if row is None or not row["enabled"]:
+        if row is None:
             return None
         return bytes.fromhex(row["public_key"])

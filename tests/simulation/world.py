@@ -520,7 +520,7 @@ class World:
         shop = Shop(self.keys, {OPERATOR: self.vendor.public})
         cold = open_hub(server.disk, server.keys, shop, self.verify, self.chance.randbytes)
         assert cold.core.view.digest() == digest, "a cold rebuild has another digest"
-        save_view(server.disk, view, server.core.head, server.found.canon.position)
+        save_view(server.disk, view, server.core.head, server.found.canon)
         warm = open_hub(server.disk, server.keys, shop, self.verify, self.chance.randbytes)
         assert warm.rebuilt == 0
         assert warm.core.view.digest() == digest, "the view file has another digest"
