@@ -11,6 +11,7 @@ import msgpack
 
 from node import config
 from node.cafe.house import Cafe
+from node.cafe.kinds import check_text
 from node.devices.escpos import NetworkPrinter
 from node.roles.base import Node
 from node.roles.server import ServerNode
@@ -72,6 +73,7 @@ async def create_cafe(
     if (folder / config.CONFIG_FILE).exists():
         raise Refused("already-created")
     check_password(password)
+    check_text(administrator)
     private, public = new_cafe_key()
     config.make_keys(folder, private)
     settings = config.Config(
@@ -103,9 +105,20 @@ async def create_cafe(
         await node.sign_in(administrator, password)
     except BaseException:
         await node.stop()
-        (folder / config.CONFIG_FILE).unlink(missing_ok=True)  # not a café yet: may be tried again
+        for path in made_here(folder):  # not a café yet: it may be tried again
+            path.unlink(missing_ok=True)
         raise
     return node
+
+
+def made_here(folder: Path) -> list[Path]:
+    """Files of a node that was never finished."""
+    return [
+        folder / config.CONFIG_FILE,
+        folder / "view",
+        *folder.glob("canon-*.log"),
+        *(folder / "keys").glob("*"),
+    ]
 
 
 def check_password(password: str) -> None:

@@ -92,8 +92,8 @@ def decode_seal(value: list[Any]) -> Seal:
 def segment_frame(kind: str, cafe: bytes, node: bytes, number: int, before_bytes: int) -> bytes:
     """First frame of each file of a log: what it is, whose, and how long the file before it is.
 
-    What stands in that file behind ``before_bytes`` was never durable: a write that failed and could not
-    be taken back.
+    What stands in that file behind ``before_bytes`` was never durable: a write that failed and
+    could not be taken back.
     """
     return pack([SEGMENT, 1, kind, cafe, node, number, before_bytes])
 

@@ -330,7 +330,8 @@ class Log:
         self._number, self._durable, self._file = number, offset, file
 
     def commits(self, start: Position = Position()) -> Iterator[tuple[int, Commit]]:
-        """(segment, commit) of what is already durable, for serving peers; damage raises `Damaged`."""
+        """(segment, commit) of what is already durable, for serving peers; damage raises
+        `Damaged`."""
         numbers = self.segments()
         for number in numbers:
             if number < start.segment:

@@ -11,7 +11,8 @@ from sync.errors import Malformed
 PROTOCOL = 1
 BATCH_OPS = 256
 PUSH_BYTES = 128 << 10
-"""A push; the entries it becomes hold its ops again and their events, which may be many times as long."""
+"""A push; the entries it becomes hold its ops again and their events, which may be many times as
+long."""
 BATCH_BYTES = 512 << 10
 """Entries at once, unless one commit alone is longer."""
 SERVE_BYTES = 2 << 20

@@ -153,8 +153,8 @@ def open_replica(
         for op, events, head in own_ops(own.recover(chain_checker)):
             replica.restore(op, events, head)
     except Damaged as hurt:
-        # What verifies is kept, the rest is set aside for a person; selling goes on in a new chain, and
-        # what the server has of it comes back by itself.
+        # What verifies is kept, the rest is set aside for a person; selling goes on in a new chain,
+        # and what the server has of it comes back by itself.
         _log.error("%s", hurt)
         own.set_aside_from(max(own.position.segment, 1), own.position.offset)
     if own.damage:

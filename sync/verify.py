@@ -14,10 +14,10 @@ from sync.disk import Disk
 from sync.domain import Domain
 from sync.errors import Damaged, Malformed, Refused
 from sync.frames import ENTRY, OP, RUN_SEAL, SEAL, Seal, decode_entry, decode_frame, decode_seal
-from sync.grant import operator_of
-from sync.identity import Verifier, seal_text
+from sync.grant import operator_of, read_grant
+from sync.identity import Verifier, node_id, seal_text
 from sync.log import CanonChecker, ChainChecker, Commit, Log, Position
-from sync.op import NODE_BYTES, ZERO_HEAD, Op
+from sync.op import GRANT_OPEN, NODE_BYTES, ZERO_HEAD, Op
 from sync.view import View, decode_entry_op
 
 
@@ -66,9 +66,17 @@ def verify_canon(
     checker = CanonChecker(cafe, server, verify)
     view = View(domain)
     result = Verified("canon")
-    public: dict[bytes, bytes] = {}
+    known: dict[bytes, bytes] = {}
+    own = node_id(server)
+
+    def key_of(station: bytes) -> bytes | None:
+        public = domain.node_key(view, station) or known.get(station)
+        if public is not None:
+            known[station] = public  # a station that is revoked later has signed all the same
+        return public
 
     def check(commit: Commit) -> None:
+        open_runs: dict[bytes, int] = {}
         for frame in commit.frames:
             if frame[1] == ENTRY:
                 entry = decode_entry(decode_frame(frame))
@@ -78,17 +86,20 @@ def verify_canon(
                 op = decode_entry_op(entry)
                 if op is not None and entry.accepted:
                     where += f" ({op.kind}, op {op.n} of {op.chain.hex()})"
-                    _check_grant(op, view, where)
+                    _check_grant(op, view, domain, cafe, verify, where)
+                chain = op.chain if op is not None else entry.note["chain"]
+                if chain[:NODE_BYTES] != own:
+                    open_runs[chain] = entry.seq
                 view.fold(entry, op)
                 result.entries += 1
                 result.ops += op is not None
-                if op is not None:
-                    key = domain.node_key(view, op.node)
-                    if key is not None:
-                        public[op.node] = key
             elif frame[1] == RUN_SEAL:
-                _check_run(decode_seal(decode_frame(frame)), view, public, cafe, verify)
+                seal = decode_seal(decode_frame(frame))
+                _check_run(seal, view, key_of(seal.chain[:NODE_BYTES]), cafe, verify)
+                open_runs.pop(seal.chain, None)
                 result.seals += 1
+        for chain, seq in open_runs.items():
+            raise _Wrong(f"entry {seq}", f"no seal of its station stands behind it ({chain.hex()})")
         progress(result.entries)
 
     _walk(log, checker, check, result)
@@ -96,23 +107,24 @@ def verify_canon(
     return result
 
 
-def _check_grant(op: Op, view: View, where: str) -> None:
+def _check_grant(
+    op: Op, view: View, domain: Domain, cafe: bytes, verify: Verifier, where: str
+) -> None:
     try:
+        if op.kind == GRANT_OPEN:
+            read_grant(op, cafe, domain.operator_key(view, op.body["operator"]), verify)
         operator_of(op, view.grants)
     except Refused:
         raise _Wrong(where, "its grant does not hold") from None
 
 
-def _check_run(
-    seal: Seal, view: View, public: dict[bytes, bytes], cafe: bytes, verify: Verifier
-) -> None:
+def _check_run(seal: Seal, view: View, public: bytes | None, cafe: bytes, verify: Verifier) -> None:
     where = f"op {seal.n} of {seal.chain.hex()}"
     known = view.chains.get(seal.chain)
     if known is None or (known.n, known.hash) != (seal.n, seal.hash):
         raise _Wrong(where, "its station's seal does not fit the ops before it")
-    key = public.get(seal.chain[:NODE_BYTES])
     text = seal_text(cafe, seal.chain, seal.n, seal.hash)
-    if key is None or not verify(key, seal.signature, text):
+    if public is None or not verify(public, seal.signature, text):
         raise _Wrong(where, "its station did not sign it")
 
 
@@ -156,7 +168,7 @@ def _walk(
     except Damaged as damaged:
         where = f"the commit behind {unit} {checker.head.n}"
         result.problem = Problem(damaged.log, damaged.offset, where, damaged.what)
-    except (Malformed, AssertionError) as error:
+    except (Malformed, AssertionError, KeyError) as error:
         result.problem = Problem(name, at, f"behind {unit} {checker.head.n}", str(error))
 
 

@@ -209,7 +209,7 @@ def add_sale(
         row["desk_cash"] += cash
     elif order["mode"] == 2:
         row["mode2_cash"] += cash
-    else:
+    elif not order["in_till"]:
         _add(row["tills"], f"{order['operator']}/{order['station']}", cash)
     for line in order["lines"]:
         units, amount = row["categories"].get(line["category"], [0, 0])
@@ -225,6 +225,17 @@ def add_sale(
         tables.table("counters").put("ticket", {"value": ticket})
         queue_print(tables, f"t-{ticket}", "ticket", order_id)
     boxes.put(str(number), row)
+
+
+def add_till_cash(tables: Tables, operator: str, station: str, cash_minor: int) -> None:
+    """Count cash in a vendor's till of the open box; the sale itself is not counted yet."""
+    opened = open_box(tables)
+    if opened is not None:
+        boxes = tables.table("boxes")
+        row = boxes.row(str(opened["number"]))
+        assert row is not None
+        _add(row["tills"], f"{operator}/{station}", cash_minor)
+        boxes.put(str(opened["number"]), row)
 
 
 def _add(sums: dict[str, int], key: str, amount: int) -> None:

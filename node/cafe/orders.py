@@ -58,6 +58,8 @@ class PlaceOrder(Command, frozen=True):
     label: Annotated[str, Meta(max_length=24)] | None = None
     box: Annotated[int, Meta(ge=0)] | None = None
     tendered_minor: Amount | None = None
+    cash_minor: Amount | None = None
+    """Cash that was taken, after rounding; of sales that are final where they are made."""
 
 
 class AllowOrder(Command, frozen=True):
@@ -108,6 +110,8 @@ class OrderPlaced(Fact, frozen=True):
     state: str
     """``pending`` or ``set_aside``; a sale that is final is collected by an event of its own."""
     flags: list[str]
+    cash_minor: int | None = None
+    """Cash that the vendor took already; None where the operator will take it."""
 
 
 class OrderAllowed(Fact, frozen=True):
@@ -157,15 +161,21 @@ def fill(tables: Tables, command: PlaceOrder, station: str, folded: int) -> Plac
     label = f"{row['label']}-{row['orders'] + 1:04d}" if row else ""
     opened = box.open_box(tables)
     mode = DESK_MODE if not station else settings.cafe(tables).get("mode", 2)
+    mode = mode if command.mode is None else command.mode
+    total = command.total_minor
+    if total is None:
+        total = sum(line.quantity * (line.price_minor or 0) for line in lines)
+    cash = command.cash_minor
+    if cash is None and mode != 2:
+        cash = pay(total, 0, None, *settings.cash_at(tables, folded)).cash
     return PlaceOrder(
         lines=lines,
-        total_minor=command.total_minor
-        if command.total_minor is not None
-        else sum(line.quantity * (line.price_minor or 0) for line in lines),
-        mode=mode if command.mode is None else command.mode,
+        total_minor=total,
+        mode=mode,
         label=label if command.label is None else command.label,
         box=(opened["number"] if opened else 0) if command.box is None else command.box,
         tendered_minor=command.tendered_minor,
+        cash_minor=cash,
     )
 
 
@@ -194,6 +204,13 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         (flags if tolerable or command.mode == 2 else doubts).append(prices_flag)
     if context.server and command.mode == 1 and settings.mode_at(tables, context.op.base) != 1:
         doubts.append("mode-differs")
+    base = context.op.base if context.server else context.seq
+    due = pay(total, 0, None, *settings.cash_at(tables, base)).cash
+    cash = due if command.cash_minor is None else command.cash_minor
+    if took_money and cash != due:
+        doubts.append("cash-differs")
+    if command.tendered_minor is not None and command.tendered_minor < cash:
+        raise Refused("too-little", short_minor=cash - command.tendered_minor)
     order = context.op.key.hex()
     placed = OrderPlaced(
         order=order,
@@ -208,10 +225,17 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         box=command.box or 0,
         state="set_aside" if doubts else "pending",
         flags=doubts + flags,
+        cash_minor=cash if took_money else None,
     )
     events = [event("order.placed", placed)]
     if took_money and not doubts:
-        row = {"box": placed.box, "total_minor": total, "mode": command.mode, "flags": flags}
+        row = {
+            "box": placed.box,
+            "total_minor": total,
+            "mode": command.mode,
+            "flags": flags,
+            "cash_minor": cash,
+        }
         events.append(_collected(tables, order, row, acting, command.tendered_minor))
     return events
 
@@ -261,10 +285,11 @@ def _collected(
 ) -> Event:
     """The event that turns an order into a sale of the box that is open now."""
     context = acting.context
-    cafe = settings.cafe(tables)
-    money = pay(
-        row["total_minor"], 0, tendered_minor, cafe["cash_step_minor"], cafe["cash_rounding"]
-    )
+    total = row["total_minor"]
+    cash = row["cash_minor"]
+    if cash is None:
+        cash = pay(total, 0, tendered_minor, *settings.cash_at(tables, context.seq)).cash
+    tendered = cash if tendered_minor is None else tendered_minor
     opened = box.open_box(tables)
     if opened is None:
         raise Refused("no-open-box")
@@ -278,10 +303,10 @@ def _collected(
             at_ms=context.at_ms,
             ticket=box.next_ticket(tables) if context.server else 0,
             box=opened["number"],
-            cash_minor=money.cash,
-            rounding_minor=money.rounding,
-            tendered_minor=money.cash + money.change,
-            change_minor=money.change,
+            cash_minor=cash,
+            rounding_minor=cash - total,
+            tendered_minor=tendered,
+            change_minor=tendered - cash,
             late_from=late,
             flags=list(row["flags"]),
         ),
@@ -370,9 +395,17 @@ def apply_placed(tables: Tables, fact: OrderPlaced) -> None:
             "reason": "",
             "ticket": 0,
             "late_from": 0,
+            "cash_minor": fact.cash_minor,
+            "in_till": False,
             "history": [[fact.state, fact.at_ms, fact.operator]],
         },
     )
+    if fact.state == "set_aside" and fact.mode == 1:
+        # Its cash lies in the till already, whatever a person will say of the order.
+        box.add_till_cash(tables, fact.operator, fact.station, fact.cash_minor or 0)
+        row = orders.row(fact.order)
+        if row is not None:
+            orders.put(fact.order, {**row, "in_till": True})
     if fact.station:
         stations = tables.table("stations")
         station = stations.row(fact.station)

@@ -100,8 +100,10 @@ def decide_edit(tables: Tables, command: EditSettings, acting: Acting) -> list[E
 
 def apply_set(tables: Tables, fact: SettingsSet) -> None:
     table = tables.table("settings")
-    row = table.row("cafe") or {"modes": []}
+    row = table.row("cafe") or {"modes": [], "cash": []}
     row.update(fact.values)
+    if {"cash_step_minor", "cash_rounding"} & set(fact.values):
+        row["cash"].append([fact.seq, row["cash_step_minor"], row["cash_rounding"]])
     if "mode" in fact.values:
         row["modes"].append([fact.seq, fact.values["mode"]])
     table.put("cafe", row)
@@ -122,6 +124,15 @@ def mode_at(tables: Tables, seq: int) -> int:
         if since <= seq:
             mode = value
     return mode
+
+
+def cash_at(tables: Tables, seq: int) -> tuple[int, str]:
+    """(cash step, how it is rounded) for somebody who had folded entry ``seq``."""
+    found = (1, "half")
+    for since, step, rounding in cafe(tables).get("cash", []):
+        if since <= seq:
+            found = (step, rounding)
+    return found
 
 
 KINDS = (

@@ -53,6 +53,7 @@ class Node:
         self._signers: dict[bytes, Ed25519Signer] = {}
         self._wrong: dict[str, tuple[int, float]] = {}
         self._submitting = asyncio.Lock()
+        self._signing_in = asyncio.Lock()
         self._watchers: set[Callable[[frozenset[str]], None]] = set()
         self.driver.subscribe(self._tell)
         self.notices: list[dict[str, Any]] = []
@@ -142,9 +143,16 @@ class Node:
         `Refused`: ``wrong-password`` (also for a name that nobody has), ``locked-out``, ``no-
         keys``.
         """
-        tries, until_s = self._wrong.get(operators.fold_name(name), (0, 0.0))
-        if time.monotonic() < until_s:
-            raise Refused("locked-out", seconds=int(until_s - time.monotonic()) + 1)
+        who = operators.fold_name(name)
+        async with self._signing_in:  # one guess after the other, whoever guesses
+            tries, until_s = self._wrong.get(who, (0, 0.0))
+            if time.monotonic() < until_s:
+                raise Refused("locked-out", seconds=int(until_s - time.monotonic()) + 1)
+            return await self._check_password(name, password, who, tries)
+
+    async def _check_password(
+        self, name: str, password: str, who: str, tries: int
+    ) -> dict[str, Any]:
         found = operators.find(self.tables, name)
         if len(self.tables.table("operators")) == 0:
             raise Refused("no-keys", name=name)
@@ -160,9 +168,9 @@ class Node:
                 wait_s = 30 * 2 ** (tries + 1 - TRIES_BEFORE_WAIT)
                 blocked = tries + 1 >= TRIES_BEFORE_WAIT
                 until_s = time.monotonic() + min(wait_s, LONGEST_WAIT_S) if blocked else 0.0
-                self._wrong[operators.fold_name(name)] = (tries + 1, until_s)
+                self._wrong[who] = (tries + 1, until_s)
             raise
-        self._wrong.pop(operators.fold_name(name), None)
+        self._wrong.pop(who, None)
         self._enter(bytes.fromhex(operator), signer)
         return {"operator": operator, "name": row["name"], "role": row["role"]}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import msgpack
 from websockets.asyncio.server import Server as WebsocketServer
 
 from node import config
-from node.cafe import box
+from node.cafe import box, operators
 from node.cafe.house import KINDS
 from node.devices.ports import Printer
 from node.devices.spooler import Spooler
@@ -21,7 +22,7 @@ from sync import server as listener
 from sync.certificates import pin, pinned_context
 from sync.clock import Clock
 from sync.disk import OsDisk
-from sync.errors import Refused, SyncError
+from sync.errors import Malformed, Refused, SyncError
 from sync.hub import Hub
 from sync.recovery import Opened
 from sync.sealed import open_body
@@ -101,7 +102,11 @@ class ServerNode(Node):
         for row in self.tables.table("stations"):
             certificate = bytes.fromhex(row["certificate"])
             if pin(certificate) not in self._trusted:
-                self._context.trust(certificate)
+                try:
+                    self._context.trust(certificate)
+                except (ssl.SSLError, ValueError) as error:
+                    _log.error("station %s has no proper certificate: %s", row["label"], error)
+                    continue
             self._trusted[pin(certificate)] = bytes.fromhex(str(row.doc_id))
 
     def _node_of_pin(self, fingerprint: bytes) -> bytes | None:
@@ -112,17 +117,25 @@ class ServerNode(Node):
         return node if row is not None and not row["revoked"] else None
 
     async def _answer(self, peer: bytes, kind: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Questions of a station that signed on."""
+        """Questions of a station that signed on, and is still one of ours."""
+        row = self.tables.table("stations").peek(peer.hex())
+        if row is None or row["revoked"]:
+            raise Refused("unknown-station")
         if kind == "operator.keys":
-            rows = self.tables.table("operators")
-            return {
-                "keys": {
-                    str(row.doc_id): self._wrapped_key(str(row.doc_id), row)
-                    for row in rows
-                    if row["enabled"] and row["sealed_key"]
-                }
-            }
+            return {"keys": self._keys_for_stations()}
         raise Refused("unknown-question", kind=kind)
+
+    def _keys_for_stations(self) -> dict[str, Any]:
+        """Wrapped keys of the operators who may sell at a station."""
+        keys: dict[str, Any] = {}
+        for row in self.tables.table("operators"):
+            if not operators.may(row, "order.place"):
+                continue
+            try:
+                keys[str(row.doc_id)] = self._wrapped_key(str(row.doc_id), row)
+            except Malformed as error:  # one that cannot be opened keeps nobody else out
+                _log.error("the key of %s cannot be opened: %s", row["name"], error)
+        return keys
 
     def _wrapped_key(self, operator: str, row: Any) -> dict[str, Any]:
         sealed = bytes.fromhex(row["sealed_key"])

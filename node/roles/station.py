@@ -25,6 +25,7 @@ from sync.replica import Replica
 _log = logging.getLogger(__name__)
 KEYS_FILE = "operators.keys"
 WATCH_S = 0.25
+ANSWER_S = 5.0
 
 
 class StationNode(Node):
@@ -98,7 +99,7 @@ class StationNode(Node):
             online = self.online
             if online and self.offline_since_ms is not None:
                 self.offline_since_ms = None
-                with contextlib.suppress(SyncError):
+                with contextlib.suppress(SyncError, TimeoutError):
                     await self._fetch_keys()
             elif not online and self.offline_since_ms is None:
                 self.offline_since_ms = self.clock.wall_ms()
@@ -111,7 +112,7 @@ class StationNode(Node):
     async def _fetch_keys(self) -> None:
         """Wrapped keys of the operators who may sign in here; kept for the days without a
         network."""
-        answer = await self.driver.ask("operator.keys", {})
+        answer = await asyncio.wait_for(self.driver.ask("operator.keys", {}), ANSWER_S)
         config.write_private(self.folder / KEYS_FILE, msgpack.packb(answer["keys"]))
 
     def _wrapped_key(self, operator: str, row: Any) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def test_day_without_tickets_or_with_unknown_items_is_a_sentence(
         assert words in done.stderr
 
 
-# --- outsiders at the door -----------------------------------------------------------------------
+# --- outsiders at the door ---------------------------------------------------
 
 
 async def _with_server(folder: Path, act: Any) -> list[dict[str, Any]]:

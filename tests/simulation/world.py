@@ -162,7 +162,7 @@ class World:
             self.at(self.chance.randrange(self.end_ms), ("kill", pick(self.names)))
         self.at(self.end_ms, ("calm",))
 
-    # --- time ----------------------------------------------------------------------------------
+    # --- time ----------------------------------------------------------------
 
     def at(self, at_ms: int, event: Any) -> None:
         self.order += 1
@@ -211,7 +211,7 @@ class World:
                 if node.up and number in node.links:
                     self.give(name, Received(number, decode(data)))
 
-    # --- nodes ---------------------------------------------------------------------------------
+    # --- nodes ---------------------------------------------------------------
 
     def boot(self, name: str) -> None:
         node = self.node[name]
@@ -337,7 +337,7 @@ class World:
         node.unkept.clear()
         return True
 
-    # --- the network -----------------------------------------------------------------------------
+    # --- the network ---------------------------------------------------------
 
     def connect(self, name: str) -> None:
         """Try to open a link now, and again whenever there is none."""
@@ -385,7 +385,7 @@ class World:
         for _ in range(copies):
             self.later(delay, ("message", number, to, data))
 
-    # --- what people do -----------------------------------------------------------------------------
+    # --- what people do ------------------------------------------------------
 
     def sell(self, name: str) -> None:
         key = self.chance.randbytes(16)
@@ -447,7 +447,7 @@ class World:
             if row["state"] == "sending":
                 self.act("print.end", {"job": job, "state": state})
 
-    # --- what must be true ----------------------------------------------------------------------------
+    # --- what must be true ---------------------------------------------------
 
     def check(self) -> None:
         """All invariants, recomputed from the canonical log by a few lines that share nothing with the core."""

@@ -100,7 +100,7 @@ class Screen:
         await asyncio.sleep(seconds)
         assert not self.crash, self.crash
 
-    # --- finding ---------------------------------------------------------------------------------
+    # --- finding -------------------------------------------------------------
 
     def _walk(self) -> Iterator[BaseControl]:
         seen: set[int] = set()
@@ -156,7 +156,7 @@ class Screen:
         control = self.find(key)
         return (control.value or "") + "".join(s.text or "" for s in control.spans or [])
 
-    # --- acting ----------------------------------------------------------------------------------
+    # --- acting --------------------------------------------------------------
 
     async def fire(self, control: Any, event: str, data: Any = None) -> None:
         assert not getattr(control, "disabled", False), f"{control.key} is disabled"

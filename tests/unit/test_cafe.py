@@ -24,7 +24,7 @@ def refused(code: str) -> Any:
     return pytest.raises(Refused, match=f"^{code}")
 
 
-# --- money -----------------------------------------------------------------------------------
+# --- money -------------------------------------------------------------------
 
 TAXES = {
     "coffee 2000, tax 10 %": ([(2000, 1000)], [(1000, 2000, 1818, 182)]),
@@ -100,7 +100,7 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
         money.parse_minor(text, "EUR")
 
 
-# --- texts and fields ------------------------------------------------------------------------
+# --- texts and fields --------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["a\x1bp0", "a\u202eb", "e\u0301", "a\u200bb", "a\nb", "\ue000"])
@@ -144,7 +144,7 @@ def test_field_that_is_not_of_its_type_or_range_is_refused(name: str) -> None:
         read_command(KINDS["order.place"], body)
 
 
-# --- permissions -----------------------------------------------------------------------------
+# --- permissions -------------------------------------------------------------
 
 
 @pytest.mark.feature("OP-01", "SE-04", "SE-05")
@@ -220,7 +220,7 @@ def test_operator_with_a_weak_key_is_refused(rules: Rules) -> None:
         rules.do("station.enrol", by="Ada", name="X", public_key="00" * 32, certificate="00")
 
 
-# --- orders ----------------------------------------------------------------------------------
+# --- orders ------------------------------------------------------------------
 
 
 @pytest.mark.feature("RP-19", "RP-21")
@@ -400,7 +400,7 @@ def test_labels_count_up_a_station() -> None:
     assert labels == ["S1-0001", "S1-0002", "S1-0003"]
 
 
-# --- box -------------------------------------------------------------------------------------
+# --- box ---------------------------------------------------------------------
 
 
 @pytest.mark.feature("BX-01")
@@ -469,7 +469,7 @@ def test_sums_of_the_box_are_the_sums_of_its_orders(sales: list[tuple[str, int]]
     assert sum(gross for gross, _, _ in row["taxes"].values()) == row["total_minor"]
 
 
-# --- printing --------------------------------------------------------------------------------
+# --- printing ----------------------------------------------------------------
 
 
 @pytest.mark.feature("PR-03")
@@ -503,7 +503,7 @@ def test_café_without_a_printer_has_no_jobs() -> None:
     assert not rules.view.table("prints").all()
 
 
-# --- catalogue -------------------------------------------------------------------------------
+# --- catalogue ---------------------------------------------------------------
 
 
 @pytest.mark.feature("CF-04")

@@ -141,7 +141,7 @@ def test_picture_of_a_paper_has_its_size() -> None:
     assert picture.height > 18 * len(paper.lines)
 
 
-# --- deliveries ----------------------------------------------------------------------------------
+# --- deliveries --------------------------------------------------------------
 
 
 async def test_printer_that_is_well_prints_and_says_so() -> None:
