@@ -502,7 +502,7 @@ def DemoPage(w: Watcher, picture: Picture) -> ft.Control:
             ],
             spacing=12,
         ),
-        height=72,
+        height=88,
         bgcolor=p.surface,
         padding=ft.Padding.symmetric(horizontal=24),
         border=ft.Border.only(bottom=ft.BorderSide(1, p.border)),

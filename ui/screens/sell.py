@@ -61,13 +61,15 @@ def _tile(s: Session, row: Mapping[str, Any], plate: int) -> ft.Control:
     quantity = s.sell.lines.get(sku, 0)
     tint = p.plates[plate % len(p.plates)]
     glyph = _ICONS.get(row["icon"], ft.Icons.SHOPPING_BAG_ROUNDED)
+    roomy = s.measures.tile >= 136
+    plate_px, pad = (40, 12) if roomy else (32, 8)
     body = ft.Container(
         ft.Column(
             [
                 ft.Container(
-                    icon(glyph, 24, tint.text),
-                    width=40,
-                    height=40,
+                    icon(glyph, 24 if roomy else 20, tint.text),
+                    width=plate_px,
+                    height=plate_px,
                     border_radius=10,
                     bgcolor=tint.ground,
                     alignment=ft.Alignment.CENTER,
@@ -80,14 +82,14 @@ def _tile(s: Session, row: Mapping[str, Any], plate: int) -> ft.Control:
                         overflow=ft.TextOverflow.ELLIPSIS,
                     ),
                     height=36,
-                    margin=ft.Margin.only(top=8 if s.measures.tile >= 136 else 2),
+                    margin=ft.Margin.only(top=8 if roomy else 2),
                 ),
                 ft.Container(expand=True),
                 text(s, s.text.money(row["price_minor"]), "h2"),
             ],
             spacing=0,
         ),
-        padding=11 if quantity else 12,
+        padding=pad - 1 if quantity else pad,
         left=0,
         right=0,
         top=0,

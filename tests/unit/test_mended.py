@@ -1,0 +1,264 @@
+"""What once went wrong, or would have: each stays mended."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.bootstrap import create_cafe, open_folder
+from node.control import LocalDoor
+from node.roles.server import ServerNode
+from sync.errors import Damaged, Malformed, Refused, StorageFailed
+from sync.identity import verify_ed25519
+from sync.log import ChainChecker
+from sync.op import Head, encode_op
+from sync.protocol import Closed
+from tests.support.cafe import STATION, Rules
+from tests.support.cores import CAFE, LINK, OPERATOR, Bench
+from tests.support.disks import SimDisk, SimFile
+from tests.unit.test_cores import op, patched
+from tests.unit.test_log import CHAIN, SIGNER, Writer, new_log, recover
+
+
+@pytest.mark.feature("RP-25", "SE-04")
+def test_money_of_an_operator_who_was_disabled_meanwhile_is_set_aside() -> None:
+    """Their grant counts, their right does not: what they sold offline is there for a person."""
+    rules = Rules(mode=1)
+    rules.do("operator.edit", by="Ada", operator="Vera", enabled=False)
+    assert rules.cafe.operator_key(rules.view, rules.people["Vera"]) is not None
+    order = rules.order()
+    assert rules.row("orders", order)["flags"] == ["right-lost"]
+
+
+@pytest.mark.feature("BX-04")
+def test_cash_of_a_set_aside_sale_counts_in_its_till_once() -> None:
+    """It lies in the till whatever a person will say; accepting it later does not count it again."""
+    rules = Rules(mode=1)
+    rules.do("operator.edit", by="Ada", operator="Vera", denied=["order.place"])
+    order = rules.order(lines={"CAKE": 1})
+    till = f"{rules.people['Vera'].hex()}/{STATION.hex()}"
+    assert rules.row("boxes", "1")["tills"] == {till: 350}
+    assert rules.row("boxes", "1")["total_minor"] == 0
+    rules.do("order.accept", by="Carl", order=order, reason="it was sold")
+    assert rules.row("boxes", "1")["tills"] == {till: 350}
+    assert rules.row("boxes", "1")["total_minor"] == 350
+
+
+def test_cash_is_judged_by_the_rounding_of_its_time() -> None:
+    """A new cash step does not turn a sale of before into a wrong one."""
+    rules = Rules(mode=1)
+    rules.products(GUM=101)
+    base = rules.view.cursor
+    body = {
+        "lines": [{"sku": "GUM", "quantity": 1, "price_minor": 101}],
+        "total_minor": 101, "mode": 1, "label": "S1-1", "box": 1,
+        "cash_minor": 101, "tendered_minor": 101,
+    }  # fmt: skip
+    rules.do("settings.edit", by="Ada", cash_step_minor=5, cash_rounding="up")
+    late = rules.do("order.place", by="Vera", at=STATION, base=base, **body)
+    assert (rules.state(late), rules.row("orders", late)["cash_minor"]) == ("collected", 101)
+    now = rules.do("order.place", by="Vera", at=STATION, **body)
+    assert rules.row("orders", now)["flags"] == ["cash-differs"]
+    assert rules.row("orders", rules.order(lines={"GUM": 1}))["cash_minor"] == 105
+
+
+def test_station_whose_copy_was_repaired_is_not_refused_for_its_base() -> None:
+    """A cursor that fell back at a hello voids what was acknowledged before."""
+    bench = Bench()
+    bench.link()
+    bench.act({"id": "a"})
+    bench.run()
+    bench.hub._acked_at[bench.replica.keys.node] = [(0, bench.hub.head.n + 5)]
+    for core in (bench.hub, bench.replica):
+        bench.give(core, Closed(LINK))
+    bench.pass_time(120)
+    bench.link()
+    bench.act({"id": "b"})
+    bench.run()
+    assert bench.refusals() == []
+
+
+@pytest.mark.feature("SE-04")
+def test_bytes_that_name_another_nodes_chain_touch_nothing_of_it() -> None:
+    """A paired station cannot answer, erase or renumber what another one has done."""
+    bench = Bench()
+    bench.link()
+    foreign = bench.hub.keys.node + b"elsewher"
+    bench.push(patched(bench, [op(bench, 1, chain=foreign)]))
+    assert bench.refusals() == ["bad-id"]
+    for view in (bench.hub.view, bench.replica.view):
+        assert foreign not in view.chains
+        assert view.chains[bench.replica.keys.node + b"patched!"].n == 1
+    assert bench.hub.view.digest() == bench.replica.view.digest()
+
+
+def test_grant_that_was_refused_is_signed_afresh() -> None:
+    """One refusal does not leave a station without a voice until the next sign-in."""
+    bench = Bench()
+    bench.sign_in()
+    operators, bench.domain.operators = bench.domain.operators, {}
+    bench.act({"id": "a"}, operator=OPERATOR)
+    bench.link()
+    assert bench.refusals() == ["unknown-operator", "no-grant"]
+    bench.domain.operators = operators
+    bench.act({"id": "b"}, operator=OPERATOR)
+    bench.run()
+    assert bench.hub.view.table("orders").row("b") == {"id": "b"}
+
+
+@pytest.mark.feature("SE-06")
+def test_station_that_is_revoked_is_sent_nothing_more() -> None:
+    """Its link ends with the commit that revokes it."""
+    bench = Bench()
+    bench.link()
+    del bench.keys[bench.replica.keys.node]
+    bench.pass_time(1)
+    from sync.protocol import Act
+
+    bench.give(bench.hub, Act("t", "order.keep", 1, {"id": "x"}, b"k" * 16))
+    assert bench.dropped == ["revoked"]
+
+
+def test_key_or_chain_of_the_wrong_length_never_gets_into_an_op() -> None:
+    """What no decoder would take is refused where it is made."""
+    for changes in ({"key": b"x"}, {"chain": b"x"}, {"boot": b"x"}):
+        values: dict[str, Any] = {
+            "chain": CHAIN, "n": 1, "kind": "k", "version": 1, "body": {}, "grant": 0, "base": 0,
+            "key": bytes(16), "wall_ms": 0, "mono_ms": 0, "boot": bytes(8), **changes,
+        }  # fmt: skip
+        with pytest.raises(Malformed):
+            encode_op(**values)
+    bench = Bench()
+    assert isinstance(bench.act({"id": "a"}, key=b"short"), Malformed)
+
+
+@pytest.mark.feature("SY-09")
+def test_bytes_of_a_failed_commit_that_could_not_be_taken_back_never_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The disk kept them and refused to cut them: the next segment says that they do not count."""
+    disk = SimDisk(random.Random(1))
+    log = new_log(disk)
+    writer = Writer(log)
+    writer.commit()
+
+    def fail(self: SimFile, *args: object) -> None:
+        disk.durable["own-000001.log"] += disk.buffered["own-000001.log"]
+        disk.buffered["own-000001.log"] = b""
+        self.close()
+        raise StorageFailed("EIO")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(SimFile, "sync", fail)
+        broken.setattr(SimFile, "truncate", fail)
+        with pytest.raises(StorageFailed):
+            writer.commit()
+    head = writer.head
+    writer.commit(1)
+    assert sorted(disk.names()) == ["own-000001.log", "own-000002.log"]
+    again, ops = recover(disk)
+    assert ops == head.n + 1 == 3
+    assert [len(commit.frames) for _, commit in again.commits()] == [4, 3]
+
+
+def test_log_whose_first_commit_failed_still_says_whose_it_is() -> None:
+    """The retry writes the segment's first frame too."""
+    disk = SimDisk(random.Random(1), error_rate=1.0)
+    writer = Writer(new_log(disk))
+    with pytest.raises(StorageFailed):
+        writer.commit()
+    disk.error_rate = 0.0
+    writer.commit()
+    assert disk.durable[disk.names()[-1]][16 + 8 + 1] == 6  # the SEGMENT tag of the first frame
+    assert recover(disk)[1] == 2
+
+
+@pytest.mark.feature("SY-08")
+def test_recovery_names_the_place_of_damage_in_an_older_segment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Older segments are never cut."""
+    monkeypatch.setattr("sync.log.MAX_SEGMENT_BYTES", 600)
+    disk = SimDisk(random.Random(1))
+    writer = Writer(new_log(disk))
+    for _ in range(4):
+        writer.commit()
+    data = bytearray(disk.durable["own-000001.log"])
+    data[100] ^= 1
+    disk.durable["own-000001.log"] = bytes(data)
+    with pytest.raises(Damaged):
+        list(new_log(disk).recover(ChainChecker(CAFE, SIGNER.public, verify_ed25519)))
+    assert disk.durable["own-000001.log"] == bytes(data)
+    assert Head() == Head(0, bytes(32))
+
+
+async def _cafe(folder: Path) -> ServerNode:
+    return await create_cafe(
+        folder, name="T", currency="EUR", language="en", administrator="Ada",
+        password="secret-one", printer=None, port=0,
+    )  # fmt: skip
+
+
+async def test_bad_certificate_or_sealed_key_keeps_nobody_else_out(tmp_path: Path) -> None:
+    """One bad row is passed over, now and at every later start."""
+    from sync.identity import Ed25519Signer
+
+    node = await _cafe(tmp_path)
+    key = Ed25519Signer.generate().public.hex()
+    await node.submit("station.enrol", {"name": "x", "public_key": key, "certificate": "00"})
+    other = Ed25519Signer.generate().public.hex()
+    fields = {"name": "Bob", "role": "vendor", "public_key": other, "sealed_key": "00"}
+    await node.submit("operator.add", fields)
+    assert list(node._keys_for_stations()) == [node.operator.hex() if node.operator else ""]
+    await node.stop()
+    again = open_folder(tmp_path)
+    await again.start()
+    await again.sign_in("Ada", "secret-one")
+    await again.stop()
+
+
+@pytest.mark.feature("SE-07")
+async def test_wrong_passwords_at_once_count_each(tmp_path: Path) -> None:
+    """Guessing in parallel is no way around the wait."""
+    node = await _cafe(tmp_path)
+    try:
+        tries = [node.sign_in("Ada", f"wrong-{n}") for n in range(12)]
+        found = await asyncio.gather(*tries, return_exceptions=True)
+        codes = [error.code for error in found if isinstance(error, Refused)]
+        assert codes == ["wrong-password"] * 5 + ["locked-out"] * 7
+    finally:
+        await node.stop()
+
+
+async def test_café_that_could_not_be_made_can_be_made_again(tmp_path: Path) -> None:
+    """A name that no ticket could carry is refused, and nothing of the try is left."""
+    with pytest.raises(Refused, match="bad-text"):
+        await create_cafe(
+            tmp_path, name="bad\x1bname", currency="EUR", language="en", administrator="Ada",
+            password="secret-one", printer=None, port=0,
+        )  # fmt: skip
+    node = await _cafe(tmp_path)
+    with pytest.raises(Refused, match="bad-field"):
+        await LocalDoor(node).call("do", kind="box.close", fields={}, key="ab")
+    await node.stop()
+
+
+async def test_view_file_of_another_log_is_not_believed(tmp_path: Path) -> None:
+    """Older logs put back beside a newer view: the log is folded, and nothing is cut."""
+    node = await _cafe(tmp_path)
+    await node.stop()
+    log = tmp_path / "canon-000001.log"
+    old = log.read_bytes()
+    for _ in range(2):
+        again = open_folder(tmp_path)
+        await again.start()
+        await again.stop()
+    log.write_bytes(old)
+    again = open_folder(tmp_path)
+    assert again._opened.rebuilt == again.tables.cursor > 0
+    assert log.read_bytes() == old
+    again._disk.close()
