@@ -6,6 +6,7 @@ keys. Bytes are signed and hashed as they are; nothing is ever packed again to c
 
 from __future__ import annotations
 
+import re
 from typing import Any, NoReturn
 
 import msgpack
@@ -54,8 +55,8 @@ def unpack(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> Any:
         raise Malformed("not-msgpack", "text that is not UTF-8") from None
     except ValueError as error:
         raise Malformed(*_blame(error)) from None
-    _check(value, 0)
-    if b"\xcf" in data:  # the tag of an unsigned number of 64 bits
+    _check(value)
+    if _BIG.search(data):
         _check_range(value)
     if msgpack.packb(value) != data:
         raise Malformed("not-canonical")
@@ -87,30 +88,34 @@ def _no_extension(code: int, data: bytes) -> NoReturn:
 
 
 _LEAVES = frozenset({str, bytes, bool, type(None), int})
-_TEXT = frozenset({str})
+_ALLOWED = _LEAVES | {dict, list}
+_TEXT = {str}
+_BIG = re.compile(rb"\xcf[\x80-\xff]")
+"""Where an unsigned number of 64 bits may stand that does not fit 64 signed ones."""
 
 
-def _check(value: Any, depth: int) -> None:
-    """Types and depth, a container at a time; leaves are looked at as sets of types."""
-    if type(value) is dict:
-        if not _TEXT.issuperset(map(type, value)):
+def _check(value: Any) -> None:
+    """Types and depth, one level after the other, each looked at as a set of types."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        kinds = set(map(type, level))
+        if kinds <= _LEAVES:
+            return
+        if not kinds <= _ALLOWED:
+            raise Malformed("bad-type", str(kinds - _ALLOWED))
+        below: list[Any] = []
+        keys: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is dict:
+                keys += item
+                below += item.values()
+            elif kind is list:
+                below += item
+        if keys and set(map(type, keys)) != _TEXT:
             raise Malformed("bad-type", "a key that is not text")
-        items = list(value.values())
-    elif type(value) is list:
-        items = value
-    else:
-        items = [value]
-    kinds = set(map(type, items))
-    if kinds <= _LEAVES:
-        return
-    if depth == MAX_DEPTH:
-        raise Malformed("too-deep")
-    for item in items:
-        kind = type(item)
-        if kind is dict or kind is list:
-            _check(item, depth + 1)
-        elif kind not in _LEAVES:
-            raise Malformed("bad-type", kind.__name__)
+        level = below
+    raise Malformed("too-deep")
 
 
 def _check_range(value: Any) -> None:

@@ -364,6 +364,10 @@ class Log:
         """The seal frame that the durable log ends with."""
         return self._last_seal
 
+    def resume(self, seal: bytes) -> None:
+        """Recovery will begin behind this seal, so it may be the last one there is."""
+        self._last_seal = seal
+
     def ends_with(self, seal: bytes, position: Position) -> bool:
         """True if this seal frame stands right before a position."""
         name, frame = self.name(position.segment), _frame(seal)

@@ -78,6 +78,7 @@ def load_view(disk: Disk, view: View, log: Log) -> tuple[Head, Position]:
         if saved["format"] != VIEW_FORMAT or not log.ends_with(saved["seal"], position):
             _log.warning("the view file is of another log: folding the log again")
             return Head(), Position()
+        log.resume(saved["seal"])
         view.load(saved["view"])
     finally:
         if collecting:

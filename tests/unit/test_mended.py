@@ -262,3 +262,18 @@ async def test_view_file_of_another_log_is_not_believed(tmp_path: Path) -> None:
     assert again._opened.rebuilt == again.tables.cursor > 0
     assert log.read_bytes() == old
     again._disk.close()
+
+
+async def test_nothing_is_folded_again_after_stops_without_news(tmp_path: Path) -> None:
+    """The view file keeps fitting its log, start after start."""
+    node = await _cafe(tmp_path)
+    await node.stop()
+    for _ in range(3):
+        again = open_folder(tmp_path)
+        assert again._opened.rebuilt == 0
+        again._disk.close()
+    for _ in range(2):
+        again = open_folder(tmp_path)
+        await again.start()
+        await again.stop()
+        assert again._opened.rebuilt == 0
