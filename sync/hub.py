@@ -98,6 +98,8 @@ class Link:
     """Highest seq sent."""
     acked: int = 0
     """Highest cursor the station has acknowledged."""
+    backlog: bool = False
+    """It is sending a backlog: it hears what became of it once that is through."""
 
     @property
     def patience_ms(self) -> float:
@@ -105,6 +107,10 @@ class Link:
         if not self.signed_on:
             return HELLO_TIMEOUT_MS
         return SILENCE_MS if self.acked < self.sent else float("inf")
+
+
+def _size(push: Push) -> int:
+    return sum(map(len, push.ops))
 
 
 @dataclass
@@ -160,12 +166,18 @@ class Hub:
             case SignIn():
                 return self._sign_in(event, now)
             case Tick():
-                return [
-                    Drop(number, "silence")
-                    for number, link in self.links.items()
-                    if now.mono_ms - link.heard_ms > link.patience_ms
-                ]
+                return self._tick(now)
         return []
+
+    def _tick(self, now: Now) -> list[Effect]:
+        effects: list[Effect] = []
+        for number, link in self.links.items():
+            if now.mono_ms - link.heard_ms > link.patience_ms:
+                effects.append(Drop(number, "silence"))
+            elif link.signed_on:
+                link.backlog = False
+                effects += self._serve(number, link)
+        return effects
 
     @property
     def staged_full(self) -> bool:
@@ -258,6 +270,9 @@ class Hub:
         assert link.hello is not None
         link.signed_on = True
         link.sent = link.acked = link.hello.cursor
+        link.backlog = any(
+            n - self._durable_head(chain)[1] >= BATCH_OPS for chain, n, _ in link.hello.chains
+        )
         # A copy that was damaged begins again further back: what was acknowledged before is void.
         acked = self._acked_at.get(link.peer, [])
         self._acked_at[link.peer] = [(at, c) for at, c in acked if c <= link.acked]
@@ -267,7 +282,7 @@ class Hub:
     def _serve(self, number: int, link: Link) -> list[Effect]:
         """Send as far as the credit goes; a link with a full window waits for its own ack."""
         last = min(self.head.n, link.acked + WINDOW)
-        if last <= link.sent:
+        if link.backlog or last <= link.sent:
             return []
         return [Serve(number, link.sent, last)]
 
@@ -278,9 +293,10 @@ class Hub:
             len(push.chain) != CHAIN_BYTES
             or push.chain[:NODE_BYTES] != link.peer
             or len(push.ops) > BATCH_OPS
-            or sum(map(len, push.ops)) > PUSH_BYTES
+            or _size(push) > PUSH_BYTES
         ):
             return self._turn_away(number, link, "bad-push")
+        link.backlog = len(push.ops) == BATCH_OPS or _size(push) > PUSH_BYTES // 2
         self._begin()
         try:
             floor = partial(self._floor, link.peer, now.mono_ms)

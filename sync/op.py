@@ -8,7 +8,7 @@ from __future__ import annotations
 from hashlib import sha256 as _sha256
 from typing import Any, NamedTuple
 
-from sync.codec import pack, unpack, unpack_trusted
+from sync.codec import FastDecoder, pack, unpack, unpack_trusted
 from sync.errors import Malformed
 
 FORMAT = 1
@@ -83,12 +83,19 @@ def encode_op(
     return Op(chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot, raw)
 
 
+_FAST = FastDecoder(*_SHAPE)
+
+
 def decode_op(raw: bytes, *, trusted: bool = False) -> Op:
     """Decode hostile op bytes, or raise `Malformed`.
 
     ``trusted`` is for ops that the server has sequenced: a checked seal covers them.
     """
-    value = unpack_trusted(raw) if trusted else unpack(raw, max_bytes=MAX_OP_BYTES)
+    if trusted:
+        value = unpack_trusted(raw)
+    else:
+        value = _FAST.decode(raw) if len(raw) <= MAX_OP_BYTES else None
+        value = list(value) if value is not None else unpack(raw, max_bytes=MAX_OP_BYTES)
     if type(value) is not list or tuple(map(type, value)) != _SHAPE:
         raise Malformed("bad-type", "op fields")
     form, chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot = value
