@@ -153,8 +153,8 @@ class ControlServer:
             while line := await reader.readline():
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
-        except (ConnectionError, ValueError):
-            pass
+        except (ConnectionError, ValueError, asyncio.CancelledError):
+            pass  # asyncio would print a cancelled handler as an error at the end of the process
         finally:
             writer.close()
 

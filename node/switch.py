@@ -47,6 +47,8 @@ class Switch:
         self._writers |= both
         try:
             await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        except asyncio.CancelledError:
+            pass
         finally:
             self._writers -= both
             for end in both:

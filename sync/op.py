@@ -91,13 +91,11 @@ def decode_op(raw: bytes, *, trusted: bool = False) -> Op:
 
     ``trusted`` is for ops that the server has sequenced: a checked seal covers them.
     """
-    if trusted:
-        value = unpack_trusted(raw)
-    else:
-        value = _FAST.decode(raw) if len(raw) <= MAX_OP_BYTES else None
-        value = list(value) if value is not None else unpack(raw, max_bytes=MAX_OP_BYTES)
-    if type(value) is not list or tuple(map(type, value)) != _SHAPE:
-        raise Malformed("bad-type", "op fields")
+    value = None if trusted or len(raw) > MAX_OP_BYTES else _FAST.decode(raw)
+    if value is None:
+        value = unpack_trusted(raw) if trusted else unpack(raw, max_bytes=MAX_OP_BYTES)
+        if type(value) is not list or tuple(map(type, value)) != _SHAPE:
+            raise Malformed("bad-type", "op fields")
     form, chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot = value
     if form != FORMAT:
         raise Malformed("bad-format", f"op format {form}")

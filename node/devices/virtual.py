@@ -295,7 +295,7 @@ class VirtualPrinter:
                 if not self.faults.stall:
                     self._take(data, writer)
                     await writer.drain()
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
             self._writers.discard(writer)
