@@ -16,7 +16,7 @@ from sync.errors import Damaged, Malformed, Refused, StorageFailed
 from sync.identity import verify_ed25519
 from sync.log import ChainChecker
 from sync.op import Head, encode_op
-from sync.protocol import Closed
+from sync.protocol import Closed, Tick
 from tests.support.cafe import STATION, Rules
 from tests.support.cores import CAFE, LINK, OPERATOR, Bench
 from tests.support.disks import SimDisk, SimFile
@@ -277,3 +277,53 @@ async def test_nothing_is_folded_again_after_stops_without_news(tmp_path: Path) 
         await again.start()
         await again.stop()
         assert again._opened.rebuilt == 0
+
+
+@pytest.mark.feature("SY-15")
+def test_backlog_of_long_orders_goes_out_in_pushes_of_bounded_size() -> None:
+    """What a push becomes must still fit a frame: pushes are cut by bytes too, and larger ones refused."""
+    from sync.messages import PUSH_BYTES, Push, decode, encode
+
+    bench = Bench()
+    for number in range(40):
+        bench.act({"id": str(number), "text": "x" * 20_000})
+    bench.link()
+    assert len(bench.hub.view.table("orders")) == 40
+    assert bench.replica.unsent == 0
+    bench.give(bench.hub, Tick())  # a backlog hears of its outcomes within a second of its end
+    bench.run()
+    assert not bench.replica.pending
+    assert not bench.dropped
+    assert max(sum(map(len, push.ops)) for push in bench.pushes) <= PUSH_BYTES
+    large = Push(bench.replica.chain, 1, [b"x" * 60_000] * 3, bytes(64), bytes(8), 0)
+    bench.push(decode(encode(large)))  # type: ignore[arg-type]
+    assert bench.dropped == ["bad-push"]
+
+
+def test_verify_wants_a_seal_of_the_station_behind_its_ops() -> None:
+    """A server alone cannot write that a station has sold something."""
+    from sync.frames import RUN_SEAL
+    from sync.log import Log
+    from sync.verify import verify_canon
+
+    bench = Bench()
+    bench.act({"id": "a"})
+    bench.link()
+
+    def verified(log: Log) -> Any:
+        return verify_canon(
+            log._disk,
+            CAFE,
+            bench.hub.keys.node,
+            bench.server_key.public,
+            bench.domain,
+            verify_ed25519,
+        )
+
+    assert verified(bench.log).problem is None
+    forged = Log(SimDisk(random.Random(1)), "canon", CAFE, bench.hub.keys.node)
+    for _, commit in bench.log.commits():
+        forged.commit([frame for frame in commit.frames if frame[1] not in (RUN_SEAL, 6)])
+    found = verified(forged)
+    assert found.problem is not None
+    assert "no seal of its station" in found.problem.what
