@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import font_source_sans_pro
 from PIL import Image, ImageDraw, ImageFont
 
 # Commands by their first two bytes: how many parameter bytes follow (ESC/POS command reference).
@@ -47,6 +49,14 @@ _PAGES = {0: "cp437", 2: "cp850", 16: "cp1252", 19: "cp858"}
 CELL_W, CELL_H, MARGIN = 9, 18, 14
 
 
+@functools.cache
+def _font(bold: bool, size_px: int) -> ImageFont.FreeTypeFont:
+    """A font with accents; each character gets a cell of its own, as on a printer."""
+    name = "SourceSansPro-Semibold.ttf" if bold else "SourceSansPro-Regular.ttf"
+    folder = Path(str(font_source_sans_pro.__file__)).parent / "files"
+    return ImageFont.truetype(str(folder / name), size_px)
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """One printed line: its text, where it stands, and how many times as wide and high it is."""
@@ -76,14 +86,13 @@ class Paper:
         top = MARGIN
         for line in self.lines:
             wide, high = CELL_W * line.width, CELL_H * line.height
-            font = ImageFont.load_default(14 * line.height)
+            font = _font(line.bold, 14 * line.height)
             left = MARGIN
             if line.align == "center":
                 left += (columns * CELL_W - len(line.text) * wide) // 2
             for at, character in enumerate(line.text):
                 spot = (left + at * wide + wide // 2, top + high // 2)
-                stroke = 0.4 if line.bold else 0
-                draw.text(spot, character, 0, font, anchor="mm", stroke_width=stroke)
+                draw.text(spot, character, 0, font, anchor="mm")
             top += high
         return image
 

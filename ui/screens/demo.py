@@ -491,6 +491,7 @@ def DemoPage(w: Watcher, picture: Picture) -> ft.Control:
                     ],
                     spacing=0,
                     expand=True,
+                    alignment=ft.MainAxisAlignment.CENTER,
                 ),
                 _draw.button(
                     w.text("demo.kill"),
