@@ -7,7 +7,7 @@ keys. Bytes are signed and hashed as they are; nothing is ever packed again to c
 from __future__ import annotations
 
 import re
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import msgpack
 import msgspec
@@ -74,12 +74,20 @@ def unpack_trusted(data: bytes) -> Any:
         raise Malformed("not-msgpack", str(error)) from None
 
 
+_sized: Any = Annotated
+_MOST = msgspec.Meta(max_length=MAX_ITEMS)
+
+
+def _map_of(value: Any) -> Any:
+    return _sized[dict.__class_getitem__((str, value)), _MOST]
+
+
 def _value_type(depth: int) -> Any:
     """A canonical value without bytes, so many containers deep, as msgspec checks types."""
     leaf: Any = None | bool | int | str
     value: Any = leaf
     for _ in range(depth):
-        value = leaf | list.__class_getitem__(value) | dict.__class_getitem__((str, value))
+        value = leaf | _sized[list.__class_getitem__(value), _MOST] | _map_of(value)
     return value
 
 
@@ -93,7 +101,7 @@ class FastDecoder:
     def __init__(self, *shape: Any) -> None:
         """``shape``: types of an array's items; dict stands for a map of plain values without
         bytes."""
-        plain = dict.__class_getitem__((str, _value_type(5)))
+        plain = _map_of(_value_type(5))
         items = tuple(plain if item is dict else item for item in shape)
         self._decoder: Any = msgspec.msgpack.Decoder(tuple.__class_getitem__(items))
 
@@ -101,7 +109,7 @@ class FastDecoder:
         """The items, or None to look closely."""
         try:
             value = self._decoder.decode(data)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, ValueError):  # text that is no UTF-8 is a ValueError there
             return None
         if msgpack.packb(value) != data or _BIG.search(data):
             return None

@@ -236,6 +236,12 @@ class Log:
             return data[: self._length_by_next(number, len(data))]
         return data
 
+    def _is_torn_at_once(self, number: int) -> bool:
+        try:
+            return read_commit(self._disk.read(self.name(number)), 0) is None
+        except _Bad:
+            return False
+
     def _length_by_next(self, number: int, otherwise: int) -> int:
         try:
             following = self._disk.read(self.name(number + 1), 0, READ_BYTES)
@@ -254,9 +260,15 @@ class Log:
         that verifies raises `Damaged` once everything before it has been yielded: nothing is cut.
         """
         numbers = [number for number in self.segments() if number >= start.segment]
+        while len(numbers) > 1 and self._is_torn_at_once(numbers[-1]):
+            # Power failed inside its first commit: the segment before it is the last one still.
+            self.damage = Damage(self.name(numbers[-1]), "torn", 0, "short first commit")
+            self._disk.remove(self.name(numbers.pop()))
+        at = 0
         self._number, self._durable = start.segment, start.offset
         for number in numbers:
             data = self._read(number, numbers)
+            self._before_bytes = at  # where the segment before this one ended
             at = start.offset if number == start.segment else 0
             last = number == numbers[-1]
             seals: list[bytes] = []

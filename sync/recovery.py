@@ -30,7 +30,7 @@ from sync.view import View, decode_entry_op
 
 _log = logging.getLogger(__name__)
 VIEW_FILE = "view"
-VIEW_FORMAT = 1
+VIEW_FORMAT = 2
 
 
 @dataclass
@@ -74,8 +74,10 @@ def load_view(disk: Disk, view: View, log: Log) -> tuple[Head, Position]:
     gc.disable()  # a hundred thousand new documents, none of them garbage
     try:
         saved = msgpack.unpackb(body, strict_map_key=False)
+        if saved["format"] != VIEW_FORMAT:
+            return Head(), Position()
         position = Position(saved["segment"], saved["offset"])
-        if saved["format"] != VIEW_FORMAT or not log.ends_with(saved["seal"], position):
+        if not log.ends_with(saved["seal"], position):
             _log.warning("the view file is of another log: folding the log again")
             return Head(), Position()
         log.resume(saved["seal"])

@@ -209,8 +209,11 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
     cash = due if command.cash_minor is None else command.cash_minor
     if took_money and cash != due:
         doubts.append("cash-differs")
-    if command.tendered_minor is not None and command.tendered_minor < cash:
-        raise Refused("too-little", short_minor=cash - command.tendered_minor)
+    if took_money and command.tendered_minor is not None and command.tendered_minor < cash:
+        if acting.desk or not context.server:
+            raise Refused("too-little", short_minor=cash - command.tendered_minor)
+        if "cash-differs" not in doubts:
+            doubts.append("cash-differs")
     order = context.op.key.hex()
     placed = OrderPlaced(
         order=order,
@@ -289,7 +292,7 @@ def _collected(
     cash = row["cash_minor"]
     if cash is None:
         cash = pay(total, 0, tendered_minor, *settings.cash_at(tables, context.seq)).cash
-    tendered = cash if tendered_minor is None else tendered_minor
+    tendered = max(cash, cash if tendered_minor is None else tendered_minor)
     opened = box.open_box(tables)
     if opened is None:
         raise Refused("no-open-box")

@@ -327,3 +327,79 @@ def test_verify_wants_a_seal_of_the_station_behind_its_ops() -> None:
     found = verified(forged)
     assert found.problem is not None
     assert "no seal of its station" in found.problem.what
+
+
+@pytest.mark.feature("SY-08")
+def test_crash_inside_the_first_commit_of_a_segment_costs_nothing_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever is left of the new segment, the one before it counts whole, start after start."""
+    monkeypatch.setattr("sync.log.MAX_SEGMENT_BYTES", 600)
+    disk = SimDisk(random.Random(1))
+    writer = Writer(new_log(disk))
+    while len(disk.names()) < 2:
+        writer.commit()
+    ops = writer.head.n - 2
+    second = disk.durable["own-000002.log"]
+    first_only = SimDisk(random.Random(1))
+    first_only.durable = {"own-000001.log": disk.durable["own-000001.log"]}
+    first_only.buffered = {"own-000001.log": b""}
+    head = writer_head(first_only)
+    for cut in (0, 5, 30, len(second) - 1):
+        torn = SimDisk(random.Random(1))
+        torn.durable = {**disk.durable, "own-000002.log": second[:cut]}
+        torn.buffered = dict.fromkeys(torn.durable, b"")
+        log, found = recover(torn)
+        assert found == ops
+        again = Writer(log)
+        again.head = head
+        again.commit()
+        assert recover(torn)[1] == ops + 2
+        assert recover(torn)[1] == ops + 2
+    flipped = bytearray(second)
+    flipped[40] ^= 1
+    hurt = SimDisk(random.Random(1))
+    hurt.durable = {**disk.durable, "own-000002.log": bytes(flipped)}
+    hurt.buffered = dict.fromkeys(hurt.durable, b"")
+    log, found = recover(hurt)
+    assert found == ops
+    again = Writer(log)
+    again.head = head
+    again.commit()
+    assert recover(hurt)[1] == ops + 2
+
+
+def writer_head(disk: SimDisk) -> Head:
+    checker = ChainChecker(CAFE, SIGNER.public, verify_ed25519)
+    for _ in new_log(disk).recover(checker):
+        pass
+    return checker.head
+
+
+@pytest.mark.feature("SY-05", "SE-09")
+def test_op_with_text_that_is_no_utf8_is_malformed_and_nothing_more() -> None:
+    """One bad byte of a paired station is refused; it never reaches past the decoder."""
+    good = op(Bench(), 1)
+    from sync.op import decode_op
+
+    with pytest.raises(Malformed, match="not-msgpack"):
+        decode_op(good.replace(b"order.keep", b"order.k\xff\xfep"))
+    many = op(Bench(), 1, body={"a": [0] * 5000})
+    with pytest.raises(Malformed, match="too-large"):
+        decode_op(many)
+    bench = Bench()
+    bench.link()
+    bad = op(bench, 2).replace(b"order.keep", b"order.k\xff\xfep")
+    bench.push(patched(bench, [op(bench, 1), bad, op(bench, 3)]))
+    assert bench.refusals() == ["not-msgpack"]
+    assert len(bench.hub.view.table("orders")) == 2
+
+
+def test_tender_below_the_cash_is_a_doubt_where_the_money_was_taken_already() -> None:
+    """A sale that was made is never refused; where it is being made, it is."""
+    rules = Rules(mode=1)
+    late = rules.order(lines={"CAKE": 1}, tendered_minor=1, cash_minor=350)
+    assert rules.row("orders", late)["flags"] == ["cash-differs"]
+    assert rules.state(rules.order(mode=2, tendered_minor=1)) == "pending"
+    with pytest.raises(Refused, match="too-little"):
+        rules.order(at=b"v" * 16, by="Carl", tendered_minor=1)
