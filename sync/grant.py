@@ -11,7 +11,7 @@ from typing import Any
 
 from sync.errors import Refused
 from sync.identity import Signer, Verifier, grant_text
-from sync.op import NODE_BYTES, Op
+from sync.op import Op
 
 OPERATOR_BYTES = 16
 NO_LIMIT = (1 << 63) - 1
@@ -71,7 +71,3 @@ def operator_of(op: Op, grants: dict[tuple[bytes, int], tuple[bytes, int]]) -> b
     if known is None or op.mono_ms > known[1]:
         raise Refused("no-grant")
     return known[0]
-
-
-def node_of(chain: bytes) -> bytes:
-    return chain[:NODE_BYTES]

@@ -6,7 +6,6 @@ ever be taken for one of another purpose, café or field.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
@@ -169,16 +168,3 @@ def _times(scalar: int, point: _Point) -> _Point:
 
 def _is_neutral(point: _Point) -> bool:
     return point[0] % _P == 0 and (point[1] - point[2]) % _P == 0
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """What a node must know of another to trust it: its key and its certificate's fingerprint."""
-
-    public: bytes
-    certificate: bytes
-    """SHA-256 of the certificate's DER bytes (the pin)."""
-
-    @property
-    def node(self) -> bytes:
-        return node_id(self.public)

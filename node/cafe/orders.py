@@ -35,7 +35,6 @@ from sync.errors import Refused
 from sync.op import Event
 
 DESK_MODE = 0
-OPEN_STATES = ("pending", "allowed", "set_aside")
 
 # --- commands ----------------------------------------------------------------
 
