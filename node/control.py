@@ -236,7 +236,7 @@ class ControlClient:
             except asyncio.CancelledError:
                 await self.close()  # its answer would be taken for that of the next call
                 raise
-            if not line:
+            if not line.endswith(b"\n"):  # it died in the middle of its answer
                 await self.close()
                 raise NotRunning(str(self._folder))
         answer = json.loads(line)

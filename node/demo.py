@@ -104,14 +104,19 @@ class Process:
         await self._until_ready()
 
     async def _until_ready(self) -> None:
-        waiter = asyncio.create_task(self.ready.wait())
         assert self._keeper is not None
-        await asyncio.wait(
-            {waiter, self._keeper}, timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED
-        )
-        waiter.cancel()
-        if not self.ready.is_set():
-            raise RuntimeError(f"{self.name} did not start: {self.failed or 'no answer'}")
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.ready.is_set():  # it may die again in the moment it was ready
+            waiter = asyncio.create_task(self.ready.wait())
+            left = deadline - time.monotonic()
+            await asyncio.wait(
+                {waiter, self._keeper}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+            waiter.cancel()
+            if self._keeper.done() or not waiter.done():
+                fault = self._keeper.exception() if self._keeper.done() else None
+                why = self.failed or "no answer"
+                raise RuntimeError(f"{self.name} did not start: {why}") from fault
 
     @property
     def pid(self) -> int:

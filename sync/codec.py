@@ -7,6 +7,7 @@ keys. Bytes are signed and hashed as they are; nothing is ever packed again to c
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import msgpack
@@ -22,9 +23,11 @@ MAX_ITEMS = 4096
 INT_MAX = (1 << 63) - 1  # msgpack itself ends at -(1 << 63) below
 
 
-def pack(value: Any) -> bytes:
-    """Encode plain values: None, bool, int, str, bytes, list or tuple, dict with str keys."""
-    return msgpack.packb(value)
+pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+"""Encode plain values: None, bool, int, str, bytes, list or tuple, dict with str keys.
+
+msgspec writes the bytes that msgpack writes (a property test compares them), three times faster.
+"""
 
 
 def unpack(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> Any:
@@ -59,7 +62,7 @@ def unpack(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> Any:
     _check(value)
     if _BIG.search(data):
         _check_range(value)
-    if msgpack.packb(value) != data:
+    if pack(value) != data:
         raise Malformed("not-canonical")
     return value
 
@@ -67,15 +70,30 @@ def unpack(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> Any:
 def unpack_trusted(data: bytes) -> Any:
     """Decode bytes of our own, or under a seal that was checked; form is not checked again."""
     try:
-        return msgpack.unpackb(data, max_ext_len=0, ext_hook=_no_extension)
+        return _decode_any(data)
     except Malformed:
         raise
-    except (ValueError, msgpack.exceptions.UnpackException) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise Malformed("not-msgpack", str(error)) from None
 
 
 _sized: Any = Annotated
 _MOST = msgspec.Meta(max_length=MAX_ITEMS)
+
+
+def whole(least: int = -(1 << 63)) -> Any:
+    """Shape of a whole number from ``least`` up to what 64 signed bits hold."""
+    return _sized[int, msgspec.Meta(ge=least, le=INT_MAX)]
+
+
+def exactly(length: int) -> Any:
+    """Shape of so many bytes."""
+    return _sized[bytes, msgspec.Meta(min_length=length, max_length=length)]
+
+
+def text(least: int, most: int) -> Any:
+    """Shape of a text of so many characters."""
+    return _sized[str, msgspec.Meta(min_length=least, max_length=most)]
 
 
 def _map_of(value: Any) -> Any:
@@ -84,36 +102,33 @@ def _map_of(value: Any) -> Any:
 
 def _value_type(depth: int) -> Any:
     """A canonical value without bytes, so many containers deep, as msgspec checks types."""
-    leaf: Any = None | bool | int | str
+    leaf: Any = None | bool | str | _sized[int, msgspec.Meta(le=INT_MAX)]
     value: Any = leaf
     for _ in range(depth):
         value = leaf | _sized[list.__class_getitem__(value), _MOST] | _map_of(value)
     return value
 
 
-class FastDecoder:
-    """Decodes frames of one shape and checks their types in the same go, in C.
+PLAIN = _map_of(_value_type(5))
+"""Shape of a map of plain values without bytes, as most bodies are."""
 
-    A way around `unpack` for what is common and well-formed; whatever it is not sure of is decoded
-    again by `unpack`, which says what is wrong with it.
+
+def fast_decoder(*shape: Any) -> Callable[[bytes], tuple[Any, ...] | None]:
+    """A decoder of arrays of one shape that checks types and limits in the same go, in C.
+
+    A way around `unpack` for what is common and well-formed: it gives the items, or None for
+    whatever it is not sure of; that is decoded again by `unpack`, which says what is wrong with it.
     """
+    decode = msgspec.msgpack.Decoder(tuple.__class_getitem__(shape)).decode
 
-    def __init__(self, *shape: Any) -> None:
-        """``shape``: types of an array's items; dict stands for a map of plain values without
-        bytes."""
-        plain = _map_of(_value_type(5))
-        items = tuple(plain if item is dict else item for item in shape)
-        self._decoder: Any = msgspec.msgpack.Decoder(tuple.__class_getitem__(items))
-
-    def decode(self, data: bytes) -> Any:
-        """The items, or None to look closely."""
+    def fast(data: bytes) -> tuple[Any, ...] | None:
         try:
-            value = self._decoder.decode(data)
+            value: tuple[Any, ...] = decode(data)
         except (msgspec.DecodeError, ValueError):  # text that is no UTF-8 is a ValueError there
             return None
-        if msgpack.packb(value) != data or _BIG.search(data):
-            return None
-        return value
+        return value if pack(value) == data else None
+
+    return fast
 
 
 def _blame(error: ValueError) -> tuple[str, str]:
@@ -126,8 +141,11 @@ def _blame(error: ValueError) -> tuple[str, str]:
     return "not-msgpack", words
 
 
-def _no_extension(code: int, data: bytes) -> NoReturn:
+def _no_extension(code: int, data: Any) -> NoReturn:
     raise Malformed("bad-type", f"msgpack extension {code}")
+
+
+_decode_any = msgspec.msgpack.Decoder(ext_hook=_no_extension).decode
 
 
 _LEAVES = frozenset({str, bytes, bool, type(None), int})

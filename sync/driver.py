@@ -22,6 +22,7 @@ from sync.identity import Signer
 from sync.messages import SERVE_BYTES, Answer, Entries, Message
 from sync.op import KEY_BYTES
 from sync.protocol import (
+    Abandon,
     Act,
     Alarm,
     Answered,
@@ -39,6 +40,7 @@ from sync.protocol import (
     Now,
     Question,
     Receipt,
+    Received,
     Send,
     Serve,
     Served,
@@ -166,13 +168,29 @@ class Driver:
         now = self._now()
         try:
             while self._inbox:
-                self._run(self.core.step(self._inbox.popleft(), now))
+                self._run(self._step(self._inbox.popleft(), now))
                 if self.core.staged_full:
                     self._flush()
             self._flush()
         finally:
             self._busy = False
             self._tell()
+
+    def _step(self, event: Event, now: Now) -> list[Effect]:
+        """One step of the core. A fault of ours voids the round, is told, and stops nobody
+        else."""
+        try:
+            return self.core.step(event, now)
+        except Exception as error:
+            _log.exception("a fault at %s", type(event).__name__)
+            effects = self.core.step(Abandon(Refused("fault", what=repr(error)[:80])), now)
+            if isinstance(event, Act):
+                effects.append(Done(event.token, Refused("fault")))
+            elif isinstance(event, Question):
+                effects.append(Answered(event.token, Refused("fault")))
+            elif isinstance(event, Received):
+                effects.append(Drop(event.link, "fault"))
+            return effects
 
     def _tell(self) -> None:
         changed = self.core.view.store.changed
@@ -183,7 +201,7 @@ class Driver:
                 listener(names)
 
     def _flush(self) -> None:
-        self._run(self.core.step(Flush(), self._now()))
+        self._run(self._step(Flush(), self._now()))
 
     def _run(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -30,18 +30,7 @@ class Seal:
 
 
 def entry_frame(entry: Entry) -> bytes:
-    return pack(
-        [
-            ENTRY,
-            entry.seq,
-            entry.at_ms,
-            entry.age_ms,
-            entry.op_raw,
-            entry.accepted,
-            entry.outcome,
-            entry.note,
-        ]
-    )
+    return pack((ENTRY, *entry))
 
 
 _ENTRY_SHAPE = (int, int, int, int, bytes, bool, list, dict)

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from sync.author import Author
 from sync.domain import Context, Domain
-from sync.errors import Malformed, Refused, SyncError
+from sync.errors import Malformed, Refused, StorageFailed, SyncError
 from sync.frames import Seal, seal_frame
-from sync.grant import sign_grant
 from sync.identity import Verifier, canon_text, hello_text
 from sync.messages import (
     BATCH_OPS,
@@ -39,15 +39,14 @@ from sync.op import (
     CHAIN_BYTES,
     CHAIN_OPEN,
     GRANT_OPEN,
-    KEY_BYTES,
     NODE_BYTES,
     UNKNOWN_AGE,
     Head,
     Op,
-    encode_op,
 )
 from sync.protocol import (
     NONCE_BYTES,
+    Abandon,
     Act,
     Alarm,
     Closed,
@@ -129,10 +128,7 @@ class Hub:
         self._node = self.keys.node
         self.sequencer = Sequencer(self.keys.cafe, self._node, self.view, self.domain, self.verify)
         self.sequencer.head = self.head
-        self.chain = self._node + self.random(8)
-        self._n = 0
-        self._grants: dict[bytes, int] = {}
-        self._operators: dict[bytes, SignIn] = {}
+        self._author = Author(self.keys, self.random)
         self.links: dict[int, Link] = {}
         self._staged = Staged()
         self._flying: Staged | None = None
@@ -153,7 +149,9 @@ class Hub:
             case Committed():
                 return self._committed(now)
             case CommitFailed(error):
-                return self._commit_failed(error)
+                return [Alarm("disk", {"what": str(error)}), *self._void(error)]
+            case Abandon(error):
+                return [Alarm("fault", {"what": str(error)}), *self._abandon(error)]
             case Opened(number, peer, certificate):
                 self.links[number] = Link(peer, certificate, now.mono_ms)
             case Closed(number):
@@ -324,35 +322,16 @@ class Hub:
 
     # --- the server's own desk -----------------------------------------------
 
-    def _op(
-        self, now: Now, kind: str, version: int, body: dict[str, Any], key: bytes, grant: int
-    ) -> Op:
-        return encode_op(
-            chain=self.chain,
-            n=self._n + 1,
-            kind=kind,
-            version=version,
-            body=body,
-            grant=grant,
-            base=self.view.cursor,
-            key=key,
-            wall_ms=now.wall_ms,
-            mono_ms=now.mono_ms,
-            boot=self.keys.boot,
-        )
-
     def _stage_own(self, op: Op, events: list[Any], now: Now) -> int:
-        self._n = op.n
         self._staged.add([self.sequencer.desk(op, events, now.wall_ms)], 1)
+        self._author.wrote(op)
         return self.view.cursor
 
     def _open_chain(self, now: Now) -> None:
         """Each start of the server opens an epoch that names the head before it."""
-        if self._n:
-            return
-        body = {"canon": [self.sequencer.head.n, self.sequencer.head.hash]}
-        op = self._op(now, CHAIN_OPEN, 1, body, self.random(KEY_BYTES), 0)
-        self._stage_own(op, [], now)
+        if not self._author.head.n:
+            body = {"canon": [self.sequencer.head.n, self.sequencer.head.hash]}
+            self._stage_own(self._author.op(now, self.view.cursor, CHAIN_OPEN, 1, body), [], now)
 
     def open(self, now: Now) -> list[Effect]:
         """First step of a start."""
@@ -361,8 +340,7 @@ class Hub:
         return []
 
     def _sign_in(self, event: SignIn, now: Now) -> list[Effect]:
-        self._operators[event.operator] = event
-        self._grants.pop(event.operator, None)
+        self._author.sign_in(event)
         self._begin()
         self._grant(event.operator, now)
         return []
@@ -370,23 +348,12 @@ class Hub:
     def _grant(self, operator: bytes | None, now: Now) -> int:
         if operator is None:
             return 0
-        known = self._grants.get(operator)
+        known = self._author.grant_of(operator)
         if known is None:
-            signed_in = self._operators.get(operator)
-            if signed_in is None:
-                raise Refused("not-signed-in")
             self._open_chain(now)
-            body = sign_grant(
-                signed_in.key,
-                self.keys.cafe,
-                operator,
-                self.chain,
-                self._n + 1,
-                signed_in.until_mono_ms,
-            )
-            op = self._op(now, GRANT_OPEN, 1, body, self.random(KEY_BYTES), 0)
-            self._stage_own(op, [], now)
-            known = self._grants[operator] = self._n
+            body = self._author.grant_body(operator)
+            self._stage_own(self._author.op(now, self.view.cursor, GRANT_OPEN, 1, body), [], now)
+            known = self._author.granted(operator)
         return known
 
     def _act(self, act: Act, now: Now) -> list[Effect]:
@@ -394,12 +361,14 @@ class Hub:
         try:
             first = self.view.keys.get(act.key)
             if first is not None:
-                receipt = Receipt(self.chain, 0, act.key, "done-before", [], first)
+                receipt = Receipt(self._author.chain, 0, act.key, "done-before", [], first)
                 self._staged.then.append(Done(act.token, receipt))
                 return []
             self._open_chain(now)
             grant = self._grant(act.operator, now)
-            op = self._op(now, act.kind, act.version, act.body, act.key, grant)
+            op = self._author.op(
+                now, self.view.cursor, act.kind, act.version, act.body, act.key, grant
+            )
             context = Context(
                 op=op,
                 operator=act.operator,
@@ -410,10 +379,10 @@ class Hub:
                 age_ms=0,
             )
             events = self.domain.decide(self.view, op, context)
+            seq = self._stage_own(op, events, now)
         except (Refused, Malformed) as error:
             return [Done(act.token, error)]
-        seq = self._stage_own(op, events, now)
-        receipt = Receipt(self.chain, op.n, op.key, "accepted", events, seq)
+        receipt = Receipt(op.chain, op.n, op.key, "accepted", events, seq)
         self._staged.then.append(Done(act.token, receipt))
         return []
 
@@ -424,7 +393,7 @@ class Hub:
         together."""
         if not self._staged.begun:
             self.view.begin_trial()
-            self._before = (self.sequencer.head, self._n, dict(self._grants))
+            self._before = (self.sequencer.head, self._author.place)
             self._staged = Staged(begun=True)
 
     def _flush(self) -> list[Effect]:
@@ -436,8 +405,9 @@ class Hub:
         if not staged.frames:
             return [Commit([])]
         head = self.sequencer.head
-        text = canon_text(self.keys.cafe, self.chain, head.n, head.hash)
-        seal = Seal(self.chain, head.n, head.hash, self.keys.signer.sign(text))
+        chain = self._author.chain
+        text = canon_text(self.keys.cafe, chain, head.n, head.hash)
+        seal = Seal(chain, head.n, head.hash, self.keys.signer.sign(text))
         return [Commit([*staged.frames, seal_frame(seal)])]
 
     def _committed(self, now: Now) -> list[Effect]:
@@ -460,19 +430,26 @@ class Hub:
                 effects += self._serve(number, link)
         return effects
 
-    def _commit_failed(self, error: SyncError) -> list[Effect]:
-        """The disk refused: nothing of this round has happened; every sender must send again."""
+    def _void(self, error: SyncError) -> list[Effect]:
+        """Nothing of this round has happened; every sender must send again."""
         flying, self._flying = self._flying, None
         assert flying is not None
         self.view.drop_trial()
-        self.sequencer.head, self._n, self._grants = self._before
-        if flying.frames:
-            # The bytes may have reached the disk all the same: none of their ids is used again.
-            self.chain, self._n, self._grants = self._node + self.random(8), 0, {}
-        effects: list[Effect] = [Alarm("disk", {"what": str(error)})]
-        effects += [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
-        effects += [Drop(number, "server-disk") for number in self.links]
-        return effects
+        self.sequencer.head, place = self._before
+        self._author.go_back(place)
+        if flying.frames:  # they may have reached the disk all the same
+            self._author.renew()
+        code = "server-disk" if isinstance(error, StorageFailed) else "fault"
+        done = [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
+        return [*done, *(Drop(number, code) for number in self.links)]
+
+    def _abandon(self, error: SyncError) -> list[Effect]:
+        """A step failed half-way, by a fault of ours: nothing of its round has happened."""
+        if self._flying is None:
+            if not self._staged.begun:
+                return []
+            self._flying, self._staged = self._staged, Staged()
+        return self._void(error)
 
     def answer(self, link: int, number: int, result: dict[str, Any] | Refused) -> list[Effect]:
         """Answer an `Inquire`."""

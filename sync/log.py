@@ -54,7 +54,8 @@ def _frame(body: bytes) -> bytes:
 
 def encode_commit(frames: list[bytes]) -> bytes:
     """Bytes of one commit; the last frame is the seal."""
-    rest = b"".join([_HEAD.pack(len(body), zlib.crc32(body)) + body for body in frames])
+    head, crc32 = _HEAD.pack, zlib.crc32
+    rest = b"".join([part for body in frames for part in (head(len(body), crc32(body)), body)])
     return _frame(_COMMIT_BODY.pack(0x92, COMMIT, 0xC4, 4, len(rest))) + rest
 
 
@@ -215,6 +216,8 @@ class Log:
         self._durable = 0
         self._last_seal = b""
         self._only_seal = True
+        self._durable_end = (b"", True)
+        """Both as they were at the end of what is durable."""
         self._before_bytes = 0
         self.damage: Damage | None = None
 
@@ -258,6 +261,8 @@ class Log:
 
         A torn end is cut. A damaged last commit is copied aside, then cut. Damage before a commit
         that verifies raises `Damaged` once everything before it has been yielded: nothing is cut.
+        Signatures are checked last: if one fails, some of what was yielded is damaged too, namely
+        what stands behind the offset that `Damaged` names.
         """
         numbers = [number for number in self.segments() if number >= start.segment]
         while len(numbers) > 1 and self._is_torn_at_once(numbers[-1]):
@@ -269,9 +274,9 @@ class Log:
         for number in numbers:
             data = self._read(number, numbers)
             self._before_bytes = at  # where the segment before this one ended
-            at = start.offset if number == start.segment else 0
+            at = begin = start.offset if number == start.segment else 0
             last = number == numbers[-1]
-            seals: list[bytes] = []
+            seals: list[tuple[bytes, int]] = []
             while at < len(data):
                 problem = ""
                 try:
@@ -289,14 +294,31 @@ class Log:
                     self._damaged(checker, number, data, at, problem, last)
                     break
                 self._remember(commit)
-                seals.append(commit.frames[-1])
+                seals.append((commit.frames[-1], commit.end))
                 yield commit
                 at = commit.end
                 self._number, self._durable = number, at
-            if seals and not checker.signed(seals[-1]):
-                raise Damaged(self.name(number), at, "the last seal is not its owner's")
+            if seals and not checker.signed(seals[-1][0]):
+                self._unsigned(checker, number, data, seals, begin)
+        self._durable_end = (self._last_seal, self._only_seal)
         if self._number:
             self._file = self._disk.open(self.name(self._number))
+
+    def _unsigned(
+        self,
+        checker: Checker,
+        number: int,
+        data: bytes,
+        seals: list[tuple[bytes, int]],
+        start: int,
+    ) -> None:
+        """A segment whose last seal is not its owner's: good is what an earlier one covers."""
+        at = next((end for seal, end in reversed(seals) if checker.signed(seal)), start)
+        problem = "the last seal is not its owner's"
+        copy = f"quarantine-{self.name(number)}-{at}"
+        self._disk.replace(copy, data[at:])
+        self.damage = Damage(self.name(number), "corrupt", at, problem, copy)
+        raise Damaged(self.name(number), at, problem)
 
     def _damaged(
         self, checker: Checker, number: int, data: bytes, at: int, problem: str, last: bool
@@ -320,7 +342,7 @@ class Log:
                 continue
         return None
 
-    def _cut(self, number: int, at: int, damage: Damage) -> None:
+    def _cut(self, number: int, at: int, damage: Damage | None) -> None:
         file = self._disk.open(self.name(number))
         file.truncate(at)
         file.sync()
@@ -328,18 +350,16 @@ class Log:
         self._number, self._durable = number, at
         self.damage = damage
 
-    def set_aside_from(self, number: int, offset: int) -> None:
-        """Cut a copy that can be fetched again back to ``offset``; its bytes are in quarantine."""
+    def set_aside(self, damaged: Damaged) -> None:
+        """Cut the log back to where the damage begins; its bytes are in quarantine."""
+        number = next(n for n in self.segments() if self.name(n) == damaged.log)
         for later in self.segments():
             if later > number:
                 self._disk.replace(
                     f"quarantine-{self.name(later)}-0", self._disk.read(self.name(later))
                 )
                 self._disk.remove(self.name(later))
-        file = self._disk.open(self.name(number))
-        file.truncate(offset)
-        file.sync()
-        self._number, self._durable, self._file = number, offset, file
+        self._cut(number, damaged.offset, self.damage)
 
     def commits(self, start: Position = Position()) -> Iterator[tuple[int, Commit]]:
         """(segment, commit) of what is already durable, for serving peers; damage raises
@@ -379,6 +399,7 @@ class Log:
     def resume(self, seal: bytes) -> None:
         """Recovery will begin behind this seal, so it may be the last one there is."""
         self._last_seal = seal
+        self._durable_end = (seal, True)
 
     def ends_with(self, seal: bytes, position: Position) -> bool:
         """True if this seal frame stands right before a position."""
@@ -413,9 +434,9 @@ class Log:
         except StorageFailed:
             self._take_back(file)
             raise
-        if sync:
-            self._durable = file.size
         self._remember(Commit(frames, file.size))
+        if sync:
+            self._made_durable(file)
 
     def sync(self) -> None:
         """Make commits written with ``sync=False`` durable."""
@@ -425,7 +446,11 @@ class Log:
             except StorageFailed:
                 self._take_back(self._file)
                 raise
-            self._durable = self._file.size
+            self._made_durable(self._file)
+
+    def _made_durable(self, file: AppendFile) -> None:
+        self._durable = file.size
+        self._durable_end = (self._last_seal, self._only_seal)
 
     def _begin_segment(self, frames: list[bytes]) -> list[bytes]:
         if self._file is None or self._file.size:
@@ -446,6 +471,7 @@ class Log:
     def _take_back(self, file: AppendFile) -> None:
         file.close()
         self._file = None
+        self._last_seal, self._only_seal = self._durable_end
         try:
             again = self._disk.open(self.name(self._number))
             again.truncate(self._durable)

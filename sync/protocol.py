@@ -114,6 +114,13 @@ class CommitFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandon:
+    """A step failed by a fault of ours: what its round has staged never happened."""
+
+    error: SyncError
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """The kept copies of entries are durable up to now."""
 
@@ -142,6 +149,7 @@ Event = (
     | Flush
     | Committed
     | CommitFailed
+    | Abandon
     | Kept
     | Served
     | Tick

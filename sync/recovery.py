@@ -12,14 +12,14 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 
 from sync.disk import Disk
 from sync.domain import Domain
 from sync.errors import Damaged, Malformed, StorageFailed
-from sync.frames import ENTRY, OP, decode_entry, decode_frame, decode_op_frame
+from sync.frames import ENTRY, OP, decode_entry, decode_frame, decode_op_frame, decode_seal
 from sync.hub import Hub
 from sync.identity import Verifier, node_id
 from sync.log import CanonChecker, ChainChecker, Commit, Damage, Log, Position
@@ -31,6 +31,7 @@ from sync.view import View, decode_entry_op
 _log = logging.getLogger(__name__)
 VIEW_FILE = "view"
 VIEW_FORMAT = 2
+T = TypeVar("T")
 
 
 @dataclass
@@ -47,7 +48,13 @@ class Opened:
 
 
 def save_view(disk: Disk, view: View, head: Head, log: Log) -> None:
-    """Write the view file. Needs nothing to be pending, and the log durable."""
+    """Write the view file. Needs nothing to be pending; a view of more than the log holds is not
+    saved."""
+    if not log.last_seal:
+        return
+    seal = decode_seal(decode_frame(log.last_seal))
+    if Head(seal.n, seal.hash) != head:
+        return
     body: bytes = msgpack.packb(
         {
             "format": VIEW_FORMAT,
@@ -89,21 +96,14 @@ def load_view(disk: Disk, view: View, log: Log) -> tuple[Head, Position]:
     return Head(view.cursor, saved["head"]), position
 
 
-def _recover_view(
-    disk: Disk, log: Log, checker: CanonChecker, make_view: Callable[[], View]
-) -> tuple[View, int, Damaged | None]:
-    """A view folded up to the end of ``log``, how many entries that took, and the damage met, if
-    any."""
-    view = make_view()
+def _recover_view(disk: Disk, log: Log, checker: CanonChecker, view: View) -> int:
+    """Fold ``view`` up to the end of ``log``; how many entries that took."""
     checker.head, position = load_view(disk, view, log)
     folded = 0
-    try:
-        for entry, op in _entries(log.recover(checker, position)):
-            view.fold(entry, op)
-            folded += 1
-    except Damaged as damaged:
-        return view, folded, damaged
-    return view, folded, None
+    for entry, op in _entries(log.recover(checker, position)):
+        view.fold(entry, op)
+        folded += 1
+    return folded
 
 
 def _entries(commits: Iterator[Commit]) -> Iterator[tuple[Entry, Op | None]]:
@@ -124,10 +124,8 @@ def open_hub(
     """The server's core over the logs in ``disk``; `Damaged` if history before a valid seal was
     hurt."""
     log = Log(disk, "canon", keys.cafe, keys.node)
-    checker = CanonChecker(keys.cafe, keys.signer.public, verify)
-    view, folded, damaged = _recover_view(disk, log, checker, lambda: View(domain))
-    if damaged is not None:
-        raise damaged
+    checker, view = CanonChecker(keys.cafe, keys.signer.public, verify), View(domain)
+    folded = _recover_view(disk, log, checker, view)
     hub = Hub(keys, view, domain, verify, random, head=checker.head)
     return Opened(hub, log, None, [log.damage] if log.damage else [], folded)
 
@@ -140,29 +138,43 @@ def open_replica(
     verify: Verifier,
     random: Callable[[int], bytes],
 ) -> Opened:
-    """A station's core. Damage to its copy of the canonical log is set aside and fetched again."""
-    canon = Log(disk, "canon", keys.cafe, node_id(server))
-    checker = CanonChecker(keys.cafe, server, verify)
-    view, folded, damaged = _recover_view(disk, canon, checker, lambda: View(domain))
-    damage = [canon.damage] if canon.damage else []
-    if damaged is not None:
-        number = canon.position.segment
-        offset = damaged.offset if canon.name(number) == damaged.log else 0
-        canon.set_aside_from(max(number, 1), offset)
-    own = Log(disk, "own", keys.cafe, keys.node)
+    """A station's core.
+
+    What is damaged in a log of a station is set aside for a person, and the rest is used: the
+    canonical copy is fetched again, selling goes on in a new chain, and what the server has of the
+    old one comes back by itself.
+    """
+
+    def read_canon(log: Log) -> tuple[View, CanonChecker, int]:
+        view, checker = View(domain), CanonChecker(keys.cafe, server, verify)
+        return view, checker, _recover_view(disk, log, checker, view)
+
+    def read_own(log: Log) -> list[tuple[Op, list[Any], Head]]:
+        return list(own_ops(log.recover(ChainChecker(keys.cafe, keys.signer.public, verify))))
+
+    canon, (view, checker, folded) = _mended(disk, "canon", keys.cafe, node_id(server), read_canon)
+    own, ops = _mended(disk, "own", keys.cafe, keys.node, read_own)
     replica = Replica(keys, server, view, domain, verify, random, canon=checker.head)
-    chain_checker = ChainChecker(keys.cafe, keys.signer.public, verify)
-    try:
-        for op, events, head in own_ops(own.recover(chain_checker)):
-            replica.restore(op, events, head)
-    except Damaged as hurt:
-        # What verifies is kept, the rest is set aside for a person; selling goes on in a new chain,
-        # and what the server has of it comes back by itself.
-        _log.error("%s", hurt)
-        own.set_aside_from(max(own.position.segment, 1), own.position.offset)
-    if own.damage:
-        damage.append(own.damage)
+    for op, events, head in ops:
+        replica.restore(op, events, head)
+    damage = [log.damage for log in (canon, own) if log.damage]
     return Opened(replica, canon, own, damage, folded)
+
+
+def _mended(
+    disk: Disk, kind: str, cafe: bytes, node: bytes, read: Callable[[Log], T]
+) -> tuple[Log, T]:
+    """A log and what ``read`` makes of it; of a damaged one, of what stands before the damage."""
+    log = Log(disk, kind, cafe, node)
+    try:
+        return log, read(log)
+    except Damaged as hurt:
+        _log.error("%s", hurt)
+        log.set_aside(hurt)
+        again = Log(disk, kind, cafe, node)
+        found = read(again)
+        again.damage = log.damage
+        return again, found
 
 
 def own_ops(commits: Iterator[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:

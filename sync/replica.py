@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
+from sync.author import Author
 from sync.domain import Context, Domain
 from sync.errors import Disconnected, Malformed, Refused, SyncError
 from sync.frames import (
@@ -27,7 +29,6 @@ from sync.frames import (
     op_frame,
     seal_frame,
 )
-from sync.grant import sign_grant
 from sync.identity import Verifier, canon_text, hello_text, node_id, seal_text
 from sync.messages import (
     BATCH_OPS,
@@ -45,9 +46,10 @@ from sync.messages import (
     Push,
     ServerHello,
 )
-from sync.op import CHAIN_OPEN, GRANT_OPEN, KEY_BYTES, Entry, Head, Op, encode_op
+from sync.op import CHAIN_OPEN, GRANT_OPEN, Entry, Head, Op
 from sync.protocol import (
     NONCE_BYTES,
+    Abandon,
     Act,
     Alarm,
     Answered,
@@ -102,10 +104,7 @@ class Replica:
     def __post_init__(self) -> None:
         self._node = self.keys.node
         self._server_node = node_id(self.server)
-        self.chain = self._node + self.random(8)
-        self._head = Head()
-        self._grants: dict[bytes, int] = {}
-        self._operators: dict[bytes, SignIn] = {}
+        self.author = Author(self.keys, self.random)
         self.pending: deque[PendingOp] = deque()
         """Own ops in their order that no folded entry has answered yet; all of them are durable,
         but for those that are staged."""
@@ -127,6 +126,8 @@ class Replica:
         """How many of them the server has made durable."""
         self._durable = self.canon.n
         self._credited = self.canon.n
+        self._goal = 0
+        """Where the server's log ended at sign-on: a copy that has come so far is kept at once."""
         self._sync_asked = False
         self._heard_ms = 0
         self._asked: dict[int, Any] = {}
@@ -165,7 +166,9 @@ class Replica:
             case Committed():
                 return self._committed(now)
             case CommitFailed(error):
-                return self._commit_failed(error)
+                return [Alarm("disk", {"what": str(error)}), *self._void(error)]
+            case Abandon(error):
+                return [Alarm("fault", {"what": str(error)}), *self._abandon(error)]
             case Kept():
                 return self._kept()
             case Opened(link, _, certificate):
@@ -176,8 +179,7 @@ class Replica:
             case Closed(link) if link == self._link:
                 return self._closed()
             case SignIn():
-                self._operators[event.operator] = event
-                self._grants.pop(event.operator, None)
+                self.author.sign_in(event)
             case Question():
                 return self._ask(event)
             case Tick():
@@ -198,50 +200,18 @@ class Replica:
     def _begin(self) -> None:
         if not self._staged.begun:
             self._staged = Staged(begun=True)
-            self._before = (self._head, dict(self._grants), self.before)
+            self._before = (self.author.place, self.before)
 
-    def _stage(
-        self,
-        now: Now,
-        kind: str,
-        version: int,
-        body: dict[str, Any],
-        key: bytes,
-        operator: bytes | None = None,
-        grant: int = 0,
-    ) -> tuple[Op, list[Any]]:
-        """Decide, sign into the chain and stage one op; folded on top at once, shown only when
-        durable."""
-        op = encode_op(
-            chain=self.chain,
-            n=self._head.n + 1,
-            kind=kind,
-            version=version,
-            body=body,
-            grant=grant,
-            base=self.canon.n,
-            key=key,
-            wall_ms=now.wall_ms,
-            mono_ms=now.mono_ms,
-            boot=self.keys.boot,
-        )
-        events: list[Any] = []
-        if kind not in (CHAIN_OPEN, GRANT_OPEN):
-            context = Context(
-                op=op,
-                operator=operator,
-                server=False,
-                desk=False,
-                seq=self.canon.n + 1,
-                at_ms=now.wall_ms,
-                age_ms=0,
-            )
-            events = self.domain.decide(self.view, op, context)
-        self._head = self._head.next(op.raw)
+    def _stage(self, op: Op, context: Context | None) -> list[Any]:
+        """Decide one op and stage it; folded on top at once, shown only when durable.
+
+        Without a context it is one of the engine's own, which needs no decision."""
+        events = self.domain.decide(self.view, op, context) if context else []
+        self.author.wrote(op)
         self._staged.add([op_frame(op.raw, events)], 1)
         self._staged_ops += 1
-        self._queue(op, events, self._head)
-        return op, events
+        self._queue(op, events, self.author.head)
+        return events
 
     def _act(self, act: Act, now: Now) -> list[Effect]:
         self._begin()
@@ -254,13 +224,21 @@ class Replica:
             )
             return []
         try:
-            if self._head.n == 0:
+            if self.author.head.n == 0:
                 body = {"before": self.before}
-                self._stage(now, CHAIN_OPEN, 1, body, self.random(KEY_BYTES))
+                self._stage(self.author.op(now, self.canon.n, CHAIN_OPEN, 1, body), None)
             grant = self._grant(act.operator, now)
-            op, events = self._stage(
-                now, act.kind, act.version, act.body, act.key, act.operator, grant
+            op = self.author.op(now, self.canon.n, act.kind, act.version, act.body, act.key, grant)
+            context = Context(
+                op=op,
+                operator=act.operator,
+                server=False,
+                desk=False,
+                seq=self.canon.n + 1,
+                at_ms=now.wall_ms,
+                age_ms=0,
             )
+            events = self._stage(op, context)
         except (Refused, Malformed) as error:
             return [Done(act.token, error)]
         receipt = Receipt(op.chain, op.n, op.key, "queued", events)
@@ -270,21 +248,11 @@ class Replica:
     def _grant(self, operator: bytes | None, now: Now) -> int:
         if operator is None:
             return 0
-        known = self._grants.get(operator)
+        known = self.author.grant_of(operator)
         if known is None:
-            signed_in = self._operators.get(operator)
-            if signed_in is None:
-                raise Refused("not-signed-in")
-            body = sign_grant(
-                signed_in.key,
-                self.keys.cafe,
-                operator,
-                self.chain,
-                self._head.n + 1,
-                signed_in.until_mono_ms,
-            )
-            op, _ = self._stage(now, GRANT_OPEN, 1, body, self.random(KEY_BYTES))
-            known = self._grants[operator] = op.n
+            body = self.author.grant_body(operator)
+            self._stage(self.author.op(now, self.canon.n, GRANT_OPEN, 1, body), None)
+            known = self.author.granted(operator)
         return known
 
     # --- committing and showing ----------------------------------------------
@@ -295,8 +263,9 @@ class Replica:
             self._flying, self._staged = self._staged, Staged()
             frames = self._flying.frames
             if frames:
-                text = seal_text(self.keys.cafe, self.chain, self._head.n, self._head.hash)
-                seal = Seal(self.chain, self._head.n, self._head.hash, self.keys.signer.sign(text))
+                chain, (n, head) = self.author.chain, self.author.head
+                text = seal_text(self.keys.cafe, chain, n, head)
+                seal = Seal(chain, n, head, self.keys.signer.sign(text))
                 frames = [*frames, seal_frame(seal)]
             return [Commit(frames)]
         if self._inbox:
@@ -308,10 +277,10 @@ class Replica:
         assert flying is not None
         self._staged_ops = 0
         if flying.frames:
-            self.before = [self.chain, self._head.n, self._head.hash]
+            self.before = [self.author.chain, *self.author.head]
         return [*flying.then, *self._fold_inbox(), *self._push(now)]
 
-    def _commit_failed(self, error: SyncError) -> list[Effect]:
+    def _void(self, error: SyncError) -> list[Effect]:
         """The disk refused: take the staged ops back. Their keys are void: they were never
         shown."""
         flying, self._flying = self._flying, None
@@ -321,13 +290,22 @@ class Replica:
             self.view.pop()
             self._forget(gone)
         self._staged_ops = 0
-        self._head, self._grants, self.before = self._before
+        place, self.before = self._before
+        self.author.go_back(place)
         if flying.frames:
             # A write that failed may still have reached the disk. A fresh chain makes sure that
             # none of its op ids is ever used for something else.
-            self.chain, self._head, self._grants = self._node + self.random(8), Head(), {}
+            self.author.renew()
         failed = [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
-        return [Alarm("disk", {"what": str(error)}), *failed, *self._fold_inbox()]
+        return [*failed, *self._fold_inbox()]
+
+    def _abandon(self, error: SyncError) -> list[Effect]:
+        """A step failed half-way, by a fault of ours: what its round has staged never happened."""
+        if self._flying is None:
+            if not self._staged.begun:
+                return []
+            self._flying, self._staged = self._staged, Staged()
+        return self._void(error)
 
     # --- the link ------------------------------------------------------------
 
@@ -408,6 +386,7 @@ class Replica:
         )
         self.signed_on = True
         self._credited = self.canon.n
+        self._goal = hello.seq
         self._sent = self._acked = 0
         effects: list[Effect] = [Send(link, Proof(self.keys.signer.sign(own)))]
         effects += self._take_ack(link, hello.heads)
@@ -417,7 +396,7 @@ class Replica:
     def _take_ack(self, link: int, heads: list[Any]) -> list[Effect]:
         """Heads now durable at the server: what stands before them need not be sent again."""
         durable = {chain: (n, head) for chain, n, head in heads}
-        for waiting in list(self.pending)[self._acked :]:
+        for waiting in list(islice(self.pending, self._acked, None)):
             op = waiting.op
             n, head = durable.get(op.chain, (0, b""))
             if op.n > n:
@@ -508,7 +487,11 @@ class Replica:
         entries = [pair for _, run, _ in inbox for pair in run]
         self.canon = inbox[-1][2]
         self.fold(entries)
-        return effects + self._credit(at_least=CREDIT_EVERY)
+        if self.view.unfolded:
+            effects.append(Alarm("unfolded", {"entries": self.view.unfolded[:8]}))
+            self.view.unfolded.clear()
+        caught_up = self._credited < self._goal <= self.canon.n
+        return effects + self._credit(at_least=1 if caught_up else CREDIT_EVERY)
 
     def fold(self, entries: list[tuple[Entry, Op | None]]) -> None:
         """Merge entries behind the view's cursor with what is pending."""
@@ -519,11 +502,12 @@ class Replica:
         except Gap as gap:  # `_entries` checked the numbers
             raise AssertionError(str(gap)) from gap
         for entry, op in entries[: merged.settled]:
-            view.fold(
-                entry, op, effects=False, head=self._heads.get((op.chain, op.n)) if op else None
-            )
-            view.settle()
-            self._answered(self.pending.popleft())
+            assert op is not None
+            head = self._heads.get((op.chain, op.n))
+            view.fold(entry, op, effects=False, head=head)
+            if head is not None:  # one of ours, and the oldest: the merge has seen to that
+                view.settle()
+                self._answered(self.pending.popleft())
         if not merged.beneath:
             return
         for _ in range(len(self.pending)):
@@ -531,9 +515,7 @@ class Replica:
         for entry, op in merged.beneath:
             view.fold(entry, op)
             if op is not None and not entry.accepted and op.kind == GRANT_OPEN:
-                for operator, n in list(self._grants.items()):
-                    if (op.chain, op.n) == (self.chain, n):
-                        del self._grants[operator]  # the next act signs a fresh one
+                self.author.grant_refused(op)
         still: deque[PendingOp] = deque()
         sent, acked = self._sent, self._acked
         for at, waiting in enumerate(self.pending):

@@ -67,47 +67,70 @@ class Sequencer:
         fresh = push.ops[have.n + 1 - push.first_n :]
         if not fresh:
             return []
-        end = have
-        heads = []
-        for raw in fresh:
-            end = end.next(raw)
-            heads.append(end.hash)
+        hashes = have.hashes(fresh)
+        end = Head(have.n + len(fresh), hashes[-1])
         text = seal_text(self._cafe, push.chain, end.n, end.hash)
         if len(push.seal) != 64 or not self._verify(public, push.seal, text):
             raise Refused("bad-seal")
-        frames = []
-        for n, (raw, head) in enumerate(zip(fresh, heads, strict=True), have.n + 1):
-            frames.append(self._sequence(raw, n, head, push, floor, at_ms))
+        frames = [
+            self._sequence(raw, n, head, push, floor, at_ms)
+            for n, (raw, head) in enumerate(zip(fresh, hashes, strict=True), have.n + 1)
+        ]
+        self._advance(frames)
         frames.append(run_seal_frame(Seal(push.chain, end.n, end.hash, push.seal)))
         return frames
+
+    def desk(self, op: Op, events: list[Any], at_ms: int) -> bytes:
+        """Number an act of the server's own desk that was decided already; its frame. `Refused`
+        ``fault`` if our rules cannot fold it."""
+        entry = Entry(self._view.cursor + 1, at_ms, 0, op.raw, True, events, {})
+        try:
+            frame = entry_frame(entry)
+            self._view.try_fold(entry, op)
+        except Exception:
+            _log.exception("a rule failed for %s %d of %s", op.kind, op.n, op.chain.hex())
+            raise Refused("fault") from None
+        self._advance([frame])
+        return frame
+
+    def _advance(self, frames: list[bytes]) -> None:
+        self.head = Head(self.head.n + len(frames), self.head.hashes(frames)[-1])
 
     def _sequence(
         self, raw: bytes, n: int, head: bytes, push: Push, floor: Floor, at_ms: int
     ) -> bytes:
+        """Decide one op of a run, number it and fold it; its frame."""
+        view = self._view
+        op: Op | None = None
+        age_ms, note = UNKNOWN_AGE, {}
+        accepted, outcome = False, []
         try:
             op = decode_op(raw)
             if op.chain != push.chain or op.n != n:
                 raise Malformed("bad-id")
-        except Malformed as error:
-            note = {"chain": push.chain, "n": n}
-            entry = self._entry(raw, at_ms, UNKNOWN_AGE, False, [error.code, {}], note)
-            return self._fold(entry, None, head)
-        age_ms = UNKNOWN_AGE
-        if op.boot == push.boot and 0 <= op.mono_ms <= push.mono_ms:
-            age_ms = push.mono_ms - op.mono_ms
-        try:
-            self._check_base(op, floor(age_ms))
+            if op.boot == push.boot and op.mono_ms <= push.mono_ms:
+                age_ms = push.mono_ms - op.mono_ms
+            known = view.chains.get(op.chain)
+            lowest = max(known.base if known else 0, floor(age_ms))
+            if not lowest <= op.base <= view.cursor:
+                raise Refused("bad-base", base=op.base, at_least=lowest, at_most=view.cursor)
             outcome = self.decide(op, at_ms, age_ms)
+            accepted = True
+        except Malformed as error:
+            op, note = None, {"chain": push.chain, "n": n}
+            outcome = [error.code, {}]
         except Refused as refusal:
-            entry = self._entry(raw, at_ms, age_ms, False, [refusal.code, refusal.details], {})
-            return self._fold(entry, op, head)
-        return self._fold(self._entry(raw, at_ms, age_ms, True, outcome, {}), op, head)
-
-    def _check_base(self, op: Op, floor: int) -> None:
-        known = self._view.chains.get(op.chain)
-        lowest = max(known.base if known else 0, floor)
-        if not lowest <= op.base <= self._view.cursor:
-            raise Refused("bad-base", base=op.base, at_least=lowest, at_most=self._view.cursor)
+            outcome = [refusal.code, refusal.details]
+        entry = Entry(view.cursor + 1, at_ms, age_ms, raw, accepted, outcome, note)
+        try:
+            frame = entry_frame(entry)
+            view.try_fold(entry, op, head=head)
+        except Exception:  # as a fault in `decide`: it blocks nobody
+            _log.exception("a rule failed for op %d of %s", n, push.chain.hex())
+            entry = entry._replace(accepted=False, outcome=["fault", {}])
+            frame = entry_frame(entry)
+            view.fold(entry, op, head=head)
+        return frame
 
     def decide(self, op: Op, at_ms: int, age_ms: int) -> list[Any]:
         """Events of an op, or `Refused`. A fault of ours in a rule is a refusal too: it blocks
@@ -123,15 +146,9 @@ class Sequencer:
             public = self._domain.operator_key(view, operator) if type(operator) is bytes else None
             read_grant(op, self._cafe, public, self._verify)
             return []
-        context = Context(
-            op=op,
-            operator=operator_of(op, view.grants),
-            server=True,
-            desk=op.node == self._server,
-            seq=view.cursor + 1,
-            at_ms=at_ms,
-            age_ms=age_ms,
-        )
+        operator = operator_of(op, view.grants)
+        desk = op.node == self._server
+        context = Context(op, operator, True, desk, view.cursor + 1, at_ms, age_ms)
         try:
             return self._domain.decide(view, op, context)
         except Refused:
@@ -139,27 +156,6 @@ class Sequencer:
         except Exception:
             _log.exception("a rule failed for %s %d of %s", op.kind, op.n, op.chain.hex())
             raise Refused("fault") from None
-
-    def desk(self, op: Op, events: list[Any], at_ms: int) -> bytes:
-        """Number an act of the server's own desk that was decided already; its frame."""
-        return self._fold(self._entry(op.raw, at_ms, 0, True, events, {}), op, None)
-
-    def _entry(
-        self,
-        raw: bytes,
-        at_ms: int,
-        age_ms: int,
-        accepted: bool,
-        outcome: list[Any],
-        note: dict[str, Any],
-    ) -> Entry:
-        return Entry(self._view.cursor + 1, at_ms, age_ms, raw, accepted, outcome, note)
-
-    def _fold(self, entry: Entry, op: Op | None, head: bytes | None) -> bytes:
-        frame = entry_frame(entry)
-        self._view.fold(entry, op, head=head)
-        self.head = self.head.next(frame)
-        return frame
 
 
 def is_run_seal(frame: bytes) -> bool:

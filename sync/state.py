@@ -2,8 +2,9 @@
 
     before:   cursor ── entries the server sends ──▶      pending: p1 p2 p3 (shown, not canonical)
 
-    advanced  the entries are p1 p2 with the outcomes they were shown with:
-              they turn canonical where they stand; p3 stays on top; nothing is undone.
+    advanced  the entries are p1 p2 with the outcomes they were shown with (or change no table,
+              as a node's start does): they turn canonical where they stand; p3 stays on top;
+              nothing is undone.
     rebased   something else comes first, or an outcome differs from what was shown:
               undo p3 p2 p1, fold the entries, redo those of ours that are still pending.
     rejected  the entries do not continue at the cursor.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sync.op import Entry, Event, Op
 
@@ -33,7 +35,7 @@ class Merged:
     """What to do with a run of entries."""
 
     settled: int
-    """The first so many entries match the first so many pending ops exactly."""
+    """The first so many entries match the first pending ops exactly, or change no table."""
     beneath: Sequence[tuple[Entry, Op | None]]
     """The rest: to be folded beneath what stays pending."""
     answered: frozenset[tuple[bytes, int]]
@@ -55,23 +57,56 @@ def merge(
     for expected, (entry, _) in enumerate(entries, cursor + 1):
         if entry.seq != expected:
             raise Gap(f"entry {entry.seq} where {expected} was due")
+    ours = _Ours(pending)
     settled = 0
-    waiting = list(pending)
-    for (entry, op), ours in zip(entries, waiting, strict=False):
-        same = op is not None and (op.chain, op.n) == (ours.op.chain, ours.op.n)
-        if not same or not entry.accepted or entry.outcome != ours.events:
+    for entry, op in entries:
+        if not (ours.is_next(entry, op) or ours.is_silent(entry, op)):
             break
         settled += 1
     beneath = entries[settled:]
-    if not beneath:
-        return Merged(settled, beneath, frozenset())
-    ids = {(ours.op.chain, ours.op.n) for ours in waiting[settled:]}
-    keys = {ours.op.key: (ours.op.chain, ours.op.n) for ours in waiting[settled:]}
-    answered: set[tuple[bytes, int]] = set()
-    for entry, op in beneath:
+    answered = (ours.answered_by(entry, op) for entry, op in beneath)
+    return Merged(settled, beneath, frozenset(place for place in answered if place is not None))
+
+
+class _Ours:
+    """Pending ops while entries are laid beside them."""
+
+    def __init__(self, pending: Iterable[PendingOp]) -> None:
+        self._pending = pending
+        self._waiting = iter(pending)
+        self._next = next(self._waiting, None)
+
+    def is_next(self, entry: Entry, op: Op | None) -> bool:
+        """Whether it is the oldest pending op just as it was shown; the next one is, from then
+        on."""
+        ours = self._next
+        if (
+            ours is None
+            or op is None
+            or (op.chain, op.n) != (ours.op.chain, ours.op.n)
+            or not entry.accepted
+            or entry.outcome != ours.events
+        ):
+            return False
+        self._next = next(self._waiting, None)
+        return True
+
+    def is_silent(self, entry: Entry, op: Op | None) -> bool:
+        """Whether it changes no table and answers none of ours."""
+        if op is None or not entry.accepted or entry.outcome:
+            return False
+        return self.answered_by(entry, op) is None
+
+    def answered_by(self, entry: Entry, op: Op | None) -> tuple[bytes, int] | None:
         place = (op.chain, op.n) if op else (entry.note["chain"], entry.note["n"])
-        if place in ids:
-            answered.add(place)
-        elif op is not None and op.key in keys:
-            answered.add(keys[op.key])
-    return Merged(settled, beneath, frozenset(answered))
+        if place in self._by_place:
+            return place
+        return self._by_key.get(op.key) if op else None
+
+    @cached_property
+    def _by_place(self) -> frozenset[tuple[bytes, int]]:
+        return frozenset((ours.op.chain, ours.op.n) for ours in self._pending)
+
+    @cached_property
+    def _by_key(self) -> dict[bytes, tuple[bytes, int]]:
+        return {ours.op.key: (ours.op.chain, ours.op.n) for ours in self._pending}

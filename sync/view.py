@@ -9,6 +9,7 @@ It is never the truth: it can be thrown away and folded again to the same digest
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from sync.op import (
 )
 from sync.table import Row, RowStore, RowTable, Undo
 
+_log = logging.getLogger(__name__)
 _MISSING = object()
 
 
@@ -51,6 +53,8 @@ class View:
         self.chains: dict[bytes, ChainHead] = {}
         self.grants: dict[tuple[bytes, int], tuple[bytes, int]] = {}
         """(chain, n) → (operator, until on the node's monotonic clock)."""
+        self.unfolded: list[int] = []
+        """Entries met since the start that this build could not fold: bugs, or a newer server."""
         self._pending: deque[list[Undo]] = deque()
         self._trial: list[tuple[dict[Any, Any], Any, Any]] | None = None
         self._trial_cursor = 0
@@ -71,13 +75,26 @@ class View:
         ``head`` is the hash of its chain behind it, if the caller knows it already.
 
         ``effects=False`` leaves the tables alone: they already hold the same events as pending.
+        An entry that this build's rules cannot fold (it came from another one) changes no table,
+        is noted in `unfolded`, and blocks nothing.
         """
+        try:
+            self.try_fold(entry, op, effects=effects, head=head)
+        except Exception:
+            _log.exception("entry %d cannot be folded", entry.seq)
+            self.unfolded.append(entry.seq)
+            self.try_fold(entry, op, effects=False, head=head)
+
+    def try_fold(
+        self, entry: Entry, op: Op | None, *, effects: bool = True, head: bytes | None = None
+    ) -> None:
+        """As `fold`; whatever the domain's rules raise leaves everything as it was."""
         assert entry.seq == self.cursor + 1, (entry.seq, self.cursor)
-        self.cursor = entry.seq
-        self._register(entry, op, head)
         if effects:
             store = self.store
-            store.writable = True
+            kept = store.undo
+            undo: list[Undo] = []
+            store.undo, store.writable = undo, True
             try:
                 if entry.accepted:
                     for event in entry.outcome:
@@ -85,15 +102,23 @@ class View:
                 else:
                     code, details = entry.outcome
                     self._domain.refused(self, op, code, details, entry.seq, entry.at_ms)
+            except Exception:
+                store.take_back(undo)
+                raise
             finally:
-                store.writable = False
+                store.undo, store.writable = kept, False
+            if kept is not None:
+                kept += undo
+        self.cursor = entry.seq
+        self._register(entry, op, head)
 
     def _register(self, entry: Entry, op: Op | None, head: bytes | None) -> None:
         if op is None:  # its bytes were no op: the sequencer noted where in which chain they stood
             chain, n, base = entry.note["chain"], entry.note["n"], 0
         else:
             chain, n, base = op.chain, op.n, op.base
-            self._set(self.keys, op.key, self.keys.get(op.key, entry.seq))
+            if op.key not in self.keys:
+                self._set(self.keys, op.key, entry.seq)
             if op.kind == GRANT_OPEN and entry.accepted:
                 self._set(self.grants, (chain, n), (op.body["operator"], op.body["until"]))
         known = self.chains.get(chain)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.nodes import nodes
+
+__all__ = ["nodes"]
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent / "shared"
 FEATURE_IDS = tuple(

@@ -64,9 +64,11 @@ class StationNode(Node):
         self.offline_since_ms: int | None = clock.wall_ms()
         self._watch: asyncio.Task[None] | None = None
         self._last: tuple[Any, ...] = ()
+        self._keys_stale = True
 
     async def start(self) -> None:
         await super().start()
+        self.driver.subscribe(self._watch_operators)
         self.client.start()
         self._watch = asyncio.get_running_loop().create_task(self._follow_link())
 
@@ -94,20 +96,29 @@ class StationNode(Node):
         return sum(waiting.op.kind == "order.place" for waiting in unsent)
 
     async def _follow_link(self) -> None:
-        """Tell screens when the link comes and goes; fetch operators' keys whenever it comes."""
+        """Tell screens when the link comes and goes; fetch operators' keys whenever it comes, and
+        whenever there is news of an operator."""
         while True:
             online = self.online
             if online and self.offline_since_ms is not None:
-                self.offline_since_ms = None
-                with contextlib.suppress(SyncError, TimeoutError):
-                    await self._fetch_keys()
+                self.offline_since_ms, self._keys_stale = None, True
             elif not online and self.offline_since_ms is None:
                 self.offline_since_ms = self.clock.wall_ms()
+            if online and self._keys_stale:
+                self._keys_stale = False
+                try:
+                    await self._fetch_keys()
+                except (SyncError, TimeoutError) as error:
+                    _log.info("operators' keys did not come: %s", error)
+                    self._keys_stale = isinstance(error, TimeoutError)
             now = (online, self.replica.unsent, self.client.problem)
             if now != self._last:
                 self._last = now
                 self._tell(frozenset({"status"}))
             await asyncio.sleep(WATCH_S)
+
+    def _watch_operators(self, names: frozenset[str]) -> None:
+        self._keys_stale |= "operators" in names
 
     async def _fetch_keys(self) -> None:
         """Wrapped keys of the operators who may sign in here; kept for the days without a

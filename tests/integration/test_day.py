@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,10 @@ def test_real_day_through_an_outage(
     assert "entry" in flipped.stderr
 
 
+KILLED_AT_BYTES = {"server": 100_000, "station-2": 20_000}
+"""How long a node's log is when it dies, somewhere in the middle of the day."""
+
+
 @pytest.mark.feature("SY-01", "SY-02", "PR-03")
 def test_day_with_killed_nodes_ends_in_the_same_figures(tmp_path: Path, shared_data: Path) -> None:
     """kill -9 of the server and of a station in the middle: the same sums, the same tickets."""
@@ -96,17 +101,25 @@ def test_day_with_killed_nodes_ends_in_the_same_figures(tmp_path: Path, shared_d
     lines: list[str] = []
 
     def read() -> None:
-        """Kill each node's first process a while after it has started."""
+        """Kill each node's first process once it has written a part of the day."""
         assert process.stderr is not None
         for line in process.stderr:
             lines.append(line)
             name, _, rest = line.partition(": pid ")
-            if rest and name in ("server", "station-2"):
+            if rest and name in KILLED_AT_BYTES:
                 started[name] += 1
                 if started[name] == 1:
                     pid = int(rest.split(",")[0])
-                    delay = 3.2 if name == "server" else 2.6
-                    threading.Timer(delay, os.kill, (pid, signal.SIGKILL)).start()
+                    threading.Thread(target=kill_midway, args=(name, pid)).start()
+
+    def kill_midway(name: str, pid: int) -> None:
+        kind = "canon" if name == "server" else "own"
+        log = tmp_path / "day" / name / f"{kind}-000001.log"
+        while process.poll() is None:
+            if log.exists() and log.stat().st_size > KILLED_AT_BYTES[name]:
+                os.kill(pid, signal.SIGKILL)
+                return
+            time.sleep(0.01)
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -115,7 +128,7 @@ def test_day_with_killed_nodes_ends_in_the_same_figures(tmp_path: Path, shared_d
     assert process.wait(150) == 0, "".join(lines)
     reader.join()
     check_day(json.loads(output), shared_data)
-    assert started == {"server": 2, "station-2": 2}, "".join(lines)
+    assert started == dict.fromkeys(KILLED_AT_BYTES, 2), "".join(lines)
 
 
 @pytest.mark.feature("RP-24", "RP-27")

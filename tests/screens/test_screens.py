@@ -7,7 +7,7 @@ from typing import Any
 import flet as ft
 import pytest
 
-from tests.screens.conftest import PASSWORD, Nodes, until
+from tests.support.nodes import PASSWORD, Nodes, until
 from tests.support.screen import Screen
 from ui.keymap import KEYS, action_for, cap
 from ui.roles import SCREENS

@@ -30,7 +30,7 @@ class EagerHub(Hub):
         acks = [Send(e.link, Ack(e.message.heads, 0)) for e in early if isinstance(e.message, Ack)]
         return [*acks, *effects]
 
-    def _commit_failed(self, error: Any) -> list[Any]:
+    def _void(self, error: Any) -> list[Any]:
         return self._committed(None)  # type: ignore[arg-type]
 
 
@@ -67,7 +67,7 @@ class IgnoredSyncError(Log):
 class VoidOpRevived(Replica):
     """Keeps an op although the disk refused it: it was not shown, and takes effect all the same."""
 
-    def _commit_failed(self, error: Any) -> list[Any]:
+    def _void(self, error: Any) -> list[Any]:
         assert self._flying is not None
         failed = [Done(e.token, error) for e in self._flying.then if isinstance(e, Done)]
         self._flying.then = [e for e in self._flying.then if not isinstance(e, Done)]
@@ -84,7 +84,7 @@ class ChainReused(Replica):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.chain = self._node + bytes(8)
+        self.author.chain = self._node + bytes(8)
 
 
 class NoDedup(Sequencer):

@@ -63,14 +63,14 @@ def test_receipt_comes_only_after_the_commit(bench: Bench) -> None:
 def test_failed_commit_takes_everything_back_and_voids_the_key(bench: Bench) -> None:
     """The sale is refused before it is shown, and its op id is never used again."""
     bench.act({"id": "first"})
-    chain = bench.replica.chain
+    chain = bench.replica.author.chain
     act = Act("t", "order.keep", 1, {"id": "a"}, b"k" * 16)
     bench.replica.step(act, bench.now)
     bench.replica.step(Flush(), bench.now)
     effects = bench.replica.step(CommitFailed(StorageFailed("full")), bench.now)
     assert any(isinstance(e, Done) and isinstance(e.result, StorageFailed) for e in effects)
     assert bench.replica.view.table("orders").row("a") is None
-    assert bench.replica.chain != chain
+    assert bench.replica.author.chain != chain
     bench.act({"id": "b"})
     bench.link()
     assert bench.hub.view.table("orders").row("a") is None

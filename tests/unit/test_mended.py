@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,19 @@ import pytest
 from node.bootstrap import create_cafe, open_folder
 from node.control import LocalDoor
 from node.roles.server import ServerNode
+from sync.domain import Tables
 from sync.errors import Damaged, Malformed, Refused, StorageFailed
-from sync.identity import verify_ed25519
-from sync.log import ChainChecker
-from sync.op import Head, encode_op
-from sync.protocol import Closed, Tick
+from sync.frames import Seal, entry_frame, seal_frame
+from sync.identity import Ed25519Signer, canon_text, verify_ed25519
+from sync.log import ChainChecker, Log
+from sync.op import Entry, Head, encode_op
+from sync.protocol import Act, Closed, NodeKeys, Tick
+from sync.recovery import open_replica, save_view
+from sync.view import View
 from tests.support.cafe import STATION, Rules
 from tests.support.cores import CAFE, LINK, OPERATOR, Bench
 from tests.support.disks import SimDisk, SimFile
+from tests.support.keep import Keep as KeepDomain
 from tests.unit.test_cores import op, patched
 from tests.unit.test_log import CHAIN, SIGNER, Writer, new_log, recover
 
@@ -117,8 +124,6 @@ def test_station_that_is_revoked_is_sent_nothing_more() -> None:
     bench.link()
     del bench.keys[bench.replica.keys.node]
     bench.pass_time(1)
-    from sync.protocol import Act
-
     bench.give(bench.hub, Act("t", "order.keep", 1, {"id": "x"}, b"k" * 16))
     assert bench.dropped == ["revoked"]
 
@@ -205,8 +210,6 @@ async def _cafe(folder: Path) -> ServerNode:
 
 async def test_bad_certificate_or_sealed_key_keeps_nobody_else_out(tmp_path: Path) -> None:
     """One bad row is passed over, now and at every later start."""
-    from sync.identity import Ed25519Signer
-
     node = await _cafe(tmp_path)
     key = Ed25519Signer.generate().public.hex()
     await node.submit("station.enrol", {"name": "x", "public_key": key, "certificate": "00"})
@@ -295,7 +298,7 @@ def test_backlog_of_long_orders_goes_out_in_pushes_of_bounded_size() -> None:
     assert not bench.replica.pending
     assert not bench.dropped
     assert max(sum(map(len, push.ops)) for push in bench.pushes) <= PUSH_BYTES
-    large = Push(bench.replica.chain, 1, [b"x" * 60_000] * 3, bytes(64), bytes(8), 0)
+    large = Push(bench.replica.author.chain, 1, [b"x" * 60_000] * 3, bytes(64), bytes(8), 0)
     bench.push(decode(encode(large)))  # type: ignore[arg-type]
     assert bench.dropped == ["bad-push"]
 
@@ -303,7 +306,6 @@ def test_backlog_of_long_orders_goes_out_in_pushes_of_bounded_size() -> None:
 def test_verify_wants_a_seal_of_the_station_behind_its_ops() -> None:
     """A server alone cannot write that a station has sold something."""
     from sync.frames import RUN_SEAL
-    from sync.log import Log
     from sync.verify import verify_canon
 
     bench = Bench()
@@ -403,3 +405,145 @@ def test_tender_below_the_cash_is_a_doubt_where_the_money_was_taken_already() ->
     assert rules.state(rules.order(mode=2, tendered_minor=1)) == "pending"
     with pytest.raises(Refused, match="too-little"):
         rules.order(at=b"v" * 16, by="Carl", tendered_minor=1)
+
+
+@pytest.mark.feature("SY-08")
+def test_own_log_whose_last_seal_is_not_ours_is_used_up_to_one_that_is() -> None:
+    """Checksums and hashes can be made by anybody: what no signature of ours covers is set aside,
+    and a person is told."""
+    disk = SimDisk(random.Random(1))
+    writer = Writer(new_log(disk))
+    for _ in range(2):
+        writer.commit()
+    good = writer.head.n
+    whole = disk.durable["own-000001.log"]
+    writer.commit()
+    data = bytearray(disk.durable["own-000001.log"])
+    signature_at = len(data) - 64
+    data[signature_at] ^= 1
+    body_at = data.rindex(b"\x95\x03")  # the seal frame, its checksum put right again
+    body = bytes(data[body_at:])
+    data[body_at - 4 : body_at] = zlib.crc32(body).to_bytes(4, "little")
+    disk.durable["own-000001.log"] = bytes(data)
+    keys = NodeKeys(CAFE, SIGNER, b"C" * 32, b"bootboot")
+    server = Ed25519Signer(b"s" * 32).public
+    domain = KeepDomain({})
+    for damaged in (True, False):
+        opened = open_replica(
+            disk, keys, server, domain, verify_ed25519, random.Random(2).randbytes
+        )
+        assert [waiting.op.n for waiting in opened.core.pending] == list(range(1, good + 1))  # type: ignore[union-attr]
+        assert [d.kind for d in opened.damage] == (["corrupt"] if damaged else [])
+        assert disk.durable["own-000001.log"] == whole
+    copies = [name for name in disk.names() if name.startswith("quarantine-own")]
+    assert [disk.durable[name] for name in copies] == [bytes(data[len(whole) :])]
+
+
+@pytest.mark.feature("SY-08", "SY-10")
+def test_copy_of_the_canonical_log_with_a_foreign_seal_is_fetched_again() -> None:
+    """A station does not show what the server has not signed, whatever stands in its folder."""
+    bench = Bench()
+    bench.link()
+    forger = Ed25519Signer(b"f" * 32)
+    head, frames = Head(), []
+    for seq in (1, 2):
+        one = op(bench, seq, chain=bench.hub.keys.node + b"forgedby")
+        event = ["kept", 1, {"id": f"forged {seq}"}]
+        frames.append(entry_frame(Entry(seq, 0, 0, one, True, [event], {})))
+        head = head.next(frames[-1])
+    chain = bench.hub.keys.node + b"forgedby"
+    signature = forger.sign(canon_text(CAFE, chain, head.n, head.hash))
+    disk = SimDisk(random.Random(1))
+    Log(disk, "canon", CAFE, bench.hub.keys.node).commit(
+        [*frames, seal_frame(Seal(chain, head.n, head.hash, signature))]
+    )
+    opened = open_replica(
+        disk,
+        bench.replica.keys,
+        bench.server_key.public,
+        bench.domain,
+        verify_ed25519,
+        random.Random(2).randbytes,
+    )
+    assert opened.core.view.cursor == 0
+    assert not len(opened.core.view.table("orders"))
+    assert [d.kind for d in opened.damage] == ["corrupt"]
+    assert any(name.startswith("quarantine-canon") for name in disk.names())
+
+
+@pytest.mark.feature("SY-09")
+def test_seal_of_a_copy_that_could_not_be_synced_is_not_the_last_one() -> None:
+    """The view file names the seal that the durable log ends with, never one that was cut."""
+    disk = SimDisk(random.Random(1))
+    log = new_log(disk)
+    writer = Writer(log)
+    writer.commit()
+    durable = log.last_seal
+    disk.error_rate = 0.0
+    head = writer.head
+    log_commit, log.commit = log.commit, partial(log.commit, sync=False)  # type: ignore[method-assign]
+    writer.commit()
+    log.commit = log_commit  # type: ignore[method-assign]
+    assert log.last_seal != durable
+    disk.error_rate = 1.0
+    with pytest.raises(StorageFailed):
+        log.sync()
+    disk.error_rate = 0.0
+    assert log.last_seal == durable
+    view = View(KeepDomain({}))
+    save_view(disk, view, writer.head, log)
+    assert "view" not in disk.names()
+    save_view(disk, view, head, log)
+    assert "view" in disk.names()
+
+
+@pytest.mark.feature("SY-05")
+def test_events_that_cannot_be_folded_are_refused_as_a_fault() -> None:
+    """A bug in a rule's second half blocks nobody and leaves no half of itself behind."""
+
+    class HalfBroken(KeepDomain):
+        def apply(self, tables: Tables, event: list[Any]) -> None:
+            super().apply(tables, event)
+            if event[2].get("bug"):
+                raise KeyError("bug")
+
+    bench = Bench()
+    bench.hub.domain = bench.hub.sequencer._domain = HalfBroken(
+        bench.keys, {OPERATOR: bench.operator_key.public}
+    )
+    bench.hub.view._domain = bench.hub.domain
+    bench.link()
+    bench.push(
+        patched(bench, [op(bench, 1), op(bench, 2, body={"id": "x", "bug": True}), op(bench, 3)])
+    )
+    assert bench.refusals() == ["fault"]
+    assert bench.hub.view.table("orders").row("x") is None
+    assert len(bench.hub.view.table("orders")) == 2
+    assert bench.hub.view.digest() == bench.replica.view.digest()
+    bench.give(bench.hub, Act("t", "order.keep", 1, {"id": "y", "bug": True}, b"k" * 16))
+    assert [r.code for r in bench.results if isinstance(r, Refused)] == ["fault"]
+    bench.give(bench.hub, Act("t", "order.keep", 1, {"id": "y"}, b"k" * 16))
+    bench.run()
+    assert bench.replica.view.table("orders").row("y") == {"id": "y"}
+
+
+@pytest.mark.feature("SY-12", "SY-05")
+def test_entry_of_a_newer_server_that_a_station_cannot_fold_blocks_nothing() -> None:
+    """It is passed over and told; what comes behind it is folded."""
+
+    class Older(KeepDomain):
+        def apply(self, tables: Tables, event: list[Any]) -> None:
+            if event[2].get("newer"):
+                raise KeyError("newer")
+            super().apply(tables, event)
+
+    bench = Bench()
+    bench.replica.view._domain = Older(bench.keys)
+    bench.link()
+    for number, newer in enumerate((False, True, False)):
+        body = {"id": str(number), "newer": newer}
+        bench.give(bench.hub, Act("t", "order.keep", 1, body, bytes(15) + bytes([number])))
+    bench.run()
+    assert [str(row.doc_id) for row in bench.replica.view.table("orders")] == ["0", "2"]
+    assert bench.replica.canon == bench.hub.head
+    assert bench.alarms == ["unfolded"]

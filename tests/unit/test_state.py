@@ -33,6 +33,7 @@ def entry(seq: int, of: Op, outcome: list[Any], accepted: bool = True) -> tuple[
 
 
 P = [PendingOp(op(OWN, n), [["sold", 1, {"n": n}]]) for n in (1, 2, 3)]
+SOLD = [["sold", 1, {"n": 90}]]
 SAME = [entry(seq, p.op, p.events) for seq, p in enumerate(P, 11)]
 
 CASES: dict[str, tuple[list[tuple[Entry, Op | None]], int, int, set[int]]] = {
@@ -40,13 +41,26 @@ CASES: dict[str, tuple[list[tuple[Entry, Op | None]], int, int, set[int]]] = {
     "nothing comes": ([], 0, 0, set()),
     "ours in order": ([*SAME[:2]], 2, 0, set()),
     "all of ours": ([*SAME], 3, 0, set()),
-    "somebody else's first": ([entry(11, op(OTHER, 1, 90), [])], 0, 1, set()),
-    "ours, then somebody else's": ([SAME[0], entry(12, op(OTHER, 1, 90), [])], 1, 1, set()),
+    "somebody else's first": ([entry(11, op(OTHER, 1, 90), SOLD)], 0, 1, set()),
+    "ours, then somebody else's": ([SAME[0], entry(12, op(OTHER, 1, 90), SOLD)], 1, 1, set()),
+    "one that changes no table": ([entry(11, op(OTHER, 1, 90), [])], 1, 0, set()),
+    "such a one between ours": (
+        [SAME[0], entry(12, op(OTHER, 1, 90), []), entry(13, P[1].op, P[1].events)],
+        3,
+        0,
+        set(),
+    ),
+    "one that is refused changes something": (
+        [entry(11, op(OTHER, 1, 90), ["told-to", {}], accepted=False)],
+        0,
+        1,
+        set(),
+    ),
     "ours with another outcome": ([entry(11, P[0].op, [["sold", 1, {"n": 9}]])], 0, 1, {1}),
     "ours refused": ([entry(11, P[0].op, ["told-to", {}], accepted=False)], 0, 1, {1}),
     "our key under another id": ([entry(11, op(OTHER, 7, 2), [])], 0, 1, {2}),
     "behind somebody else's, ours": (
-        [entry(11, op(OTHER, 1, 90), []), entry(12, P[0].op, P[0].events)],
+        [entry(11, op(OTHER, 1, 90), SOLD), entry(12, P[0].op, P[0].events)],
         0,
         2,
         {1},

@@ -1,8 +1,9 @@
-"""A server and a station in this process, each behind a screen; a cable between them."""
+"""A server and a station in this process, with a cable between them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,11 +62,9 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
         await server.stop()
 
 
-async def until(condition: object) -> None:
-    import asyncio
-
+async def until(condition: Callable[[], object]) -> None:
     for _ in range(400):
-        if condition():  # type: ignore[operator]
+        if condition():
             return
         await asyncio.sleep(0.02)
     raise AssertionError("it did not happen")
