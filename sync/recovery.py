@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import msgpack
-
+from sync.codec import pack, unpack_trusted
 from sync.disk import Disk
 from sync.domain import Domain
 from sync.errors import Damaged, Malformed, StorageFailed
@@ -55,7 +54,7 @@ def save_view(disk: Disk, view: View, head: Head, log: Log) -> None:
     seal = decode_seal(decode_frame(log.last_seal))
     if Head(seal.n, seal.hash) != head:
         return
-    body: bytes = msgpack.packb(
+    body = pack(
         {
             "format": VIEW_FORMAT,
             "head": head.hash,
@@ -80,7 +79,7 @@ def load_view(disk: Disk, view: View, log: Log) -> tuple[Head, Position]:
     collecting = gc.isenabled()
     gc.disable()  # a hundred thousand new documents, none of them garbage
     try:
-        saved = msgpack.unpackb(body, strict_map_key=False)
+        saved = unpack_trusted(body)
         if saved["format"] != VIEW_FORMAT:
             return Head(), Position()
         position = Position(saved["segment"], saved["offset"])

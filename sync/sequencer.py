@@ -8,6 +8,7 @@ blocks what comes behind it. Only a run that is not its sender's is turned away 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -72,10 +73,15 @@ class Sequencer:
         text = seal_text(self._cafe, push.chain, end.n, end.hash)
         if len(push.seal) != 64 or not self._verify(public, push.seal, text):
             raise Refused("bad-seal")
-        frames = [
-            self._sequence(raw, n, head, push, floor, at_ms)
-            for n, (raw, head) in enumerate(zip(fresh, hashes, strict=True), have.n + 1)
-        ]
+        frames = []
+        base = known.base if known else 0
+        for n, raw in enumerate(fresh, have.n + 1):
+            op, entry = self._sequence(raw, n, push, base, floor, at_ms)
+            entry, frame = self._fold(entry, op)
+            if op is not None and entry.accepted:
+                base = op.base
+            frames.append(frame)
+        view.advance(push.chain, end.n, end.hash, base)
         self._advance(frames)
         frames.append(run_seal_frame(Seal(push.chain, end.n, end.hash, push.seal)))
         return frames
@@ -86,10 +92,11 @@ class Sequencer:
         entry = Entry(self._view.cursor + 1, at_ms, 0, op.raw, True, events, {})
         try:
             frame = entry_frame(entry)
-            self._view.try_fold(entry, op)
+            self._view.apply(entry, op)
         except Exception:
             _log.exception("a rule failed for %s %d of %s", op.kind, op.n, op.chain.hex())
             raise Refused("fault") from None
+        self._view.fold(entry, op, effects=False)
         self._advance([frame])
         return frame
 
@@ -97,9 +104,9 @@ class Sequencer:
         self.head = Head(self.head.n + len(frames), self.head.hashes(frames)[-1])
 
     def _sequence(
-        self, raw: bytes, n: int, head: bytes, push: Push, floor: Floor, at_ms: int
-    ) -> bytes:
-        """Decide one op of a run, number it and fold it; its frame."""
+        self, raw: bytes, n: int, push: Push, base: int, floor: Floor, at_ms: int
+    ) -> tuple[Op | None, Entry]:
+        """Decode one op of a run, number it and decide it. ``base`` is the chain's so far."""
         view = self._view
         op: Op | None = None
         age_ms, note = UNKNOWN_AGE, {}
@@ -110,8 +117,7 @@ class Sequencer:
                 raise Malformed("bad-id")
             if op.boot == push.boot and op.mono_ms <= push.mono_ms:
                 age_ms = push.mono_ms - op.mono_ms
-            known = view.chains.get(op.chain)
-            lowest = max(known.base if known else 0, floor(age_ms))
+            lowest = max(base, floor(age_ms))
             if not lowest <= op.base <= view.cursor:
                 raise Refused("bad-base", base=op.base, at_least=lowest, at_most=view.cursor)
             outcome = self.decide(op, at_ms, age_ms)
@@ -121,16 +127,22 @@ class Sequencer:
             outcome = [error.code, {}]
         except Refused as refusal:
             outcome = [refusal.code, refusal.details]
-        entry = Entry(view.cursor + 1, at_ms, age_ms, raw, accepted, outcome, note)
+        return op, Entry(view.cursor + 1, at_ms, age_ms, raw, accepted, outcome, note)
+
+    def _fold(self, entry: Entry, op: Op | None) -> tuple[Entry, bytes]:
+        """Fold a decided entry of a run; what it came to, and its frame."""
+        view = self._view
         try:
             frame = entry_frame(entry)
-            view.try_fold(entry, op, head=head)
+            view.apply(entry, op)
         except Exception:  # as a fault in `decide`: it blocks nobody
-            _log.exception("a rule failed for op %d of %s", n, push.chain.hex())
+            _log.exception("a rule failed for entry %d", entry.seq)
             entry = entry._replace(accepted=False, outcome=["fault", {}])
             frame = entry_frame(entry)
-            view.fold(entry, op, head=head)
-        return frame
+            with contextlib.suppress(Exception):
+                view.apply(entry, op)
+        view.register(entry, op)
+        return entry, frame
 
     def decide(self, op: Op, at_ms: int, age_ms: int) -> list[Any]:
         """Events of an op, or `Refused`. A fault of ours in a rule is a refusal too: it blocks

@@ -78,52 +78,58 @@ class View:
         An entry that this build's rules cannot fold (it came from another one) changes no table,
         is noted in `unfolded`, and blocks nothing.
         """
-        try:
-            self.try_fold(entry, op, effects=effects, head=head)
-        except Exception:
-            _log.exception("entry %d cannot be folded", entry.seq)
-            self.unfolded.append(entry.seq)
-            self.try_fold(entry, op, effects=False, head=head)
-
-    def try_fold(
-        self, entry: Entry, op: Op | None, *, effects: bool = True, head: bytes | None = None
-    ) -> None:
-        """As `fold`; whatever the domain's rules raise leaves everything as it was."""
-        assert entry.seq == self.cursor + 1, (entry.seq, self.cursor)
         if effects:
-            store = self.store
-            kept = store.undo
-            undo: list[Undo] = []
-            store.undo, store.writable = undo, True
             try:
-                if entry.accepted:
-                    for event in entry.outcome:
-                        self._domain.apply(self, event)
-                else:
-                    code, details = entry.outcome
-                    self._domain.refused(self, op, code, details, entry.seq, entry.at_ms)
+                self.apply(entry, op)
             except Exception:
-                store.take_back(undo)
-                raise
-            finally:
-                store.undo, store.writable = kept, False
-            if kept is not None:
-                kept += undo
-        self.cursor = entry.seq
-        self._register(entry, op, head)
-
-    def _register(self, entry: Entry, op: Op | None, head: bytes | None) -> None:
+                _log.exception("entry %d cannot be folded", entry.seq)
+                self.unfolded.append(entry.seq)
+        self.register(entry, op)
         if op is None:  # its bytes were no op: the sequencer noted where in which chain they stood
-            chain, n, base = entry.note["chain"], entry.note["n"], 0
+            chain, n = entry.note["chain"], entry.note["n"]
         else:
-            chain, n, base = op.chain, op.n, op.base
-            if op.key not in self.keys:
-                self._set(self.keys, op.key, entry.seq)
-            if op.kind == GRANT_OPEN and entry.accepted:
-                self._set(self.grants, (chain, n), (op.body["operator"], op.body["until"]))
+            chain, n = op.chain, op.n
         known = self.chains.get(chain)
         if head is None:
             head = link(known.hash if known else ZERO_HEAD, sha256(entry.op_raw))
+        self.advance(chain, n, head, op.base if op and entry.accepted else 0)
+
+    def apply(self, entry: Entry, op: Op | None) -> None:
+        """First part of `fold`: what the entry does to the tables. Whatever the domain's rules
+        raise leaves them as they were."""
+        store = self.store
+        undo = store.undo = [] if store.undo is None else store.undo
+        before = len(undo)
+        store.writable = True
+        try:
+            if entry.accepted:
+                for event in entry.outcome:
+                    self._domain.apply(self, event)
+            else:
+                code, details = entry.outcome
+                self._domain.refused(self, op, code, details, entry.seq, entry.at_ms)
+        except Exception:
+            store.take_back(undo[before:])
+            del undo[before:]
+            raise
+        finally:
+            store.writable = False
+            if self._trial is None:
+                store.undo = None
+
+    def register(self, entry: Entry, op: Op | None) -> None:
+        """Second part: the cursor moves on, and key and grant are remembered."""
+        assert entry.seq == self.cursor + 1, (entry.seq, self.cursor)
+        self.cursor = entry.seq
+        if op is not None:
+            if op.key not in self.keys:
+                self._set(self.keys, op.key, entry.seq)
+            if op.kind == GRANT_OPEN and entry.accepted:
+                self._set(self.grants, (op.chain, op.n), (op.body["operator"], op.body["until"]))
+
+    def advance(self, chain: bytes, n: int, head: bytes, base: int) -> None:
+        """Third part, for one entry or for a run at once: how far a chain has come."""
+        known = self.chains.get(chain)
         if known and known.base > base:
             base = known.base
         self._set(self.chains, chain, ChainHead(n, head, base))
