@@ -203,11 +203,13 @@ class Measures:
     side: int
     columns: int
     tile: int
+    compact: bool = False
+    """A small window: what can be left out is."""
 
 
 def measures(width: float) -> Measures:
     if width < 1280:
-        return Measures(rail=56, panel=344, side=320, columns=4, tile=112)
+        return Measures(rail=56, panel=344, side=320, columns=4, tile=112, compact=True)
     if width < 1700:
         return Measures(rail=80, panel=400, side=320, columns=5, tile=136)
     if width < 2300:

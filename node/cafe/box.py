@@ -70,18 +70,15 @@ class BoxClosed(Fact, frozen=True):
 
 
 def decide_close(tables: Tables, command: CloseBox, acting: Acting) -> list[Event]:
-    row = open_box(tables)
-    if row is None:
-        raise Refused("no-open-box")
     z = preview(tables, command, acting.context.at_ms, acting.operator_id)
     opened = BoxOpened(
-        number=row["number"] + 1,
+        number=z["number"] + 1,
         opening_minor=command.leave_minor,
         operator=z["next_operator"],
         at_ms=acting.context.at_ms,
     )
     return [
-        event("box.closed", BoxClosed(number=row["number"], z=z)),
+        event("box.closed", BoxClosed(number=z["number"], z=z)),
         event("box.opened", opened),
     ]
 

@@ -91,8 +91,6 @@ def _code_of(words: str) -> str:
         return "bad-text"
     if any(sign in words for sign in (">=", "<=", " > ", " < ", "length")):
         return "out-of-range"
-    if "out of range" in words or "Integer value" in words:
-        return "out-of-range"
     return "bad-type"
 
 
@@ -126,7 +124,7 @@ def _check_texts(value: Any, newlines: bool = False) -> None:
         for key, item in value.items():
             if type(item) in (str, dict, list):
                 _check_texts(item, key in _MULTILINE)
-    elif type(value) in (list, tuple):
+    else:
         for item in value:
             if type(item) in (str, dict, list):
                 _check_texts(item)

@@ -379,8 +379,9 @@ def _product(tables: Tables, sku: str) -> Mapping[str, Any]:
 
 
 def apply_placed(tables: Tables, fact: OrderPlaced) -> None:
-    orders = tables.table("orders")
-    orders.put(
+    # Cash of a doubtful sale lies in the till already, whatever a person will say of the order.
+    in_till = fact.state == "set_aside" and fact.mode == 1
+    tables.table("orders").put(
         fact.order,
         {
             "label": fact.label,
@@ -398,16 +399,12 @@ def apply_placed(tables: Tables, fact: OrderPlaced) -> None:
             "ticket": 0,
             "late_from": 0,
             "cash_minor": fact.cash_minor,
-            "in_till": False,
+            "in_till": in_till,
             "history": [[fact.state, fact.at_ms, fact.operator]],
         },
     )
-    if fact.state == "set_aside" and fact.mode == 1:
-        # Its cash lies in the till already, whatever a person will say of the order.
+    if in_till:
         box.add_till_cash(tables, fact.operator, fact.station, fact.cash_minor or 0)
-        row = orders.row(fact.order)
-        if row is not None:
-            orders.put(fact.order, {**row, "in_till": True})
     if fact.station:
         stations = tables.table("stations")
         station = stations.row(fact.station)

@@ -63,8 +63,6 @@ class SettingsSet(Fact, frozen=True):
 
 
 def decide_create(tables: Tables, command: CreateCafe, acting: Acting) -> list[Event]:
-    if not acting.desk:
-        raise Refused("server-only")
     if cafe(tables):
         raise Refused("already-created")
     values = {

@@ -25,6 +25,7 @@ SETTLE_S = 0.8
 
 def shoot(page: Any, folder: Path, name: str) -> None:
     """A picture once the pixels have followed the semantics."""
+    page.mouse.move(2, 2)  # away from what would show a tooltip
     time.sleep(SETTLE_S)
     page.screenshot(path=folder / f"{name}.png")
     print(folder / f"{name}.png")
@@ -56,6 +57,8 @@ def draw(browser: Any, demo: Running, folder: Path, language: str, size: tuple[i
     time.sleep(SETTLE_S)
     fill_basket(server)
     shoot(server, folder, f"sell-server-incoming-{mark}")
+    server.keyboard.press("Enter")
+    time.sleep(SETTLE_S)
     by_id(board, "cable-1").click()
     time.sleep(1.5)
     for _ in range(2):
@@ -74,9 +77,11 @@ def draw(browser: Any, demo: Running, folder: Path, language: str, size: tuple[i
     server.keyboard.press("F6")
     shoot(server, folder, f"queue-{mark}")
     server.keyboard.press("F7")
+    by_id(server, "field-100000").click()
+    server.keyboard.type("4")
     shoot(server, folder, f"box-count-{mark}")
-    for _ in range(3):
-        server.keyboard.press("Enter")
+    for button in ("forward",) * 3:
+        by_id(server, button).click()
         time.sleep(SETTLE_S)
     shoot(server, folder, f"box-z-{mark}")
     by_id(board, "cable-1").click()

@@ -8,7 +8,7 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError, box, z_text
-from ui.components.parts import amount, button, card, icon, line_below, tappable, text
+from ui.components.parts import amount, button, card, icon, line_below, named, tappable, text
 from ui.keymap import cap
 from ui.viewmodels import boxclose as model
 from ui.viewmodels.boxclose import STEPS
@@ -49,22 +49,16 @@ def _piece(s: Session, piece: int) -> ft.Control:
     name = str(piece)
     count = s.box.counts.get(name, 0)
     on = s.box.field_name == name
-    return ft.Row(
-        [
-            text(s, s.text.money(piece), "strong", width=86),
-            text(s, "×", "body", p.text3),
-            _box_field(s, name, str(count) if count else "", on, 72),
-            text(
-                s,
-                s.text.money(piece * count),
-                "body",
-                p.text2,
-                expand=True,
-                text_align=ft.TextAlign.RIGHT,
-            ),
-        ],
-        spacing=12,
-    )
+    row: list[ft.Control] = [
+        text(s, s.text.money(piece), "strong", width=76 if s.measures.compact else 86),
+        text(s, "×", "body", p.text3),
+        _box_field(s, name, str(count) if count else "", on, 64 if s.measures.compact else 72),
+    ]
+    if not s.measures.compact:
+        sum_of_piece = s.text.money(piece * count)
+        right = ft.TextAlign.RIGHT
+        row.append(text(s, sum_of_piece, "body", p.text2, expand=True, text_align=right))
+    return ft.Row(row, spacing=8 if s.measures.compact else 12)
 
 
 def _box_field(s: Session, name: str, shown: str, on: bool, width: int | None) -> ft.Control:
@@ -73,11 +67,11 @@ def _box_field(s: Session, name: str, shown: str, on: bool, width: int | None) -
     def choose(e: Any) -> None:
         s.box.field_name = name
 
-    return tappable(
+    face = tappable(
         ft.Container(
             text(s, shown or "0", "h2", p.text if shown else p.text3),
             width=width,
-            height=48,
+            height=40 if s.measures.compact else 48,
             border_radius=8,
             bgcolor=p.surface,
             border=ft.Border.all(2 if on else 1, p.accent if on else p.outline),
@@ -87,6 +81,7 @@ def _box_field(s: Session, name: str, shown: str, on: bool, width: int | None) -
         choose,
         key=f"field-{name}",
     )
+    return named(f"field-{name}", _field_label(s, name), face)
 
 
 def _count(s: Session) -> ft.Control:
@@ -108,23 +103,24 @@ def _count(s: Session) -> ft.Control:
             columns.append(
                 ft.Column(
                     [text(s, s.text(title), "label", p.text3), *rows],
-                    spacing=12,
+                    spacing=8 if s.measures.compact else 12,
                     expand=True,
                     scroll=ft.ScrollMode.AUTO,
                 )
             )
         body = ft.Row(
             columns,  # type: ignore[arg-type]
-            spacing=32,
+            spacing=16 if s.measures.compact else 32,
             expand=True,
             vertical_alignment=ft.CrossAxisAlignment.START,
         )
+    how = text(s, s.text("close.how"), "caption", p.text3)
     foot = ft.Row(
         [
             ft.Column(
                 [
                     text(s, s.text("close.counted"), "h2"),
-                    text(s, s.text("close.how"), "caption", p.text3),
+                    *([] if s.measures.compact else [how]),
                 ],
                 spacing=0,
                 expand=True,
@@ -145,6 +141,7 @@ def _money_field(s: Session, name: str, typed: int) -> ft.Control:
 
 def _keypad(s: Session, next_field: Any) -> ft.Control:
     p = s.palette
+    key_height = 44 if s.measures.compact else 56
 
     def key(label: str, value: str) -> ft.Control:
         return tappable(
@@ -152,7 +149,7 @@ def _keypad(s: Session, next_field: Any) -> ft.Control:
                 icon(ft.Icons.BACKSPACE_ROUNDED, 24, p.text)
                 if value == "<"
                 else text(s, label, "h1"),
-                height=56,
+                height=key_height,
                 border_radius=8,
                 border=ft.Border.all(1, p.outline),
                 bgcolor=p.surface,
@@ -185,7 +182,7 @@ def _keypad(s: Session, next_field: Any) -> ft.Control:
                     kind="tonal",
                     key="next-field",
                     key_label=cap("next"),
-                    height=56,
+                    height=key_height,
                 ),
                 ft.Container(expand=True),
                 button(
@@ -200,7 +197,7 @@ def _keypad(s: Session, next_field: Any) -> ft.Control:
             expand=True,
             horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
         ),
-        width=256,
+        width=216 if s.measures.compact else 256,
     )
 
 
@@ -252,7 +249,8 @@ def _tills(s: Session, opened: Any) -> ft.Control:
         )
     if not tills:
         rows.append(ft.Container(text(s, s.text("close.no_tills"), "body", p.text2), padding=16))
-    return card(s, ft.ListView(rows, expand=True, spacing=0), width=s.measures.side + 40, padding=0)
+    width = 232 if s.measures.compact else s.measures.side + 40
+    return card(s, ft.ListView(rows, expand=True, spacing=0), width=width, padding=0)
 
 
 def _difference(s: Session, declared: int | None, expected: int) -> ft.Control:
@@ -500,23 +498,24 @@ def BoxClose() -> ft.Control:
             body = [_paper(s, z), _result(s, z)] if z else []
             go = s.text("close.finish")
     last = s.box.step == len(STEPS) - 1
+    go_on = button(
+        s,
+        go,
+        forward,
+        kind="filled",
+        key="forward",
+        large=True,
+        height=56,
+        glyph=ft.Icons.PRINT_ROUNDED if last else None,
+        key_label=cap("next"),
+        disabled=s.box.busy or (s.box.step > 0 and z is None),
+    )
     foot = ft.Container(
         ft.Row(
             [
                 button(s, s.text("close.back"), backward, key="back", key_label=cap("back")),
                 text(s, problem, "body", p.danger.text, expand=True, key="problem"),
-                button(
-                    s,
-                    go,
-                    forward,
-                    kind="filled",
-                    key="forward",
-                    large=True,
-                    height=56,
-                    glyph=ft.Icons.PRINT_ROUNDED if last else None,
-                    key_label=cap("next"),
-                    disabled=s.box.busy or (s.box.step > 0 and z is None),
-                ),
+                named("forward", go, go_on),
             ],
             spacing=16,
         ),
