@@ -313,7 +313,7 @@ async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None)
     gc.set_threshold(50_000, 20, 100)
     try:
         for notice in node.notices:
-            print(say(node.language, f"error.{notice['code']}", **notice), file=sys.stderr)
+            print(node.explain(notice), file=sys.stderr)
         if isinstance(node, ServerNode):
             try:
                 port = await node.listen()

@@ -114,7 +114,8 @@ class Process:
             )
             waiter.cancel()
             if self._keeper.done() or not waiter.done():
-                fault = self._keeper.exception() if self._keeper.done() else None
+                ended = self._keeper.done() and not self._keeper.cancelled()
+                fault = self._keeper.exception() if ended else None
                 why = self.failed or "no answer"
                 raise RuntimeError(f"{self.name} did not start: {why}") from fault
 

@@ -6,6 +6,7 @@ the next sync on the same descriptor with success although the pages are gone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -86,7 +87,7 @@ class OsAppendFile:
         try:
             _sync(self._live())
         except OSError as error:
-            self.close()
+            self.close()  # tried again on this descriptor it would say "fine"
             raise StorageFailed(str(error)) from error
 
     def truncate(self, size: int) -> None:
@@ -97,9 +98,10 @@ class OsAppendFile:
         self.size = size
 
     def close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            with contextlib.suppress(OSError):  # what counts was synced before
+                os.close(fd)
 
 
 class OsDisk:
@@ -127,12 +129,15 @@ class OsDisk:
 
     def open(self, name: str) -> OsAppendFile:
         fresh = not (self.folder / name).exists()
+        file = None
         try:
             file = OsAppendFile(self.folder / name)
+            if fresh:
+                self._sync_folder()
         except OSError as error:
+            if file is not None:
+                file.close()
             raise StorageFailed(str(error)) from error
-        if fresh:
-            self._sync_folder()
         return file
 
     def replace(self, name: str, data: bytes) -> None:
@@ -146,11 +151,16 @@ class OsDisk:
             os.replace(temporary, self.folder / name)
             self._sync_folder()
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise StorageFailed(str(error)) from error
 
     def remove(self, name: str) -> None:
-        (self.folder / name).unlink(missing_ok=True)
+        try:
+            (self.folder / name).unlink(missing_ok=True)
+            self._sync_folder()
+        except OSError as error:
+            raise StorageFailed(str(error)) from error
 
     def _sync_folder(self) -> None:
         if os.name == "nt":  # pragma: no cover - folders cannot be opened there

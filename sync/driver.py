@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from sync.archive import Archive
 from sync.clock import Clock
 from sync.errors import Damaged, Refused, StorageFailed, SyncError
+from sync.frames import seal_in
 from sync.hub import Hub
 from sync.identity import Signer
 from sync.messages import SERVE_BYTES, Answer, Entries, Message
@@ -220,7 +221,7 @@ class Driver:
                     self._unkept.append(frames)
                 case SyncKept():
                     if self._keep():
-                        self._run(self.core.step(Kept(), self._now()))
+                        self._run(self._step(Kept(), self._now()))
                 case Inquire(link, peer, number, kind, body):
                     self._inquire(link, peer, number, kind, body)
                 case Drop(link, code):
@@ -237,13 +238,13 @@ class Driver:
             if frames:
                 log = self._own or self._canon
                 log.commit(frames)
-                if isinstance(core, Hub):
-                    self.archive.add(core.head.n + 1, frames)
-        except StorageFailed as error:
-            _log.error("the disk refused a commit: %s", error)
-            self._run(core.step(CommitFailed(error), self._now()))
-        else:
-            self._run(core.step(Committed(), self._now()))
+        except Exception as error:  # whatever it was, it is not known to be durable
+            _log.exception("a commit failed")
+            self._run(self._step(CommitFailed(_storage(error)), self._now()))
+            return
+        if frames and isinstance(core, Hub):
+            self.archive.add(core.head.n + 1, frames)
+        self._run(self._step(Committed(), self._now()))
 
     def _keep(self) -> bool:
         """Write the kept copies and sync them. A failure keeps them in memory: it is tried
@@ -255,6 +256,8 @@ class Driver:
             log.sync()
         except StorageFailed as error:
             _log.error("the disk refused the copy of the log: %s", error)
+            durable = log.sealed_n  # a new segment makes durable what stands before it
+            self._unkept = [f for f in self._unkept if seal_in(f[-1]).n > durable]
             return False
         self._unkept.clear()
         return True
@@ -274,7 +277,7 @@ class Driver:
             self.on_alarm("log-damaged", {"what": str(error)})
             if wire is not None:
                 wire.drop("server-log")
-        self._run(self.core.step(Served(link, after), self._now()))
+        self._run(self._step(Served(link, after), self._now()))
 
     def _inquire(
         self, link: int, peer: bytes, number: int, kind: str, body: dict[str, Any]
@@ -294,6 +297,10 @@ class Driver:
         task = asyncio.get_running_loop().create_task(answer())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _storage(error: Exception) -> StorageFailed:
+    return error if isinstance(error, StorageFailed) else StorageFailed(repr(error))
 
 
 def _resolve(token: Any, result: object) -> None:

@@ -93,3 +93,8 @@ def decode_frame(body: bytes, *, trusted: bool = False) -> list[Any]:
     if type(value) is not list or not value or type(value[0]) is not int:
         raise Malformed("bad-type", "frame")
     return value
+
+
+def seal_in(frame: bytes) -> Seal:
+    """The seal that a frame holds, or `Malformed`."""
+    return decode_seal(decode_frame(frame))

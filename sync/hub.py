@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from sync.author import Author
+from sync.codec import as_written
 from sync.domain import Context, Domain
 from sync.errors import Malformed, Refused, StorageFailed, SyncError
 from sync.frames import Seal, seal_frame
@@ -26,7 +27,6 @@ from sync.messages import (
     PUSH_BYTES,
     WINDOW_BATCHES,
     Ack,
-    Answer,
     Ask,
     Bye,
     ClientHello,
@@ -378,7 +378,7 @@ class Hub:
                 at_ms=now.wall_ms,
                 age_ms=0,
             )
-            events = self.domain.decide(self.view, op, context)
+            events = as_written(self.sequencer.judge(op, context))
             seq = self._stage_own(op, events, now)
         except (Refused, Malformed) as error:
             return [Done(act.token, error)]
@@ -400,6 +400,7 @@ class Hub:
         staged = self._staged
         if not staged.begun:
             return []
+        assert self._flying is None, "the last commit was never answered"
         self._staged = Staged()
         self._flying = staged
         if not staged.frames:
@@ -431,7 +432,7 @@ class Hub:
         return effects
 
     def _void(self, error: SyncError) -> list[Effect]:
-        """Nothing of this round has happened; every sender must send again."""
+        """Nothing of this round has happened; who pushed in it must send again."""
         flying, self._flying = self._flying, None
         assert flying is not None
         self.view.drop_trial()
@@ -441,7 +442,7 @@ class Hub:
             self._author.renew()
         code = "server-disk" if isinstance(error, StorageFailed) else "fault"
         done = [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
-        return [*done, *(Drop(number, code) for number in self.links)]
+        return [*done, *(Drop(e.link, code) for e in flying.then if isinstance(e, Send))]
 
     def _abandon(self, error: SyncError) -> list[Effect]:
         """A step failed half-way, by a fault of ours: nothing of its round has happened."""
@@ -450,9 +451,3 @@ class Hub:
                 return []
             self._flying, self._staged = self._staged, Staged()
         return self._void(error)
-
-    def answer(self, link: int, number: int, result: dict[str, Any] | Refused) -> list[Effect]:
-        """Answer an `Inquire`."""
-        if isinstance(result, Refused):
-            return [Send(link, Answer(number, result.code, {}))]
-        return [Send(link, Answer(number, "", result))]

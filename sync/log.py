@@ -28,10 +28,9 @@ from sync.frames import (
     RUN_SEAL,
     SEAL,
     SEGMENT,
-    Seal,
     decode_frame,
     decode_op_frame,
-    decode_seal,
+    seal_in,
     segment_frame,
 )
 from sync.identity import Verifier, canon_text, seal_text
@@ -103,6 +102,41 @@ def read_commit(data: bytes, at: int) -> Commit | None:
     return Commit(frames, end)
 
 
+def _survey(data: bytes, at: int) -> tuple[list[Commit], int, str]:
+    """Commits whose checksums hold, where they end, and what is wrong there (empty if nothing, or
+    if the bytes only end too early)."""
+    commits: list[Commit] = []
+    while at < len(data):
+        try:
+            commit = read_commit(data, at)
+        except _Bad as bad:
+            return commits, at, str(bad)
+        if commit is None:
+            break
+        commits.append(commit)
+        at = commit.end
+    return commits, at, ""
+
+
+_CHAIN_IN_SEAL = slice(4, 4 + CHAIN_BYTES)  # [array, tag, bin8, 24, chain…]
+
+
+def _signed(commits: list[Commit], checker: Checker) -> int:
+    """How many of the commits a seal of the owner covers. A seal covers what stands before it in
+    its own chain, so the last one of each chain is looked at."""
+    good = 0
+    for at, commit in enumerate(commits, 1):
+        chain = commit.frames[-1][_CHAIN_IN_SEAL]
+        if at < len(commits) and commits[at].frames[-1][_CHAIN_IN_SEAL] == chain:
+            continue
+        if checker.signed(commit.frames[-1]):
+            good = at
+            continue
+        behind = (n for n in range(at - 1, good, -1) if checker.signed(commits[n - 1].frames[-1]))
+        return next(behind, good)
+    return good
+
+
 class Checker(Protocol):
     """Follows the chain through the frames of a log, and knows whose seals close it."""
 
@@ -132,7 +166,7 @@ class CanonChecker:
             elif body[1] not in (SEGMENT, RUN_SEAL, SEAL):
                 return f"unknown frame behind entry {n}"
         try:
-            seal = decode_seal(decode_frame(frames[-1]))
+            seal = seal_in(frames[-1])
         except Malformed as error:
             return f"seal of entry {n}: {error}"
         if (seal.n, seal.hash) != (n, head):
@@ -141,7 +175,10 @@ class CanonChecker:
         return ""
 
     def signed(self, frame: bytes) -> bool:
-        seal = decode_seal(decode_frame(frame))
+        try:
+            seal = seal_in(frame)
+        except Malformed:
+            return False
         text = canon_text(self.cafe, seal.chain, seal.n, seal.hash)
         return self.verify(self.server, seal.signature, text)
 
@@ -168,7 +205,7 @@ class ChainChecker:
                     head = head.next(raw)
                 elif body[1] not in (SEGMENT, SEAL):
                     return f"unknown frame behind op {head.n}"
-            seal = decode_seal(decode_frame(frames[-1]))
+            seal = seal_in(frames[-1])
         except Malformed as error:
             return f"op {head.n + 1}: {error}"
         if (seal.chain, seal.n, seal.hash) != (chain, head.n, head.hash):
@@ -177,7 +214,10 @@ class ChainChecker:
         return ""
 
     def signed(self, frame: bytes) -> bool:
-        seal = decode_seal(decode_frame(frame))
+        try:
+            seal = seal_in(frame)
+        except Malformed:
+            return False
         text = seal_text(self.cafe, seal.chain, seal.n, seal.hash)
         return self.verify(self.author, seal.signature, text)
 
@@ -260,9 +300,8 @@ class Log:
         """Yield every good commit from ``start`` on, mend the end, and get ready to append.
 
         A torn end is cut. A damaged last commit is copied aside, then cut. Damage before a commit
-        that verifies raises `Damaged` once everything before it has been yielded: nothing is cut.
-        Signatures are checked last: if one fails, some of what was yielded is damaged too, namely
-        what stands behind the offset that `Damaged` names.
+        that verifies, and anything that no seal of the log's owner covers, raises `Damaged` once
+        everything before it has been yielded: nothing is cut.
         """
         numbers = [number for number in self.segments() if number >= start.segment]
         while len(numbers) > 1 and self._is_torn_at_once(numbers[-1]):
@@ -274,58 +313,47 @@ class Log:
         for number in numbers:
             data = self._read(number, numbers)
             self._before_bytes = at  # where the segment before this one ended
-            at = begin = start.offset if number == start.segment else 0
-            last = number == numbers[-1]
-            seals: list[tuple[bytes, int]] = []
-            while at < len(data):
-                problem = ""
-                try:
-                    commit = read_commit(data, at)
-                    if commit is None and last:
-                        self._cut(number, at, Damage(self.name(number), "torn", at, "short commit"))
-                        break
-                    if commit is None:
-                        problem = "the segment ends inside a commit"
-                    else:
-                        problem = checker.take(commit.frames)
-                except _Bad as bad:
-                    commit, problem = None, str(bad)
-                if problem or commit is None:
-                    self._damaged(checker, number, data, at, problem, last)
+            at = start.offset if number == start.segment else 0
+            commits, end, problem = _survey(data, at)
+            signed = _signed(commits, checker)
+            for commit in commits[:signed]:
+                wrong = checker.take(commit.frames)
+                if wrong:
+                    self._damaged(number, data, at, wrong, number == numbers[-1])
                     break
                 self._remember(commit)
-                seals.append((commit.frames[-1], commit.end))
                 yield commit
                 at = commit.end
                 self._number, self._durable = number, at
-            if seals and not checker.signed(seals[-1][0]):
-                self._unsigned(checker, number, data, seals, begin)
+            if signed < len(commits):
+                problem = "a seal is not its owner's"
+                copy = self._quarantine(number, at, data)
+                self.damage = Damage(self.name(number), "corrupt", at, problem, copy)
+                raise Damaged(self.name(number), at, problem)
+            if at == end < len(data):
+                if problem or number != numbers[-1]:
+                    problem = problem or "the segment ends inside a commit"
+                    self._damaged(number, data, at, problem, number == numbers[-1])
+                else:
+                    self._cut(number, at, Damage(self.name(number), "torn", at, "short commit"))
         self._durable_end = (self._last_seal, self._only_seal)
         if self._number:
             self._file = self._disk.open(self.name(self._number))
 
-    def _unsigned(
-        self,
-        checker: Checker,
-        number: int,
-        data: bytes,
-        seals: list[tuple[bytes, int]],
-        start: int,
-    ) -> None:
-        """A segment whose last seal is not its owner's: good is what an earlier one covers."""
-        at = next((end for seal, end in reversed(seals) if checker.signed(seal)), start)
-        problem = "the last seal is not its owner's"
-        copy = f"quarantine-{self.name(number)}-{at}"
-        self._disk.replace(copy, data[at:])
-        self.damage = Damage(self.name(number), "corrupt", at, problem, copy)
-        raise Damaged(self.name(number), at, problem)
+    def _quarantine(self, number: int, at: int, data: bytes) -> str:
+        """Keep what stands behind ``at`` in a file of its own; never in the place of another."""
+        copy = first = f"quarantine-{self.name(number)}-{at}"
+        taken, again = self._disk.names(), 1
+        while copy in taken and self._disk.read(copy) != data[at:]:
+            again += 1
+            copy = f"{first}-{again}"
+        if copy not in taken:
+            self._disk.replace(copy, data[at:])
+        return copy
 
-    def _damaged(
-        self, checker: Checker, number: int, data: bytes, at: int, problem: str, last: bool
-    ) -> None:
+    def _damaged(self, number: int, data: bytes, at: int, problem: str, last: bool) -> None:
         later = self._later_commit(data, at) if last else at
-        copy = f"quarantine-{self.name(number)}-{at}"
-        self._disk.replace(copy, data[at:])
+        copy = self._quarantine(number, at, data)
         if later is not None:
             self.damage = Damage(self.name(number), "corrupt", at, problem, copy)
             raise Damaged(self.name(number), at, problem)
@@ -355,9 +383,7 @@ class Log:
         number = next(n for n in self.segments() if self.name(n) == damaged.log)
         for later in self.segments():
             if later > number:
-                self._disk.replace(
-                    f"quarantine-{self.name(later)}-0", self._disk.read(self.name(later))
-                )
+                self._quarantine(later, 0, self._disk.read(self.name(later)))
                 self._disk.remove(self.name(later))
         self._cut(number, damaged.offset, self.damage)
 
@@ -395,6 +421,11 @@ class Log:
     def last_seal(self) -> bytes:
         """The seal frame that the durable log ends with."""
         return self._last_seal
+
+    @property
+    def sealed_n(self) -> int:
+        """How far that seal covers its chain; 0 if there is none."""
+        return seal_in(self._last_seal).n if self._last_seal else 0
 
     def resume(self, seal: bytes) -> None:
         """Recovery will begin behind this seal, so it may be the last one there is."""
@@ -496,7 +527,3 @@ class Log:
         self.sync()
         self._file.close()
         self._file = None
-
-
-def seal_of(commit: Commit) -> Seal:
-    return decode_seal(decode_frame(commit.frames[-1]))

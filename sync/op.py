@@ -9,7 +9,16 @@ from collections.abc import Iterable
 from hashlib import sha256 as _sha256
 from typing import Any, NamedTuple
 
-from sync.codec import PLAIN, exactly, fast_decoder, pack, text, unpack, unpack_trusted, whole
+from sync.codec import (
+    PLAIN,
+    exactly,
+    fast_decoder,
+    packed,
+    text,
+    unpack,
+    unpack_trusted,
+    whole,
+)
 from sync.errors import Malformed
 
 FORMAT = 1
@@ -76,12 +85,8 @@ def encode_op(
     boot: bytes,
 ) -> Op:
     """Make an op and the bytes that will be signed; `Malformed` for what no decoder would take."""
-    if len(chain) != CHAIN_BYTES or len(key) != KEY_BYTES or len(boot) != BOOT_BYTES:
-        raise Malformed("bad-type", "a field of the wrong length")
-    raw = pack([FORMAT, chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot])
-    if len(raw) > MAX_OP_BYTES:
-        raise Malformed("too-large", f"op of {len(raw)} bytes, at most {MAX_OP_BYTES}")
-    return Op(chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot, raw)
+    fields = [FORMAT, chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot]
+    return decode_op(packed(fields))
 
 
 _fast = fast_decoder(
@@ -107,7 +112,7 @@ def decode_op(raw: bytes, *, trusted: bool = False) -> Op:
     """
     if not trusted and len(raw) <= MAX_OP_BYTES:
         sure = _fast(raw)
-        if sure is not None and sure[0] == FORMAT and sure[6] < sure[2]:
+        if sure is not None and sure[0] == FORMAT and sure[6] < sure[2]:  # grant before n
             return Op._make((*sure[1:], raw))
     value = unpack_trusted(raw) if trusted else unpack(raw, max_bytes=MAX_OP_BYTES)
     if type(value) is not list or tuple(map(type, value)) != _SHAPE:

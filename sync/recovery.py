@@ -18,7 +18,7 @@ from sync.codec import pack, unpack_trusted
 from sync.disk import Disk
 from sync.domain import Domain
 from sync.errors import Damaged, Malformed, StorageFailed
-from sync.frames import ENTRY, OP, decode_entry, decode_frame, decode_op_frame, decode_seal
+from sync.frames import ENTRY, OP, decode_entry, decode_frame, decode_op_frame, seal_in
 from sync.hub import Hub
 from sync.identity import Verifier, node_id
 from sync.log import CanonChecker, ChainChecker, Commit, Damage, Log, Position
@@ -29,7 +29,7 @@ from sync.view import View, decode_entry_op
 
 _log = logging.getLogger(__name__)
 VIEW_FILE = "view"
-VIEW_FORMAT = 2
+VIEW_FORMAT = 3
 T = TypeVar("T")
 
 
@@ -47,11 +47,11 @@ class Opened:
 
 
 def save_view(disk: Disk, view: View, head: Head, log: Log) -> None:
-    """Write the view file. Needs nothing to be pending; a view of more than the log holds is not
-    saved."""
-    if not log.last_seal:
+    """Write the view file. Needs nothing to be pending; a view of more than the log holds, or of
+    less, is not saved."""
+    if view.unfolded or not log.last_seal:
         return
-    seal = decode_seal(decode_frame(log.last_seal))
+    seal = seal_in(log.last_seal)
     if Head(seal.n, seal.hash) != head:
         return
     body = pack(
@@ -125,6 +125,9 @@ def open_hub(
     log = Log(disk, "canon", keys.cafe, keys.node)
     checker, view = CanonChecker(keys.cafe, keys.signer.public, verify), View(domain)
     folded = _recover_view(disk, log, checker, view)
+    if view.unfolded:  # money would be missing from the box without a word
+        what = f"this version cannot read entry {view.unfolded[0]}: start the one that wrote it"
+        raise Damaged(log.name(log.position.segment), 0, what)
     hub = Hub(keys, view, domain, verify, random, head=checker.head)
     return Opened(hub, log, None, [log.damage] if log.damage else [], folded)
 
@@ -157,6 +160,9 @@ def open_replica(
     for op, events, head in ops:
         replica.restore(op, events, head)
     damage = [log.damage for log in (canon, own) if log.damage]
+    if view.unfolded:
+        what = f"this version cannot read entry {view.unfolded[0]}"
+        damage.append(Damage(canon.name(canon.position.segment), "unfolded", 0, what))
     return Opened(replica, canon, own, damage, folded)
 
 
@@ -164,16 +170,18 @@ def _mended(
     disk: Disk, kind: str, cafe: bytes, node: bytes, read: Callable[[Log], T]
 ) -> tuple[Log, T]:
     """A log and what ``read`` makes of it; of a damaged one, of what stands before the damage."""
-    log = Log(disk, kind, cafe, node)
-    try:
-        return log, read(log)
-    except Damaged as hurt:
-        _log.error("%s", hurt)
-        log.set_aside(hurt)
-        again = Log(disk, kind, cafe, node)
-        found = read(again)
-        again.damage = log.damage
-        return again, found
+    damage: Damage | None = None
+    while True:  # each time the log is shorter
+        log = Log(disk, kind, cafe, node)
+        try:
+            found = read(log)
+        except Damaged as hurt:
+            _log.error("%s", hurt)
+            damage = damage or log.damage
+            log.set_aside(hurt)
+        else:
+            log.damage = damage or log.damage
+            return log, found
 
 
 def own_ops(commits: Iterator[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:

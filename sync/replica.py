@@ -10,6 +10,7 @@ new one that names the one before, so a disk put back from an old copy never use
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from itertools import islice
 from typing import Any
 
 from sync.author import Author
+from sync.codec import as_written
 from sync.domain import Context, Domain
 from sync.errors import Disconnected, Malformed, Refused, SyncError
 from sync.frames import (
@@ -25,9 +27,9 @@ from sync.frames import (
     Seal,
     decode_entry,
     decode_frame,
-    decode_seal,
     op_frame,
     seal_frame,
+    seal_in,
 )
 from sync.identity import Verifier, canon_text, hello_text, node_id, seal_text
 from sync.messages import (
@@ -79,6 +81,7 @@ from sync.protocol import (
 from sync.state import Gap, PendingOp, merge
 from sync.view import View, decode_entry_op
 
+_log = logging.getLogger(__name__)
 CREDIT_EVERY = BATCH_OPS
 SILENCE_MS = 10_000
 STATUS = "status"
@@ -168,7 +171,7 @@ class Replica:
             case CommitFailed(error):
                 return [Alarm("disk", {"what": str(error)}), *self._void(error)]
             case Abandon(error):
-                return [Alarm("fault", {"what": str(error)}), *self._abandon(error)]
+                return [*self._faulted(str(error)), *self._abandon(error)]
             case Kept():
                 return self._kept()
             case Opened(link, _, certificate):
@@ -206,7 +209,7 @@ class Replica:
         """Decide one op and stage it; folded on top at once, shown only when durable.
 
         Without a context it is one of the engine's own, which needs no decision."""
-        events = self.domain.decide(self.view, op, context) if context else []
+        events = as_written(self.domain.decide(self.view, op, context)) if context else []
         self.author.wrote(op)
         self._staged.add([op_frame(op.raw, events)], 1)
         self._staged_ops += 1
@@ -260,6 +263,7 @@ class Replica:
     def _flush(self, now: Now) -> list[Effect]:
         effects: list[Effect] = []
         if self._staged.begun:
+            assert self._flying is None, "the last commit was never answered"
             self._flying, self._staged = self._staged, Staged()
             frames = self._flying.frames
             if frames:
@@ -278,11 +282,20 @@ class Replica:
         self._staged_ops = 0
         if flying.frames:
             self.before = [self.author.chain, *self.author.head]
-        return [*flying.then, *self._fold_inbox(), *self._push(now)]
+        try:
+            return [*flying.then, *self._fold_inbox(), *self._push(now)]
+        except Exception as error:  # what is durable is told all the same
+            _log.exception("a fault behind a commit")
+            return [*flying.then, *self._faulted(repr(error))]
+
+    def _faulted(self, what: str) -> list[Effect]:
+        """Begin again with the server: what was not folded comes again."""
+        self._inbox.clear()
+        effects: list[Effect] = [Alarm("fault", {"what": what[:80]})]
+        return [*effects, Drop(self._link, "fault")] if self._link is not None else effects
 
     def _void(self, error: SyncError) -> list[Effect]:
-        """The disk refused: take the staged ops back. Their keys are void: they were never
-        shown."""
+        """Take the staged ops back. Their keys are void: they were never shown."""
         flying, self._flying = self._flying, None
         assert flying is not None
         for _ in range(self._staged_ops):
@@ -459,7 +472,7 @@ class Replica:
                     head = head.next(frame)
                 elif frame[1] != RUN_SEAL:
                     raise Malformed("bad-type", "frame")
-            seal = decode_seal(decode_frame(frames[-1]))
+            seal = seal_in(frames[-1])
             text = canon_text(self.keys.cafe, seal.chain, seal.n, seal.hash)
             if Head(seal.n, seal.hash) != head or not self.verify(
                 self.server, seal.signature, text
@@ -483,13 +496,13 @@ class Replica:
         if not self._inbox:
             return []
         inbox, self._inbox = self._inbox, []
-        effects: list[Effect] = [Keep(frames) for frames, _, _ in inbox]
-        entries = [pair for _, run, _ in inbox for pair in run]
+        faults = len(self.view.unfolded), self.view.unshown
+        self.fold([pair for _, run, _ in inbox for pair in run])
         self.canon = inbox[-1][2]
-        self.fold(entries)
-        if self.view.unfolded:
-            effects.append(Alarm("unfolded", {"entries": self.view.unfolded[:8]}))
-            self.view.unfolded.clear()
+        effects: list[Effect] = [Keep(frames) for frames, _, _ in inbox]
+        if faults != (len(self.view.unfolded), self.view.unshown):
+            entries = self.view.unfolded[faults[0] :][:8]
+            effects.append(Alarm("unfolded", {"entries": entries}))
         caught_up = self._credited < self._goal <= self.canon.n
         return effects + self._credit(at_least=1 if caught_up else CREDIT_EVERY)
 

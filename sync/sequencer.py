@@ -8,7 +8,6 @@ blocks what comes behind it. Only a run that is not its sender's is turned away 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -139,8 +138,10 @@ class Sequencer:
             _log.exception("a rule failed for entry %d", entry.seq)
             entry = entry._replace(accepted=False, outcome=["fault", {}])
             frame = entry_frame(entry)
-            with contextlib.suppress(Exception):
+            try:
                 view.apply(entry, op)
+            except Exception:
+                _log.exception("refusal %d cannot be folded", entry.seq)
         view.register(entry, op)
         return entry, frame
 
@@ -161,8 +162,12 @@ class Sequencer:
         operator = operator_of(op, view.grants)
         desk = op.node == self._server
         context = Context(op, operator, True, desk, view.cursor + 1, at_ms, age_ms)
+        return self.judge(op, context)
+
+    def judge(self, op: Op, context: Context) -> list[Any]:
+        """What the domain's rules say; a fault of theirs is a refusal."""
         try:
-            return self._domain.decide(view, op, context)
+            return self._domain.decide(self._view, op, context)
         except Refused:
             raise
         except Exception:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sync.disk import Disk
 from sync.domain import Domain
 from sync.errors import Damaged, Malformed, Refused
-from sync.frames import ENTRY, OP, RUN_SEAL, SEAL, Seal, decode_entry, decode_frame, decode_seal
+from sync.frames import ENTRY, OP, RUN_SEAL, SEAL, Seal, decode_entry, decode_frame, seal_in
 from sync.grant import operator_of, read_grant
 from sync.identity import Verifier, node_id, seal_text
 from sync.log import CanonChecker, ChainChecker, Commit, Log, Position
@@ -94,7 +94,7 @@ def verify_canon(
                 result.entries += 1
                 result.ops += op is not None
             elif frame[1] == RUN_SEAL:
-                seal = decode_seal(decode_frame(frame))
+                seal = seal_in(frame)
                 _check_run(seal, view, key_of(seal.chain[:NODE_BYTES]), cafe, verify)
                 open_runs.pop(seal.chain, None)
                 result.seals += 1

@@ -54,7 +54,10 @@ class View:
         self.grants: dict[tuple[bytes, int], tuple[bytes, int]] = {}
         """(chain, n) → (operator, until on the node's monotonic clock)."""
         self.unfolded: list[int] = []
-        """Entries met since the start that this build could not fold: bugs, or a newer server."""
+        """Entries met since the start that this build could not fold: bugs, or a newer server. Such
+        a view is never saved."""
+        self.unshown = 0
+        """How often a pending op could not be shown: what it rests on is gone."""
         self._pending: deque[list[Undo]] = deque()
         self._trial: list[tuple[dict[Any, Any], Any, Any]] | None = None
         self._trial_cursor = 0
@@ -165,12 +168,18 @@ class View:
     def push(self, events: list[Event]) -> None:
         """Show one more pending op on top."""
         store = self.store
-        store.undo, store.writable = [], True
+        undo: list[Undo] = []
+        store.undo, store.writable = undo, True
         try:
             for event in events:
                 self._domain.apply(self, event)
+        except Exception:
+            _log.exception("a pending op cannot be shown")
+            store.take_back(undo)
+            undo.clear()
+            self.unshown += 1
         finally:
-            self._pending.append(store.undo)
+            self._pending.append(undo)
             store.undo, store.writable = None, False
 
     def pop(self) -> None:

@@ -6,11 +6,14 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.nodes import nodes
 
 __all__ = ["nodes"]
+hypothesis.settings.register_profile("cabina", deadline=None)  # machines are shared and noisy
+hypothesis.settings.load_profile("cabina")
 HERE = Path(__file__).parent
 SHARED = HERE.parent.parent / "shared"
 FEATURE_IDS = tuple(

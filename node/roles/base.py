@@ -14,6 +14,7 @@ from node import config
 from node.cafe import operators, orders, settings
 from node.cafe.house import KINDS
 from node.cafe.kinds import Command, read_command
+from node.text import say
 from sync.clock import Clock
 from sync.disk import OsDisk
 from sync.driver import Driver
@@ -28,6 +29,9 @@ from sync.view import View
 SESSION_FILE = "session"
 TRIES_BEFORE_WAIT = 5
 LONGEST_WAIT_S = 900
+TOLD = frozenset(
+    {"bad-entries", "bad-server", "disk", "fault", "fork", "other-history", "unfolded"}
+)
 
 
 class Node:
@@ -56,6 +60,7 @@ class Node:
         self._signing_in = asyncio.Lock()
         self._watchers: set[Callable[[frozenset[str]], None]] = set()
         self.driver.subscribe(self._tell)
+        self.driver.on_alarm = self._alarm
         self.notices: list[dict[str, Any]] = []
         """What was found at start that a person should know."""
         for damage in opened.damage:
@@ -226,7 +231,7 @@ class Node:
             "cafe": settings.cafe(self.tables).get("name", ""),
             "cursor": self.tables.cursor,
             "operator": row["name"] if row else "",
-            "notices": [explain_notice(notice) for notice in self.notices],
+            "notices": [self.explain(notice) for notice in self.notices],
         }
 
     def digest(self) -> str:
@@ -235,6 +240,13 @@ class Node:
             raise Refused("pending")
         return self.tables.digest().hex()
 
+    def explain(self, notice: dict[str, Any]) -> str:
+        """A notice as a sentence."""
+        return say(self.language, f"error.{notice['code']}", **notice)
 
-def explain_notice(notice: dict[str, Any]) -> str:
-    return " ".join(str(value) for value in notice.values() if value)
+    def _alarm(self, code: str, details: dict[str, Any]) -> None:
+        """What the engine met while it ran; once each, a person should know of these."""
+        known = [notice["code"] for notice in self.notices]
+        if code in TOLD and f"alarm-{code}" not in known:
+            self.notices.append({"code": f"alarm-{code}", **details})
+            self._tell(frozenset({"status"}))

@@ -151,6 +151,7 @@ class ServerNode(Node):
 
     def _alarm(self, code: str, details: dict[str, Any]) -> None:
         """Note what happened at the door, at most once a minute a kind, with how often it did."""
+        super()._alarm(code, details)
         count, timer = self._incidents.get(code, (0, None))
         if timer is not None:
             self._incidents[code] = (count + 1, timer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ _log = logging.getLogger(__name__)
 KEYS_FILE = "operators.keys"
 WATCH_S = 0.25
 ANSWER_S = 5.0
+RETRY_S = 1.0
 
 
 class StationNode(Node):
@@ -64,7 +66,8 @@ class StationNode(Node):
         self.offline_since_ms: int | None = clock.wall_ms()
         self._watch: asyncio.Task[None] | None = None
         self._last: tuple[Any, ...] = ()
-        self._keys_stale = True
+        self._keys_due_s = 0.0
+        """When to ask for operators' keys, on the loop's clock."""
 
     async def start(self) -> None:
         await super().start()
@@ -101,16 +104,17 @@ class StationNode(Node):
         while True:
             online = self.online
             if online and self.offline_since_ms is not None:
-                self.offline_since_ms, self._keys_stale = None, True
+                self.offline_since_ms, self._keys_due_s = None, 0.0
             elif not online and self.offline_since_ms is None:
                 self.offline_since_ms = self.clock.wall_ms()
-            if online and self._keys_stale:
-                self._keys_stale = False
+            now_s = asyncio.get_running_loop().time()
+            if online and now_s >= self._keys_due_s:
+                self._keys_due_s = math.inf
                 try:
                     await self._fetch_keys()
                 except (SyncError, TimeoutError) as error:
                     _log.info("operators' keys did not come: %s", error)
-                    self._keys_stale = isinstance(error, TimeoutError)
+                    self._keys_due_s = min(self._keys_due_s, now_s + RETRY_S)
             now = (online, self.replica.unsent, self.client.problem)
             if now != self._last:
                 self._last = now
@@ -118,7 +122,8 @@ class StationNode(Node):
             await asyncio.sleep(WATCH_S)
 
     def _watch_operators(self, names: frozenset[str]) -> None:
-        self._keys_stale |= "operators" in names
+        if "operators" in names:
+            self._keys_due_s = 0.0
 
     async def _fetch_keys(self) -> None:
         """Wrapped keys of the operators who may sign in here; kept for the days without a

@@ -10,7 +10,8 @@ import pytest
 
 from node.bootstrap import add_operator
 from node.control import ControlClient, NotRunning
-from sync.errors import Disconnected, Refused
+from sync.disk import OsAppendFile
+from sync.errors import Disconnected, Refused, StorageFailed
 from tests.support.nodes import PASSWORD, Nodes, until
 
 
@@ -37,7 +38,9 @@ async def test_new_vendor_signs_in_at_a_station_that_is_on_line_already(nodes: N
         if await may_enter():
             break
         await asyncio.sleep(0.1)
-    assert nodes.station.operator is not None
+    row = nodes.station.operator_row
+    assert row is not None
+    assert row["name"] == "Noa Ruiz"
 
 
 @pytest.mark.feature("SE-06")
@@ -92,11 +95,25 @@ async def test_fault_in_a_step_voids_its_round_and_nothing_else(
 
 @pytest.mark.feature("SY-05")
 async def test_fault_at_an_act_is_answered(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who acts hears of it, and the next act goes through."""
+    """Who acts hears of it, nothing of it stays, and the next act goes through."""
+    replica = nodes.station.replica
+    await sell(nodes)
+    await until(lambda: not replica.pending)
+    head = replica.author.head
+    real = replica._queue
     with monkeypatch.context() as broken:
-        broken.setattr(nodes.station.replica.author, "op", lambda *a, **k: 1 / 0)
+
+        def fail(*args: Any) -> None:
+            real(*args)
+            raise ZeroDivisionError("behind half of the work")
+
+        broken.setattr(replica, "_queue", fail)
         with pytest.raises(Refused, match="fault"):
             await asyncio.wait_for(sell(nodes), 5)
+    assert (replica.view.pending, len(replica.pending)) == (0, 0)
+    assert replica.author.head != head  # a new chain: none of its ids is used twice
+    assert "alarm-fault" in [notice["code"] for notice in nodes.station.notices]
+    assert all(isinstance(line, str) for line in nodes.station.status()["notices"])
     order = await sell(nodes)
     await until(lambda: nodes.server.tables.table("orders").peek(order))
 
@@ -148,3 +165,70 @@ async def test_answer_cut_in_the_middle_is_no_answer(tmp_path: Any) -> None:
     with pytest.raises(NotRunning):
         await ControlClient(tmp_path).call("status")
     server.close()
+
+
+async def test_fault_at_the_desk_hurts_nobody_else(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule that fails is refused; the acts beside it go through and no link ends."""
+    from node.cafe.house import Cafe
+
+    real = Cafe.decide
+
+    def decide(self: Cafe, tables: Any, op: Any, context: Any) -> Any:
+        if op.body.get("reason") == "bug":
+            raise ZeroDivisionError
+        return real(self, tables, op, context)
+
+    monkeypatch.setattr(Cafe, "decide", decide)
+    bad = nodes.server.driver.act(
+        "order.deny", 1, {"order": "0c", "reason": "bug"}, nodes.server.operator
+    )
+    good = nodes.server.driver.act("settings.edit", 1, {"mode": 1}, nodes.server.operator)
+    with pytest.raises(Refused, match="fault"):
+        await bad
+    await good
+    assert nodes.station.online
+
+
+async def test_keys_are_asked_for_again_after_a_short_break(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question that failed is asked again, whatever became of the link meanwhile."""
+    real, asked = nodes.station._fetch_keys, []
+
+    async def flap() -> None:
+        asked.append(1)
+        if len(asked) == 1:
+            raise Disconnected
+        await real()
+
+    monkeypatch.setattr(nodes.station, "_fetch_keys", flap)
+    nodes.station._watch_operators(frozenset({"operators"}))
+    await until(lambda: len(asked) == 2)
+
+
+@pytest.mark.feature("SY-09", "SY-01")
+async def test_folder_that_cannot_be_synced_refuses_the_sale_and_loses_none(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a disk answers: refused before it is shown, or kept; at the next start too."""
+    station = nodes.station
+    nodes.switch.cut()
+    await until(lambda: not station.online)
+    with monkeypatch.context() as broken:
+        broken.setattr(OsAppendFile, "append", lambda *a: 1 / 0)
+        broken.setattr(type(station._disk), "_sync_folder", lambda self: no_space())
+        with pytest.raises(StorageFailed):
+            await sell(nodes)
+    assert "alarm-disk" in [notice["code"] for notice in station.notices]
+    orders = {await sell(nodes) for _ in range(3)}
+    nodes.switch.join()
+    station.client.hurry()
+    await until(lambda: not station.replica.pending)
+    found = {str(row.doc_id) for row in nodes.server.tables.table("orders")}
+    assert found == orders
+
+
+def no_space() -> None:
+    raise OSError(28, "No space left on device")

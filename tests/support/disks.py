@@ -42,6 +42,8 @@ class SimFile:
         self._disk.buffered[self._name] = b""
 
     def truncate(self, size: int) -> None:
+        if self._disk.fails():
+            raise StorageFailed("EIO")
         whole = self._disk.durable[self._name] + self._disk.buffered[self._name]
         self._disk.durable[self._name] = whole[: min(size, len(self._disk.durable[self._name]))]
         self._disk.buffered[self._name] = whole[len(self._disk.durable[self._name]) : size]
@@ -77,6 +79,8 @@ class SimDisk:
         return data[offset:] if size < 0 else data[offset : offset + size]
 
     def open(self, name: str) -> SimFile:
+        if self.fails():
+            raise StorageFailed("no descriptor")
         self.durable.setdefault(name, b"")
         self.buffered.setdefault(name, b"")
         return SimFile(self, name)

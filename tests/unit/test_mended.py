@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import zlib
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,18 @@ import pytest
 from node.bootstrap import create_cafe, open_folder
 from node.control import LocalDoor
 from node.roles.server import ServerNode
+from sync.clock import SystemClock
+from sync.codec import pack, unpack, unpack_trusted
 from sync.domain import Tables
+from sync.driver import Driver
 from sync.errors import Damaged, Malformed, Refused, StorageFailed
-from sync.frames import Seal, entry_frame, seal_frame
-from sync.identity import Ed25519Signer, canon_text, verify_ed25519
-from sync.log import ChainChecker, Log
+from sync.frames import Seal, entry_frame, op_frame, seal_frame
+from sync.identity import Ed25519Signer, canon_text, seal_text, verify_ed25519
+from sync.log import CanonChecker, ChainChecker, Log
 from sync.op import Entry, Head, encode_op
 from sync.protocol import Act, Closed, NodeKeys, Tick
-from sync.recovery import open_replica, save_view
+from sync.recovery import Opened as OpenedCore
+from sync.recovery import open_hub, open_replica, save_view
 from sync.view import View
 from tests.support.cafe import STATION, Rules
 from tests.support.cores import CAFE, LINK, OPERATOR, Bench
@@ -386,9 +392,10 @@ def test_op_with_text_that_is_no_utf8_is_malformed_and_nothing_more() -> None:
 
     with pytest.raises(Malformed, match="not-msgpack"):
         decode_op(good.replace(b"order.keep", b"order.k\xff\xfep"))
-    many = op(Bench(), 1, body={"a": [0] * 5000})
+    fields = unpack(good)
+    fields[5] = {"a": [0] * 5000}
     with pytest.raises(Malformed, match="too-large"):
-        decode_op(many)
+        decode_op(pack(fields))
     bench = Bench()
     bench.link()
     bad = op(bench, 2).replace(b"order.keep", b"order.k\xff\xfep")
@@ -547,3 +554,170 @@ def test_entry_of_a_newer_server_that_a_station_cannot_fold_blocks_nothing() -> 
     assert [str(row.doc_id) for row in bench.replica.view.table("orders")] == ["0", "2"]
     assert bench.replica.canon == bench.hub.head
     assert bench.alarms == ["unfolded"]
+    kept = SimDisk(random.Random(1))
+    save_view(kept, bench.replica.view, bench.replica.canon, bench.log)
+    assert "view" not in kept.names()  # the next version folds it all
+    save_view(kept, bench.hub.view, bench.hub.head, bench.log)
+    assert "view" in kept.names()
+
+
+def test_server_does_not_start_over_history_that_it_cannot_read() -> None:
+    """Money would be missing from the box without a word."""
+
+    class Older(KeepDomain):
+        def apply(self, tables: Tables, event: list[Any]) -> None:
+            raise KeyError("newer")
+
+    bench = Bench()
+    bench.give(bench.hub, Act("t", "order.keep", 1, {"id": "a"}, bytes(16)))
+    disk = bench.log._disk
+    bench.log.close()
+    chance = random.Random(3).randbytes
+    with pytest.raises(Damaged, match="start the one that wrote it"):
+        open_hub(disk, bench.hub.keys, Older(bench.keys), verify_ed25519, chance)
+    open_hub(disk, bench.hub.keys, bench.domain, verify_ed25519, chance)
+
+
+def test_pending_op_that_cannot_be_shown_any_more_is_told_and_blocks_nothing() -> None:
+    """What it rests on is gone; the server will say what becomes of it."""
+
+    class Picky(KeepDomain):
+        picky = False
+
+        def apply(self, tables: Tables, event: list[Any]) -> None:
+            super().apply(tables, event)
+            if self.picky and event[2]["id"] == "mine":
+                raise KeyError("gone")
+
+    bench = Bench()
+    picky = bench.replica.view._domain = Picky(bench.keys)
+    bench.act({"id": "mine"})
+    picky.picky = True
+    bench.give(bench.hub, Act("t", "order.keep", 1, {"id": "theirs"}, bytes(16)))
+    bench.link()
+    assert "unfolded" in bench.alarms
+    assert bench.replica.canon == bench.hub.head
+    assert not bench.replica.pending
+    assert bench.hub.view.table("orders").row("mine") == {"id": "mine"}
+
+
+@pytest.mark.feature("SY-05")
+def test_refused_op_does_not_raise_the_base_of_its_chain() -> None:
+    """One absurd cursor does not make every later op of that station a lie."""
+    bench = Bench()
+    bench.link()
+    bench.push(patched(bench, [op(bench, 1), op(bench, 2, base=10**9), op(bench, 3), op(bench, 4)]))
+    assert bench.refusals() == ["bad-base"]
+    assert len(bench.hub.view.table("orders")) == 3
+    chain = bench.replica.keys.node + b"patched!"
+    for view in (bench.hub.view, bench.replica.view):
+        assert view.chains[chain].base < 10**9
+        assert view.chains[chain].n == 4
+
+
+@pytest.mark.feature("SY-08")
+def test_chain_with_a_foreign_seal_is_not_vouched_for_by_the_next_one() -> None:
+    """Each start opens a chain of its own: every one of them needs its owner's seal."""
+    disk = SimDisk(random.Random(1))
+    log = new_log(disk)
+    forger = Ed25519Signer(b"f" * 32)
+    for key, chain in ((forger, CHAIN[:16] + b"forgedby"), (SIGNER, CHAIN)):
+        one = encode_op(
+            chain=chain, n=1, kind="sell", version=1, body={"forged": key is forger}, grant=0,
+            base=0, key=chain[-16:], wall_ms=0, mono_ms=0, boot=bytes(8),
+        )  # fmt: skip
+        head = Head().next(one.raw)
+        signature = key.sign(seal_text(CAFE, chain, 1, head.hash))
+        log.commit([op_frame(one.raw, []), seal_frame(Seal(chain, 1, head.hash, signature))])
+    opened = reopened(disk)
+    assert not opened.core.pending  # type: ignore[union-attr]
+    assert [d.kind for d in opened.damage] == ["corrupt"]
+
+
+def reopened(disk: SimDisk) -> OpenedCore:
+    """The station of `Writer`, started over its folder."""
+    keys = NodeKeys(CAFE, SIGNER, b"C" * 32, b"bootboot")
+    server = Ed25519Signer(b"s" * 32).public
+    chance = random.Random(2).randbytes
+    return open_replica(disk, keys, server, KeepDomain({}), verify_ed25519, chance)
+
+
+@pytest.mark.feature("SY-08")
+def test_copies_of_damage_at_the_same_place_are_all_kept() -> None:
+    """The second one may hold the only copy of an order; the same one again is kept once."""
+    disk = SimDisk(random.Random(1))
+    writer = Writer(new_log(disk))
+    writer.commit()
+    whole = disk.durable["own-000001.log"]
+    writer.commit()
+    tail = disk.durable["own-000001.log"][len(whole) :]
+    for flip in (30, 40, 40):
+        hurt = bytearray(tail)
+        hurt[flip] ^= 1
+        disk.durable["own-000001.log"] = whole + bytes(hurt)
+        recover(disk)
+    copies = [name for name in disk.names() if name.startswith("quarantine")]
+    assert len(copies) == 2
+
+
+@pytest.mark.feature("SY-08")
+def test_damage_in_an_early_segment_sets_the_later_ones_aside_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A station uses what stands before the damage and keeps the rest for a person."""
+    monkeypatch.setattr("sync.log.MAX_SEGMENT_BYTES", 600)
+    disk = SimDisk(random.Random(1))
+    writer = Writer(new_log(disk))
+    while len(disk.names()) < 3:
+        writer.commit()
+    later = [disk.durable[f"own-00000{n}.log"] for n in (2, 3)]
+    data = bytearray(disk.durable["own-000001.log"])
+    data[-5] ^= 1
+    disk.durable["own-000001.log"] = bytes(data)
+    opened = reopened(disk)
+    assert opened.core.pending  # type: ignore[union-attr]
+    assert [name for name in disk.names() if name.startswith("own")] == ["own-000001.log"]
+    copies = {disk.durable[name] for name in disk.names() if name.startswith("quarantine")}
+    assert set(later) <= copies
+
+
+def test_what_no_decoder_gives_back_never_gets_into_an_op_or_an_event() -> None:
+    """Dates, floats, text that is none, depth: refused where they are made."""
+    bench = Bench()
+    deep: dict[str, Any] = {}
+    for _ in range(40):
+        deep = {"d": deep}
+    for value in (1.5, datetime(2026, 1, 1, tzinfo=UTC), "\ud800", 2**70, deep, object()):
+        assert isinstance(bench.act({"id": "a", "value": value}), Malformed), value
+    bench.act({"id": "a", "value": (1,)})
+    assert bench.replica.pending[-1].op.body["value"] == [1]  # as everybody else will read it
+    with pytest.raises(Malformed):
+        unpack_trusted(b"\x91" * 100_000 + b"\x01")
+
+
+@pytest.mark.feature("SY-09")
+async def test_copy_that_is_kept_again_after_a_failure_holds_nothing_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A new segment makes durable what stands before it; only the rest is written again."""
+    monkeypatch.setattr("sync.log.MAX_SEGMENT_BYTES", 500)
+    bench = Bench()
+    bench.link()
+    for number in range(6):
+        key = bytes(15) + bytes([number])
+        bench.give(bench.hub, Act("t", "order.keep", 1, {"id": str(number)}, key))
+    commits = [commit.frames for _, commit in bench.log.commits()]
+    for failing in range(1, 40):
+        disk = SimDisk(random.Random(1))
+        log = Log(disk, "canon", CAFE, bench.hub.keys.node)
+        driver = Driver(OpenedCore(bench.replica, log, None), SystemClock())
+        driver._unkept = [[f for f in frames if f[1] != 6] for frames in commits]
+        calls = itertools.count(1)
+        monkeypatch.setattr(disk, "fails", lambda calls=calls, at=failing: next(calls) == at)
+        while not driver._keep():
+            pass
+        monkeypatch.setattr(disk, "fails", lambda: False)
+        checker = CanonChecker(CAFE, bench.server_key.public, verify_ed25519)
+        again = Log(disk, "canon", CAFE, bench.hub.keys.node)
+        assert len(list(again.recover(checker))) == len(commits)
+        assert checker.head == bench.hub.head
