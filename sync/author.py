@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from sync.errors import Refused
 from sync.grant import sign_grant
@@ -11,13 +11,6 @@ from sync.op import KEY_BYTES, Head, Op, encode_op
 from sync.protocol import NodeKeys, Now, SignIn
 
 EPOCH_BYTES = 8
-
-
-class Place(NamedTuple):
-    """Where an author was, to go back to if the disk refuses what came behind it."""
-
-    head: Head
-    grants: dict[bytes, int]
 
 
 class Author:
@@ -33,13 +26,6 @@ class Author:
         self.chain = self._keys.node + self._random(EPOCH_BYTES)
         self.head = Head()
         self._grants: dict[bytes, int] = {}
-
-    @property
-    def place(self) -> Place:
-        return Place(self.head, dict(self._grants))
-
-    def go_back(self, place: Place) -> None:
-        self.head, self._grants = place
 
     def op(
         self,

@@ -393,7 +393,7 @@ class Hub:
         together."""
         if not self._staged.begun:
             self.view.begin_trial()
-            self._before = (self.sequencer.head, self._author.place)
+            self._head_before = self.sequencer.head
             self._staged = Staged(begun=True)
 
     def _flush(self) -> list[Effect]:
@@ -436,10 +436,8 @@ class Hub:
         flying, self._flying = self._flying, None
         assert flying is not None
         self.view.drop_trial()
-        self.sequencer.head, place = self._before
-        self._author.go_back(place)
-        if flying.frames:  # they may have reached the disk all the same
-            self._author.renew()
+        self.sequencer.head = self._head_before
+        self._author.renew()  # what failed may have reached the disk all the same
         code = "server-disk" if isinstance(error, StorageFailed) else "fault"
         done = [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
         return [*done, *(Drop(e.link, code) for e in flying.then if isinstance(e, Send))]

@@ -203,7 +203,6 @@ class Replica:
     def _begin(self) -> None:
         if not self._staged.begun:
             self._staged = Staged(begun=True)
-            self._before = (self.author.place, self.before)
 
     def _stage(self, op: Op, context: Context | None) -> list[Any]:
         """Decide one op and stage it; folded on top at once, shown only when durable.
@@ -303,12 +302,9 @@ class Replica:
             self.view.pop()
             self._forget(gone)
         self._staged_ops = 0
-        place, self.before = self._before
-        self.author.go_back(place)
-        if flying.frames:
-            # A write that failed may still have reached the disk. A fresh chain makes sure that
-            # none of its op ids is ever used for something else.
-            self.author.renew()
+        # A write that failed may still have reached the disk. A fresh chain makes sure that none of
+        # its op ids is ever used for something else.
+        self.author.renew()
         failed = [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
         return [*failed, *self._fold_inbox()]
 

@@ -181,10 +181,9 @@ async def test_fault_at_the_desk_hurts_nobody_else(
         return real(self, tables, op, context)
 
     monkeypatch.setattr(Cafe, "decide", decide)
-    bad = nodes.server.driver.act(
-        "order.deny", 1, {"order": "0c", "reason": "bug"}, nodes.server.operator
-    )
-    good = nodes.server.driver.act("settings.edit", 1, {"mode": 1}, nodes.server.operator)
+    driver, operator = nodes.server.driver, nodes.server.operator
+    good = driver.act("settings.edit", 1, {"mode": 1}, operator)
+    bad = driver.act("order.deny", 1, {"order": "0c", "reason": "bug"}, operator)
     with pytest.raises(Refused, match="fault"):
         await bad
     await good
