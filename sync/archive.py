@@ -11,6 +11,7 @@ from sync.log import Log, Position
 from sync.messages import BATCH_BYTES, BATCH_OPS
 
 RECENT_BYTES = 16 << 20
+PLACES_KEPT = 4096
 
 
 def entries_in(frames: list[bytes]) -> int:
@@ -87,7 +88,7 @@ class Archive:
 
     def _note_place(self, seq: int, place: Position | None) -> None:
         if place is not None:
-            if len(self._places) > 4096:
+            if len(self._places) > PLACES_KEPT:
                 self._places.clear()
             self._places[seq] = place
 

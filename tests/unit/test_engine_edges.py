@@ -1,0 +1,634 @@
+"""The engine where nothing usual comes: forged frames, full disks, peers that break the rules."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tinydb import where
+
+from sync.archive import Archive
+from sync.clock import SystemClock
+from sync.codec import pack, unpack
+from sync.disk import OsAppendFile, OsDisk, ReadOnlyDisk
+from sync.errors import Malformed, Refused, StorageFailed
+from sync.frames import SEAL, decode_entry, decode_frame, decode_op_frame, decode_seal, seal_frame
+from sync.identity import Ed25519Signer, canon_text, check_public_key, verify_ed25519
+from sync.log import CanonChecker, ChainChecker, encode_commit, read_commit
+from sync.messages import Ack, Bye, Entries, Push, ServerHello, decode, encode
+from sync.op import Entry, Head
+from sync.protocol import (
+    Abandon,
+    Act,
+    Closed,
+    CommitFailed,
+    Kept,
+    Opened,
+    Receipt,
+    Received,
+    Tick,
+)
+from sync.recovery import Opened as OpenedCore
+from sync.recovery import close, load_view, open_replica, save_view
+from sync.sealed import Cost, unwrap_key, wrap_key
+from sync.table import RowStore, RowTable, clone
+from sync.view import View, decode_entry_op
+from tests.support.cores import CAFE, LINK, Bench
+from tests.support.disks import SimDisk
+from tests.support.keep import Keep
+from tests.unit.test_cores import op, patched
+from tests.unit.test_log import CHAIN, SIGNER, Writer, new_log, recover
+
+
+def no_space(*args: Any) -> Any:
+    raise OSError(28, "No space left on device")
+
+
+# --- the disk ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["write", "ftruncate", "fdatasync", "open", "close", "fsync"])
+@pytest.mark.feature("SY-09")
+def test_every_call_that_fails_is_a_storage_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The kernel's errors come out as ours, at every call; what was durable stays."""
+    disk = OsDisk(tmp_path / "d")
+    file = disk.open("a.log")
+    file.append(b"kept")
+    file.sync()
+    acts: dict[str, Any] = {
+        "write": lambda: file.append(b"x"),
+        "ftruncate": lambda: file.truncate(1),
+        "fdatasync": file.sync,
+        "open": lambda: disk.replace("b", b"x"),
+        "fsync": lambda: disk.remove("never"),
+    }
+    with monkeypatch.context() as broken:
+        broken.setattr(os, call, no_space)
+        if call == "close":
+            file.close()  # what counts was synced before
+        else:
+            with pytest.raises(StorageFailed, match="No space"):
+                acts[call]()
+        if call in ("open", "fsync"):
+            with pytest.raises(StorageFailed, match="No space"):
+                disk.open("new.log")
+    if call == "fdatasync":
+        with pytest.raises(StorageFailed, match="closed after a failure"):
+            file.append(b"more")
+    assert disk.read("a.log") == b"kept"
+    file.close()
+    file.close()
+    disk.close()
+
+
+@pytest.mark.feature("SY-09")
+def test_short_write_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk takes a part and says so only by a number."""
+    file = OsAppendFile(tmp_path / "a.log")
+    monkeypatch.setattr(os, "write", lambda fd, data: len(data) - 1)
+    with pytest.raises(StorageFailed, match="only 3 of 4"):
+        file.append(b"four")
+    file.close()
+
+
+@pytest.mark.feature("SY-18")
+def test_folder_that_is_only_looked_at_changes_by_no_call(tmp_path: Path) -> None:
+    """`verify` reads beside a running node."""
+    (tmp_path / "a").write_bytes(b"abc")
+    disk = ReadOnlyDisk(tmp_path)
+    assert disk.names() == ["a"]
+    assert disk.read("a", 1, 1) == b"b"
+    for act in (lambda: disk.open("a"), lambda: disk.replace("a", b""), lambda: disk.remove("a")):
+        with pytest.raises(StorageFailed):
+            act()
+    assert (tmp_path / "a").read_bytes() == b"abc"
+
+
+# --- frames, messages, keys --------------------------------------------------
+
+SEAL_FIELDS: list[Any] = [SEAL, CHAIN, 1, bytes(32), bytes(64)]
+
+
+@pytest.mark.parametrize(
+    ("decoder", "value"),
+    [
+        (decode_entry, [1, 1, 1, 1, b"", 1, [], {}]),
+        (decode_op_frame, [2, b""]),
+        (decode_op_frame, [2, "x", []]),
+        *((decode_seal, [*SEAL_FIELDS[:at], wrong]) for at, wrong in ((4, b""), (3, b""))),
+        (decode_seal, [SEAL, CHAIN, -1, bytes(32), bytes(64)]),
+        (decode_seal, [SEAL, b"", 1, bytes(32), bytes(64)]),
+        (lambda value: decode_frame(pack(value)), {}),
+        (lambda value: decode_frame(pack(value)), ["x"]),
+        (lambda value: decode(pack(value)), "no list"),
+        (lambda value: decode(pack(value)), [99]),
+        (lambda value: decode(pack(value)), [5, [], 1, 2]),
+        (lambda value: decode(pack(value)), [5, [["x"]], 1]),
+        (lambda value: decode(pack(value)), [4, b"", 1, ["x"], b"", b"", 1]),
+        (lambda value: decode(pack(value)), [4, b"", 1, [], b"", b"", 1]),
+    ],
+)
+@pytest.mark.feature("SE-09")
+def test_frame_of_another_shape_is_malformed(decoder: Any, value: Any) -> None:
+    """Whatever its tag says."""
+    with pytest.raises(Malformed):
+        decoder(value)
+
+
+@pytest.mark.feature("SE-03")
+def test_public_keys_that_are_no_proper_points_are_refused() -> None:
+    """Not canonical, not on the curve, the wrong length, of small order."""
+    too_large = (2**255 - 19).to_bytes(32, "little")
+    zero_x_with_sign = bytearray((1).to_bytes(32, "little"))
+    zero_x_with_sign[31] |= 0x80
+    off_curve = (2).to_bytes(32, "little")
+    for bad in (b"short", too_large, bytes(zero_x_with_sign), off_curve, bytes(32)):
+        with pytest.raises(Malformed, match="bad-key"):
+            check_public_key(bad)
+    check_public_key(SIGNER.public)
+
+
+def test_verifier_remembers_many_keys_but_not_without_end() -> None:
+    """A stranger's keys do not fill the memory."""
+    from sync import identity
+
+    signature = SIGNER.sign(b"x")
+    for number in range(1030):
+        identity._keys[number.to_bytes(32, "big")] = None  # type: ignore[assignment]
+    identity._keys.pop(SIGNER.public, None)
+    assert verify_ed25519(SIGNER.public, signature, b"x")
+    assert len(identity._keys) == 1
+
+
+@pytest.mark.feature("SE-07")
+def test_wrapped_key_with_absurd_costs_or_fields_is_malformed() -> None:
+    """A forged record cannot make a node compute for hours."""
+    wrapped = wrap_key(SIGNER, "password", Cost(8, 1, 1))
+    assert unwrap_key(wrapped, "password").public == SIGNER.public
+    with pytest.raises(Refused, match="wrong-password"):
+        unwrap_key(wrapped, "other")
+    for changes in ({"memory_kib": 1 << 30}, {"passes": 0}, {"salt": 5}, {"box": None}):
+        with pytest.raises(Malformed):
+            unwrap_key({**wrapped, **changes}, "password")
+    with pytest.raises(Malformed):
+        unwrap_key({}, "password")
+
+
+# --- the log -----------------------------------------------------------------
+
+
+def test_commit_that_states_nonsense_is_bad_not_torn() -> None:
+    """A header of another form, a frame that does not fit, a commit without a seal."""
+    from sync.log import _COMMIT_BODY, _Bad, _frame
+
+    good = encode_commit([pack(SEAL_FIELDS)])
+    assert read_commit(good, 0) is not None
+    header = _frame(_COMMIT_BODY.pack(0x92, 7, 0xC4, 4, len(good) - 16))
+    cut_frame = _frame(_COMMIT_BODY.pack(0x92, 0, 0xC4, 4, 4)) + b"1234"
+    for bad in (header + good[16:], cut_frame, encode_commit([pack([9, 1])])):
+        with pytest.raises(_Bad):
+            read_commit(bad, 0)
+
+
+def test_checkers_say_what_is_wrong() -> None:
+    """Unknown frames, seals that are none."""
+    canon = CanonChecker(CAFE, SIGNER.public, verify_ed25519)
+    own = ChainChecker(CAFE, SIGNER.public, verify_ed25519)
+    seal = pack(SEAL_FIELDS)
+    for checker in (canon, own):
+        assert "unknown frame" in checker.take([pack([9, 1]), seal])
+        assert "bad-type" in checker.take([pack([SEAL, 1])])
+        assert not checker.signed(pack([SEAL, 1]))
+    assert "bad-type" in own.take([pack([2, "x", []]), seal])
+
+
+@pytest.mark.feature("SY-08")
+def test_segment_cut_inside_a_commit_is_damage_if_another_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only the last file can be torn by a crash."""
+    monkeypatch.setattr("sync.log.MAX_SEGMENT_BYTES", 600)
+    disk = SimDisk(random.Random(1))
+    writer = Writer(new_log(disk))
+    while len(disk.names()) < 2:
+        writer.commit()
+    disk.durable["own-000001.log"] = disk.durable["own-000001.log"][:-3]
+    from sync.errors import Damaged
+
+    with pytest.raises(Damaged, match="ends inside a commit"):
+        recover(disk)
+
+
+@pytest.mark.feature("SY-08")
+def test_later_commits_are_looked_for_past_what_only_seems_to_be_one() -> None:
+    """Bytes that look like a commit and are none do not turn a torn end into corruption."""
+    disk = SimDisk(random.Random(1))
+    writer = Writer(new_log(disk))
+    writer.commit()
+    whole = disk.durable["own-000001.log"]
+    writer.commit()
+    second = bytearray(disk.durable["own-000001.log"][len(whole) :])
+    second[40] ^= 1
+    lookalike = bytearray(whole[:60])
+    lookalike[30] ^= 1
+    for tail in (bytes(second) + bytes(lookalike), bytes(second) + whole[:60]):
+        disk.durable["own-000001.log"] = whole + tail
+        log, ops = recover(disk)
+        assert ops == 2
+        assert log.damage is not None
+        assert log.damage.kind == "quarantined"
+
+
+def test_reader_of_a_log_begins_anywhere_and_reads_long_files_in_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Serving peers holds no whole file in memory."""
+    monkeypatch.setattr("sync.log.MAX_SEGMENT_BYTES", 1500)
+    monkeypatch.setattr("sync.log.READ_BYTES", 300)
+    disk = SimDisk(random.Random(1))
+    writer = Writer(new_log(disk))
+    while len(disk.names()) < 3:
+        writer.commit()
+    log, _ = recover(disk)
+    every = list(log.commits())
+    assert len(every) * 2 == writer.head.n
+    from sync.log import Position
+
+    number, commit = every[-2]
+    behind = list(log.commits(Position(number, commit.end)))
+    assert [c.frames for _, c in behind] == [every[-1][1].frames]
+    assert not log.ends_with(b"no such seal", Position(9, 9))
+    assert not log.ends_with(b"x" * 400, Position(1, 9))
+    assert log.size(1) == len(disk.durable["own-000001.log"])
+
+
+def test_file_left_over_from_a_failed_beginning_counts_for_nothing() -> None:
+    """A second segment that could be made but not written to is begun again."""
+    disk = SimDisk(random.Random(1))
+    log = new_log(disk)
+    writer = Writer(log)
+    writer.commit()
+    disk.durable["own-000002.log"] = b"left over"
+    disk.buffered["own-000002.log"] = b""
+    log._file = None  # as after a write that could not be taken back
+    writer.commit()
+    assert disk.durable["own-000002.log"][16 + 8 + 1] == 6
+    log.close()
+    log.close()
+    log2, ops = recover(disk)
+    assert ops == 4
+    log2.close()  # the second seal stands there already
+    assert recover(disk)[1] == 4
+
+
+# --- the archive -------------------------------------------------------------
+
+
+def test_archive_serves_from_inside_a_commit_and_from_the_disk() -> None:
+    """Whoever asks from anywhere gets the rest with a seal last; memory is bounded."""
+    bench = Bench()
+    bench.link()
+    for number in range(3):
+        bench.push(patched(bench, [op(bench, n) for n in (1, 2, 3)]))
+        del number
+    archive = Archive(bench.log)
+    head = bench.hub.head.n
+    whole, last = archive.after(0)
+    assert last == head
+    for seq in range(head + 1):
+        frames, last = archive.after(seq)
+        if seq == head:
+            assert frames == []
+            continue
+        assert last == head
+        seqs = [unpack(f)[1] for f in frames if f[1] == 1]
+        assert seqs == list(range(seq + 1, head + 1))
+        assert frames[-1] == whole[-1]
+    archive.add(head + 1, [seal_frame(decode_seal(SEAL_FIELDS))])
+    assert archive.after(head) == ([], head)
+
+
+def test_archive_forgets_its_oldest_half_and_its_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is long past is read from the log, by places that are few too."""
+    monkeypatch.setattr("sync.archive.RECENT_BYTES", 900)
+    monkeypatch.setattr("sync.archive.BATCH_OPS", 1)
+    monkeypatch.setattr("sync.archive.PLACES_KEPT", 2)
+    bench = Bench()
+    for number in range(12):
+        key = bytes(15) + bytes([number])
+        bench.give(bench.hub, Act("t", "order.keep", 1, {"id": str(number)}, key))
+    seen, at = 0, 0
+    while at < bench.hub.head.n:
+        frames, at = bench.archive.after(at)
+        seen += sum(frame[1] == 1 for frame in frames)
+        assert len(bench.archive._places) <= 3
+    assert seen == bench.hub.head.n
+    assert len(bench.archive._recent) < 12
+
+
+# --- hub and replica ---------------------------------------------------------
+
+
+def test_link_ends_with_a_reason_for_every_message_that_does_not_fit() -> None:
+    """Goodbyes, cursors of the future, another history, links that are gone."""
+    bench = Bench()
+    bench.link()
+    bench.push(Bye("stopping"))
+    assert bench.dropped.pop() == "bye"
+    bench.give(bench.hub, Closed(LINK))
+    assert bench.hub.step(Received(LINK, Ack([], 0)), bench.now) == []
+    assert bench.hub.step(Closed(99), bench.now) == []
+
+    def hello(cursor: int, hash_: bytes) -> str:
+        fresh = Bench()
+        fresh.replica.canon = Head(cursor, hash_)
+        fresh.link()
+        return fresh.dropped[0]
+
+    assert hello(99, bytes(32)) == "server-behind"
+    assert hello(1, b"x" * 32) == "other-history"
+
+
+def test_act_done_before_is_answered_with_what_it_came_to() -> None:
+    """The same key again does nothing, at the desk and at a station, before and after the answer."""
+    bench = Bench()
+    key = b"k" * 16
+    for _ in range(2):
+        bench.give(bench.hub, Act("t", "order.keep", 1, {"id": "a"}, key))
+    first, second = bench.results[-2:]
+    assert isinstance(first, Receipt)
+    assert isinstance(second, Receipt)
+    assert (second.state, second.seq) == ("done-before", first.seq)
+    assert first.op_id.endswith(f":{first.n}")
+    bench.link()
+    assert bench.act({"id": "a"}, key=key).state == "done-before"
+    bench.act({"id": "b"}, key=b"q" * 16)
+    assert bench.act({"id": "b"}, key=b"q" * 16).state == "done-before"
+
+
+@pytest.mark.feature("SY-02")
+def test_op_of_another_chain_with_a_key_that_was_used_is_refused() -> None:
+    """One effect a key, whoever sends it."""
+    bench = Bench()
+    bench.link()
+    bench.push(patched(bench, [op(bench, 1, key=b"k" * 16), op(bench, 2, key=b"k" * 16)]))
+    assert bench.refusals() == ["already-done"]
+
+
+def test_rule_that_fails_while_deciding_is_a_refusal() -> None:
+    """A fault of ours blocks nobody."""
+
+    class Broken(Keep):
+        def decide(self, tables: Any, op: Any, context: Any) -> Any:
+            raise ZeroDivisionError
+
+    bench = Bench()
+    bench.hub.sequencer._domain = Broken(bench.keys)
+    bench.link()
+    bench.push(patched(bench, [op(bench, 1)]))
+    assert bench.refusals() == ["fault"]
+
+
+def test_station_that_is_not_enrolled_any_more_cannot_push() -> None:
+    """Its link ends, and nothing of its run is taken."""
+    bench = Bench()
+    bench.link()
+    known = bench.keys.pop(bench.replica.keys.node)
+    head = bench.hub.head
+    with pytest.raises(Refused, match="unknown-node"):
+        bench.hub.sequencer.take_run(
+            patched(bench, [op(bench, 1)]), lambda age: 0, bench.now.wall_ms
+        )
+    bench.keys[bench.replica.keys.node] = known
+    assert bench.hub.head == head
+
+
+def test_abandon_with_nothing_begun_changes_nothing() -> None:
+    """And one while a commit is under way voids it."""
+    bench = Bench()
+    head, chain = bench.hub.head, bench.replica.author.chain
+    for core in (bench.hub, bench.replica):
+        core.step(Abandon(Refused("fault")), bench.now)
+    assert (bench.hub.head, bench.replica.author.chain) == (head, chain)
+    from sync.protocol import Flush
+
+    for core in (bench.hub, bench.replica):
+        core.step(Act("t", "order.keep", 1, {"id": "a"}, b"k" * 16), bench.now)
+        core.step(Flush(), bench.now)
+        core.step(Abandon(Refused("fault")), bench.now)
+        assert core.view.table("orders").row("a") is None
+    for core in (bench.hub, bench.replica):
+        core.step(Act("t", "order.keep", 1, {"id": "a"}, b"k" * 16), bench.now)
+        core.step(Flush(), bench.now)
+        core.step(CommitFailed(StorageFailed("full")), bench.now)
+        assert core.view.table("orders").row("a") is None
+    assert bench.act({"id": "a"}).state == "queued"
+
+
+@pytest.mark.feature("SY-03", "SE-09")
+def test_entries_that_do_not_fit_end_the_link_and_fold_nothing() -> None:
+    """Frames of another kind, gaps, seals that cover nothing, seals of somebody else."""
+    bench = Bench()
+    bench.link()
+    node = bench.hub.keys.node
+
+    def run(frames: list[bytes], key: Ed25519Signer, seq: int = 0) -> list[bytes]:
+        head = bench.replica.canon
+        for frame in frames:
+            head = head.next(frame) if frame[1] == 1 else head
+        chain = node + b"whatever"
+        text = canon_text(CAFE, chain, head.n, head.hash)
+        from sync.frames import Seal
+
+        return [*frames, seal_frame(Seal(chain, head.n, head.hash, key.sign(text)))]
+
+    def entry(seq: int) -> bytes:
+        return pack([1, seq, 0, 0, op(bench, 1), True, [["kept", 1, {"id": "z"}]], {}])
+
+    at = bench.replica.canon.n
+    tries = {
+        "bad-entries": [
+            run([pack([2, b"", []])], bench.server_key),
+            run([entry(at + 2)], bench.server_key),
+            run([], bench.server_key),
+            [entry(at + 1), pack([SEAL, 1])],
+        ],
+        "other-history": [run([entry(at + 1)], SIGNER)],
+    }
+    for code, runs in tries.items():
+        for frames in runs:
+            bench.give(bench.replica, Received(LINK, Entries(frames)))
+            assert bench.dropped.pop() == code
+            assert bench.replica.view.table("orders").row("z") is None
+    good = run([entry(at + 1)], bench.server_key)
+    bench.give(bench.replica, Received(LINK, Entries(good)))
+    assert bench.replica.view.table("orders").row("z") == {"id": "z"}
+
+
+def test_answer_that_nobody_waits_for_and_a_server_that_lies() -> None:
+    """Both end the link."""
+    bench = Bench()
+    bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
+    lie = ServerHello(1, CAFE, bench.hub.keys.node, bytes(16), [], 0, bytes(32), bytes(64))
+    bench.give(bench.replica, Received(LINK, lie))
+    assert bench.dropped.pop() == "bad-hello"
+    assert bench.replica.step(Kept(), bench.now) == []
+    bench.give(bench.replica, Closed(LINK))
+    assert bench.replica.step(Kept(), bench.now) == []
+    assert bench.replica.step(Tick(), bench.now) == []
+
+
+def test_fault_behind_a_commit_answers_who_waits_and_begins_again() -> None:
+    """What is durable is told; what could not be folded comes again."""
+    bench = Bench()
+    bench.link()
+    bench.replica._push = lambda now: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+    assert bench.act({"id": "a"}).state == "queued"
+    assert bench.alarms[-1] == "fault"
+    assert bench.dropped[-1] == "fault"
+    del bench.replica._push
+    for core in (bench.hub, bench.replica):
+        bench.give(core, Closed(LINK))
+    bench.link()
+    assert bench.hub.view.table("orders").row("a") == {"id": "a"}
+
+
+def test_station_restores_only_what_is_not_answered() -> None:
+    """By its place in the chain, or by its key under another one."""
+    bench = Bench()
+    bench.act({"id": "a"})
+    waiting = list(bench.replica.pending)
+    again = Bench().replica
+    again.view.keys[waiting[1].op.key] = 7
+    for n, one in enumerate(waiting, 1):
+        again.restore(one.op, one.events, Head(n, bytes([n]) * 32))
+    assert [w.op.n for w in again.pending] == [1]
+    assert again.before == [waiting[1].op.chain, 2, b"\2" * 32]
+
+
+# --- view, table, recovery ---------------------------------------------------
+
+
+def test_entry_whose_bytes_are_no_op_has_none() -> None:
+    """Where they stood is in its note; without a note they are simply none."""
+    assert decode_entry_op(Entry(1, 0, 0, b"\xc1", False, ["x", {}], {})) is None
+
+
+def test_rows_are_copied_and_changed_as_tinydb_expects() -> None:
+    """Its updaters see each other's changes within one call."""
+    assert clone(5) == 5
+    store = RowStore({"t": (("kind",), ("n",))})
+    table = RowTable(store, "t")
+    store.writable = True
+    table.put("a", {"kind": "x", "n": 1})
+    table.put("b", {"kind": "x", "n": "no number"})
+    table.put("b", {"kind": "y", "n": 2})
+    assert [d.doc_id for d in table.search(where("kind") == "x")] == ["a"]
+
+    def updater(live: Any) -> None:
+        assert sorted(live) == ["a", "b"]
+        assert len(live) == 2
+        del live["a"]
+        assert "a" not in live
+        with pytest.raises(KeyError):
+            live["a"]
+        with pytest.raises(KeyError):
+            del live["a"]
+        live["c"] = {"kind": "z"}
+        assert live["c"] == {"kind": "z"}
+        assert sorted(live) == ["b", "c"]
+
+    table._update_table(updater)
+    assert sorted(str(d.doc_id) for d in table) == ["b", "c"]
+    table.update({"n": 9}, doc_ids=["b"])
+    assert table.row("b") == {"kind": "y", "n": 9}
+    table.remove(doc_ids=["b"])
+    assert table.row("b") is None
+    index = table._rows.in_order[("n",)]
+    index.drop("gone", {"n": 77})
+    assert index.between(">=", 0) == []
+
+
+@pytest.mark.feature("SY-10")
+def test_view_file_that_is_hurt_or_of_another_format_is_folded_again() -> None:
+    """It is disposable."""
+    bench = Bench()
+    disk = bench.log._disk
+    save_view(disk, bench.hub.view, bench.hub.head, bench.log)
+    good = disk.read("view")
+
+    def loaded(data: bytes) -> int:
+        disk.replace("view", data)
+        return load_view(disk, View(bench.domain), bench.log)[0].n
+
+    from sync.op import sha256
+
+    other = pack({**_unpacked(good[32:]), "format": 0})
+    assert loaded(good) == bench.hub.head.n
+    assert loaded(b"") == loaded(good[:-1]) == loaded(sha256(other) + other) == 0
+
+
+def _unpacked(data: bytes) -> dict[str, Any]:
+    import msgpack
+
+    found: dict[str, Any] = msgpack.unpackb(data, strict_map_key=False)
+    return found
+
+
+def test_stop_with_a_disk_that_refuses_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next start folds the log; a station with something pending saves no view."""
+    bench = Bench()
+    disk = SimDisk(random.Random(1))
+    keys = bench.replica.keys
+    opened = open_replica(
+        disk,
+        keys,
+        bench.server_key.public,
+        bench.domain,
+        verify_ed25519,
+        random.Random(2).randbytes,
+    )
+    close(opened, disk)
+    assert "view" not in disk.names()
+    opened.core.pending.append(None)  # type: ignore[union-attr,arg-type]
+    close(opened, disk)
+    hub_disk = bench.log._disk
+    monkeypatch.setattr(hub_disk, "replace", _refuse)
+    close(OpenedCore(bench.hub, bench.log, None), hub_disk)  # type: ignore[arg-type]
+    assert SystemClock().boot
+
+
+def _refuse(*args: Any) -> None:
+    raise StorageFailed("full")
+
+
+def test_own_log_in_which_an_op_is_missing_is_not_taken_for_whole() -> None:
+    """The chain's own signature covers the numbers too."""
+    from sync.log import Commit
+    from sync.op import encode_op
+    from sync.recovery import own_ops
+
+    second = encode_op(
+        chain=CHAIN, n=2, kind="k", version=1, body={}, grant=0, base=0, key=bytes(16), wall_ms=0,
+        mono_ms=0, boot=bytes(8),
+    )  # fmt: skip
+    from sync.frames import op_frame
+
+    with pytest.raises(Malformed, match="op 2 at place 1"):
+        list(own_ops(iter([Commit([op_frame(second.raw, [])], 0)])))
+
+
+def test_messages_come_back_as_they_went() -> None:
+    """Every kind of message, encoded and decoded."""
+    for message in (
+        Ack([[CHAIN, 1, bytes(32)]], 5),
+        Bye("stopping"),
+        Entries([b"x"]),
+        Push(CHAIN, 1, [b"x"], bytes(64), bytes(8), 9),
+    ):
+        assert decode(encode(message)) == message
