@@ -94,9 +94,5 @@ class Archive:
 
 
 def _behind(frames: list[bytes], skip: int) -> list[bytes]:
-    for at, frame in enumerate(frames):
-        if frame[1] == ENTRY:
-            if skip == 0:
-                return frames[at:]
-            skip -= 1
-    return []
+    entries = [at for at, frame in enumerate(frames) if frame[1] == ENTRY]
+    return frames[entries[skip] :]

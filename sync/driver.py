@@ -228,7 +228,7 @@ class Driver:
                     wire = self._wires.get(link)
                     if wire is not None:
                         wire.drop(code)
-                case Alarm(code, details):
+                case Alarm(code, details):  # pragma: no branch
                     _log.info("%s %s", code, details)
                     self.on_alarm(code, details)
 
@@ -275,8 +275,8 @@ class Driver:
         except (SyncError, OSError) as error:  # an old part of the log is hurt: the others go on
             _log.error("cannot serve link %d: %s", link, error)
             self.on_alarm("log-damaged", {"what": str(error)})
-            if wire is not None:
-                wire.drop("server-log")
+            assert wire is not None
+            wire.drop("server-log")
         self._run(self._step(Served(link, after), self._now()))
 
     def _inquire(

@@ -78,7 +78,7 @@ from sync.protocol import (
     SyncKept,
     Tick,
 )
-from sync.state import Gap, PendingOp, merge
+from sync.state import PendingOp, merge
 from sync.view import View, decode_entry_op
 
 _log = logging.getLogger(__name__)
@@ -506,10 +506,7 @@ class Replica:
         """Merge entries behind the view's cursor with what is pending."""
         view = self.view
         view.store.changed.add(STATUS)
-        try:
-            merged = merge(view.cursor, self.pending, entries)
-        except Gap as gap:  # `_entries` checked the numbers
-            raise AssertionError(str(gap)) from gap
+        merged = merge(view.cursor, self.pending, entries)  # `_entries` checked the numbers
         for entry, op in entries[: merged.settled]:
             assert op is not None
             head = self._heads.get((op.chain, op.n))

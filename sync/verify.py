@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sync.disk import Disk
 from sync.domain import Domain
 from sync.errors import Damaged, Malformed, Refused
-from sync.frames import ENTRY, OP, RUN_SEAL, SEAL, Seal, decode_entry, decode_frame, seal_in
+from sync.frames import ENTRY, OP, RUN_SEAL, Seal, decode_entry, decode_frame, seal_in
 from sync.grant import operator_of, read_grant
 from sync.identity import Verifier, node_id, seal_text
 from sync.log import CanonChecker, ChainChecker, Commit, Log, Position
@@ -91,6 +91,8 @@ def verify_canon(
                 if chain[:NODE_BYTES] != own:
                     open_runs[chain] = entry.seq
                 view.fold(entry, op)
+                if view.unfolded:
+                    raise _Wrong(where, "this version cannot read it")
                 result.entries += 1
                 result.ops += op is not None
             elif frame[1] == RUN_SEAL:
@@ -156,12 +158,9 @@ def _walk(
             wrong = checker.take(commit.frames)
             if wrong:
                 raise _Wrong(f"the commit behind {unit} {before}", wrong)
-            if commit.frames[-1][1] == SEAL:
-                if not checker.signed(commit.frames[-1]):
-                    raise _Wrong(
-                        f"{unit} {checker.head.n}", "the seal behind it is not its owner's"
-                    )
-                result.seals += 1
+            if not checker.signed(commit.frames[-1]):
+                raise _Wrong(f"{unit} {checker.head.n}", "the seal behind it is not its owner's")
+            result.seals += 1
             check(commit)
     except _Wrong as wrong_:
         result.problem = Problem(name, at, wrong_.where, wrong_.what)
@@ -179,6 +178,5 @@ def _commits(log: Log, result: Verified) -> Iterator[tuple[str, int, Commit]]:
             segment, at = number, 0
         yield log.name(number), at, commit
         at = commit.end
-    segments = log.segments()
-    if segments:
+    if segments := log.segments():
         result.short_end = log.size(segments[-1]) > (at if segments[-1] == segment else 0)

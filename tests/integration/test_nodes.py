@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from node.bootstrap import add_operator
 from node.control import ControlClient, NotRunning
+from sync.certificates import make_certificate, pinned_context
+from sync.client import Client
 from sync.disk import OsAppendFile
 from sync.errors import Disconnected, Refused, StorageFailed
+from sync.messages import Bye, decode
 from tests.support.nodes import PASSWORD, Nodes, until
 
 
@@ -231,3 +237,138 @@ async def test_folder_that_cannot_be_synced_refuses_the_sale_and_loses_none(
 
 def no_space() -> None:
     raise OSError(28, "No space left on device")
+
+
+# --- strangers and bad manners at the door ------------------------------------
+
+
+async def knock(nodes: Nodes, *frames: bytes | str, context: Any = None) -> str:
+    """Open a link as the station's key would, send frames, and hear why it ends."""
+    await nodes.station.client.stop()
+    context = context or nodes.station.client._context
+    port = nodes.switch._target_port
+    url = f"wss://127.0.0.1:{port}/"
+    async with connect(url, ssl=context, proxy=None, max_size=None) as connection:
+        for frame in frames:
+            await connection.send(frame)
+        with contextlib.suppress(ConnectionClosed):
+            async for data in connection:
+                message = decode(bytes(data))  # type: ignore[arg-type]
+                if isinstance(message, Bye):
+                    return message.code
+    return str(connection.close_code)
+
+
+@pytest.mark.feature("SE-09", "SY-15")
+async def test_link_that_sends_what_is_no_frame_ends_and_is_noted(nodes: Nodes) -> None:
+    """Text, noise, and more than any frame may hold; the others sell on."""
+    told: list[str] = []
+    hook = nodes.server.driver.on_alarm
+
+    def note(code: str, details: dict[str, Any]) -> None:
+        told.append(code)
+        hook(code, details)
+
+    nodes.server.driver.on_alarm = note
+    assert await knock(nodes, "text") == "bad-type"
+    assert await knock(nodes, b"\xc1") == "not-msgpack"
+    assert await knock(nodes, bytes(5 << 20)) == "1009"
+    await until(lambda: "too-large" in told)
+    assert {"bad-type", "not-msgpack"} <= set(told)
+    nodes.station.client.start()
+    order = await sell(nodes)
+    await until(lambda: nodes.server.tables.table("orders").peek(order))
+
+
+@pytest.mark.feature("SE-01", "SE-06")
+async def test_certificate_that_is_not_paired_is_refused_and_noted(nodes: Nodes) -> None:
+    """A stranger's at the handshake, a revoked station's right behind it."""
+    told: list[str] = []
+    nodes.server.driver.on_alarm = lambda code, details: told.append(details.get("what", ""))
+    private, certificate = make_certificate(b"x" * 16)
+    stranger = pinned_context(
+        server=False,
+        private_key=private,
+        certificate=certificate,
+        trusted=[nodes.server.keys.certificate],
+    )
+    with contextlib.suppress(OSError, WebSocketException, EOFError):
+        await knock(nodes, b"x", context=stranger)
+    await until(lambda: told)
+    blind = pinned_context(
+        server=False, private_key=private, certificate=certificate, trusted=[certificate]
+    )
+    with pytest.raises(ssl.SSLError):
+        await knock(nodes, b"x", context=blind)
+    await nodes.server.submit("station.revoke", {"station": nodes.station.node_id})
+    with contextlib.suppress(OSError, WebSocketException, EOFError):
+        await knock(nodes, b"x")
+    await until(lambda: "a certificate that is not paired any more" in told)
+
+
+@pytest.mark.feature("SE-01")
+async def test_station_sends_nothing_to_a_server_with_another_certificate(nodes: Nodes) -> None:
+    """Even where its context would trust it."""
+    client = nodes.station.client
+    await client.stop()
+    client._server_pin = bytes(32)
+    client.start()
+    await until(lambda: client.problem == "unpaired")
+    await client.stop()
+    client._address = lambda: ("127.0.0.1", 1)
+    client.start()
+    await until(lambda: "Error" in client.problem)
+    fresh = Client(nodes.station.driver, client._context, b"", b"", client._address)
+    await fresh.stop()
+
+
+@pytest.mark.feature("SY-14")
+async def test_link_that_held_long_begins_its_pauses_anew(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A station that was on line for hours does not wait as one that never got through."""
+    monkeypatch.setattr("sync.client.LONGEST_DELAY_S", 0.05)
+    client = nodes.station.client
+    for _ in range(2):
+        await asyncio.sleep(0.1)
+        nodes.switch.cut()
+        await until(lambda: not nodes.station.online)
+        nodes.switch.join()
+        await until(lambda: nodes.station.online)
+    assert client.problem == ""
+
+
+@pytest.mark.feature("SY-15")
+async def test_peer_that_does_not_read_is_dropped(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is buffered without a limit."""
+    monkeypatch.setattr("sync.link.MAX_QUEUED_BYTES", 10)
+    wire = next(iter(nodes.server.driver._wires.values()))
+    wire.send(Bye("a goodbye that is longer than the whole queue"))
+    await until(lambda: not nodes.station.online)
+    monkeypatch.undo()
+    await until(lambda: nodes.station.online)
+
+
+async def test_question_that_is_refused_is_answered_with_its_code(nodes: Nodes) -> None:
+    """A question that nobody knows."""
+    with pytest.raises(Refused, match="unknown-question"):
+        await asyncio.wait_for(nodes.station.driver.ask("no such thing", {}), 5)
+
+
+async def test_node_that_stops_ends_its_tasks(nodes: Nodes) -> None:
+    """An answer under way does not hold it up."""
+    never = asyncio.Event()
+
+    async def wait(peer: bytes, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        await never.wait()
+        return {}
+
+    nodes.server.driver.on_inquire = wait
+    asked = nodes.station.driver.ask("operator.keys", {})
+    await until(lambda: nodes.server.driver._tasks)
+    await nodes.server.driver.stop()
+    await until(lambda: not nodes.server.driver._tasks)
+    with pytest.raises(Disconnected):
+        await asyncio.wait_for(asked, 5)

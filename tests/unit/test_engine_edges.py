@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import random
 from pathlib import Path
@@ -14,10 +16,20 @@ from sync.archive import Archive
 from sync.clock import SystemClock
 from sync.codec import pack, unpack
 from sync.disk import OsAppendFile, OsDisk, ReadOnlyDisk
-from sync.errors import Malformed, Refused, StorageFailed
-from sync.frames import SEAL, decode_entry, decode_frame, decode_op_frame, decode_seal, seal_frame
-from sync.identity import Ed25519Signer, canon_text, check_public_key, verify_ed25519
-from sync.log import CanonChecker, ChainChecker, encode_commit, read_commit
+from sync.driver import Driver
+from sync.errors import Disconnected, Malformed, Refused, StorageFailed
+from sync.frames import (
+    SEAL,
+    Seal,
+    decode_entry,
+    decode_frame,
+    decode_op_frame,
+    decode_seal,
+    run_seal_frame,
+    seal_frame,
+)
+from sync.identity import Ed25519Signer, canon_text, check_public_key, seal_text, verify_ed25519
+from sync.log import CanonChecker, ChainChecker, Log, encode_commit, read_commit
 from sync.messages import Ack, Bye, Entries, Push, ServerHello, decode, encode
 from sync.op import Entry, Head
 from sync.protocol import (
@@ -25,17 +37,24 @@ from sync.protocol import (
     Act,
     Closed,
     CommitFailed,
+    Drop,
+    Flush,
     Kept,
     Opened,
     Receipt,
     Received,
+    Send,
+    Serve,
+    SyncKept,
     Tick,
 )
+from sync.protocol import Keep as Keep_
 from sync.recovery import Opened as OpenedCore
 from sync.recovery import close, load_view, open_replica, save_view
 from sync.sealed import Cost, unwrap_key, wrap_key
 from sync.table import RowStore, RowTable, clone
-from sync.view import View, decode_entry_op
+from sync.verify import verify_canon
+from sync.view import ChainHead, View, decode_entry_op
 from tests.support.cores import CAFE, LINK, Bench
 from tests.support.disks import SimDisk
 from tests.support.keep import Keep
@@ -236,7 +255,8 @@ def test_later_commits_are_looked_for_past_what_only_seems_to_be_one() -> None:
     second[40] ^= 1
     lookalike = bytearray(whole[:60])
     lookalike[30] ^= 1
-    for tail in (bytes(second) + bytes(lookalike), bytes(second) + whole[:60]):
+    third = bytes(second)
+    for tail in (bytes(second) + bytes(lookalike), bytes(second) + whole[:60], third + third):
         disk.durable["own-000001.log"] = whole + tail
         log, ops = recover(disk)
         assert ops == 2
@@ -340,6 +360,9 @@ def test_link_ends_with_a_reason_for_every_message_that_does_not_fit() -> None:
     bench.link()
     bench.push(Bye("stopping"))
     assert bench.dropped.pop() == "bye"
+    bench.give(bench.replica, Received(LINK, Bye("stopping")))
+    assert bench.dropped.pop() == "bye"
+    assert bench.alarms == ["peer-left", "server-left"]
     bench.give(bench.hub, Closed(LINK))
     assert bench.hub.step(Received(LINK, Ack([], 0)), bench.now) == []
     assert bench.hub.step(Closed(99), bench.now) == []
@@ -415,8 +438,6 @@ def test_abandon_with_nothing_begun_changes_nothing() -> None:
     for core in (bench.hub, bench.replica):
         core.step(Abandon(Refused("fault")), bench.now)
     assert (bench.hub.head, bench.replica.author.chain) == (head, chain)
-    from sync.protocol import Flush
-
     for core in (bench.hub, bench.replica):
         core.step(Act("t", "order.keep", 1, {"id": "a"}, b"k" * 16), bench.now)
         core.step(Flush(), bench.now)
@@ -443,8 +464,6 @@ def test_entries_that_do_not_fit_end_the_link_and_fold_nothing() -> None:
             head = head.next(frame) if frame[1] == 1 else head
         chain = node + b"whatever"
         text = canon_text(CAFE, chain, head.n, head.hash)
-        from sync.frames import Seal
-
         return [*frames, seal_frame(Seal(chain, head.n, head.hash, key.sign(text)))]
 
     def entry(seq: int) -> bytes:
@@ -507,8 +526,10 @@ def test_station_restores_only_what_is_not_answered() -> None:
     again.view.keys[waiting[1].op.key] = 7
     for n, one in enumerate(waiting, 1):
         again.restore(one.op, one.events, Head(n, bytes([n]) * 32))
+    again.view.chains[waiting[0].op.chain] = ChainHead(1, b"", 0)
+    again.restore(waiting[0].op, [], Head(1, b""))  # answered: passed over
     assert [w.op.n for w in again.pending] == [1]
-    assert again.before == [waiting[1].op.chain, 2, b"\2" * 32]
+    assert again.before == [waiting[0].op.chain, 1, b""]
 
 
 # --- view, table, recovery ---------------------------------------------------
@@ -632,3 +653,344 @@ def test_messages_come_back_as_they_went() -> None:
         Push(CHAIN, 1, [b"x"], bytes(64), bytes(8), 9),
     ):
         assert decode(encode(message)) == message
+
+
+# --- verify ------------------------------------------------------------------
+
+
+class Forger:
+    """Writes canonical logs with the server's own key: what a server alone could lie about."""
+
+    def __init__(self) -> None:
+        self.bench = Bench()
+        self.disk = SimDisk(random.Random(1))
+        self.log = Log(self.disk, "canon", CAFE, self.bench.hub.keys.node)
+        self.head = Head()
+        self.key = self.bench.server_key
+
+    def commit(self, *frames: bytes) -> None:
+        for frame in frames:
+            if frame[1] == 1:
+                self.head = self.head.next(frame)
+        chain = self.bench.hub.keys.node + b"epoch000"
+        text = canon_text(CAFE, chain, self.head.n, self.head.hash)
+        seal = Seal(chain, self.head.n, self.head.hash, self.key.sign(text))
+        self.log.commit([*frames, seal_frame(seal)])
+
+    def entry(self, raw: bytes, seq: int = 0, outcome: list[Any] | None = None) -> bytes:
+        events = [["kept", 1, {"id": "a"}]] if outcome is None else outcome
+        return pack([1, seq or self.head.n + 1, 0, 0, raw, True, events, {}])
+
+    def problem(self) -> str:
+        bench = self.bench
+        found = verify_canon(
+            self.disk, CAFE, bench.hub.keys.node, bench.server_key.public, bench.domain,
+            verify_ed25519,
+        )  # fmt: skip
+        return found.problem.what if found.problem else ""
+
+
+@pytest.mark.feature("SY-16")
+def test_verify_names_every_lie_that_a_server_alone_could_tell() -> None:
+    """Numbers, grants, seals of stations, seals of its own, entries that nobody can read."""
+    lies: dict[str, Any] = {}
+    forger = Forger()
+    desk = forger.bench.hub.keys.node + b"epoch000"
+    mine = op(forger.bench, 1, chain=desk)
+    forger.commit(forger.entry(mine, seq=5))
+    lies["it stands behind entry 0"] = forger
+
+    forger = Forger()
+    forger.commit(forger.entry(op(forger.bench, 2, chain=desk, grant=1)))
+    lies["its grant does not hold"] = forger
+
+    forger = Forger()
+    grant = {"operator": b"o" * 16, "until": 5, "signature": bytes(64)}
+    raw = op(forger.bench, 1, chain=desk, kind="grant.open", body=grant)
+    forger.commit(forger.entry(raw, outcome=[]))
+    lies["its grant does not hold "] = forger
+
+    forger = Forger()
+    station = forger.bench.replica.keys.node + b"epoch000"
+    raw = op(forger.bench, 1, chain=station)
+    run = Head().next(raw)
+    wrong = Seal(station, 1, bytes(32), bytes(64))
+    forger.commit(forger.entry(raw), run_seal_frame(wrong))
+    lies["its station's seal does not fit the ops before it"] = forger
+
+    forger = Forger()
+    forger.commit(forger.entry(raw), run_seal_frame(Seal(station, 1, run.hash, bytes(64))))
+    lies["its station did not sign it"] = forger
+
+    forger = Forger()
+    stranger = b"z" * 16 + b"epoch000"
+    raw = op(forger.bench, 1, chain=stranger)
+    run = Head().next(raw)
+    forger.commit(forger.entry(raw), run_seal_frame(Seal(stranger, 1, run.hash, bytes(64))))
+    lies["its station did not sign it "] = forger
+
+    forger = Forger()
+    forger.key = SIGNER
+    forger.commit(forger.entry(mine))
+    lies["the seal behind it is not its owner's"] = forger
+
+    forger = Forger()
+    forger.commit(forger.entry(mine))
+    forger.head = Head()
+    forger.commit(forger.entry(mine))
+    lies["the seal does not fit entries 2 to 2"] = forger
+
+    forger = Forger()
+    forger.commit(forger.entry(mine, outcome=[["kept", 1, {}]]))
+    lies["this version cannot read it"] = forger
+
+    forger = Forger()
+    forger.commit(pack([1, 1, 0, 0, b"\xc1", True, [], {}]))
+    lies["'chain'"] = forger
+    for what, told in lies.items():
+        assert told.problem() == what.strip(), what
+    forger = Forger()
+    assert forger.problem() == ""
+    forger.commit(forger.entry(mine))
+    assert forger.problem() == ""
+
+
+# --- the driver --------------------------------------------------------------
+
+
+async def test_driver_that_was_never_started_stops() -> None:
+    """With nothing said, a wire hears why."""
+    bench = Bench()
+    driver = Driver(OpenedCore(bench.replica, bench.log, bench.log), SystemClock())
+    heard: list[str] = []
+
+    class Wire:
+        def send(self, message: Any) -> None: ...
+
+        def drop(self, code: str) -> None:
+            heard.append(code)
+
+    driver.attach(Wire())
+    await driver.stop()
+    assert heard == ["stopping"]
+    with pytest.raises(Refused, match="unknown-question"):
+        await driver.on_inquire(b"", "x", {})
+    driver.on_alarm("x", {})
+
+
+async def test_effects_for_links_and_callers_that_are_gone_go_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A link ends while its answer is on the way; a caller gives up waiting."""
+    bench = Bench()
+    hub = Driver(OpenedCore(bench.hub, bench.log, None), SystemClock())
+    hub._run([Send(9, Ack([], 0)), Drop(9, "x"), Serve(9, 0, 1)])
+    hub._inquire(9, b"", 1, "nothing", {})
+    monkeypatch.setattr(hub.archive, "after", lambda seq: 1 / 0)
+    told: list[str] = []
+    hub.on_alarm = lambda code, details: told.append(code)
+    hub._serve(9, 0, 1)
+    assert told == []
+    await asyncio.sleep(0.01)
+    disk = SimDisk(random.Random(1))
+    copy = Log(disk, "canon", CAFE, bench.hub.keys.node)
+    own = Log(disk, "own", CAFE, bench.replica.keys.node)
+    station = Driver(OpenedCore(bench.replica, copy, own), SystemClock())
+    act = station.act("order.keep", 1, {"id": "a"})
+    act.cancel()
+    await asyncio.sleep(0.01)
+    assert bench.replica.view.table("orders").row("a") == {"id": "a"}
+    with pytest.raises(Disconnected):
+        await station.ask("x", {})
+    monkeypatch.setattr(bench.replica, "_ask", lambda question: 1 / 0)
+    with pytest.raises(Refused, match="fault"):
+        await station.ask("x", {})
+    assert bench.replica.step(Flush(), bench.now) == []
+
+
+async def test_more_than_one_commit_holds_is_committed_in_parts() -> None:
+    """A thousand acts at once are a few commits, not one without a limit."""
+    bench = Bench()
+    disk = SimDisk(random.Random(1))
+    copy = Log(disk, "canon", CAFE, bench.hub.keys.node)
+    own = Log(disk, "own", CAFE, bench.replica.keys.node)
+    station = Driver(OpenedCore(bench.replica, copy, own), SystemClock())
+    acts = [station.act("order.keep", 1, {"id": str(n)}) for n in range(1200)]
+    await asyncio.gather(*acts)
+    sizes = [len(commit.frames) for _, commit in own.commits()]
+    assert len(sizes) == 3
+    assert max(sizes) < 600
+
+
+def test_station_tells_a_fork_of_its_own_chain() -> None:
+    """The server holds another op in its place: one of the two was put back from a copy."""
+    bench = Bench()
+    bench.act({"id": "a"})
+    bench.link()
+    bench.give(bench.hub, Closed(LINK))
+    bench.give(bench.replica, Closed(LINK))
+    bench.act({"id": "b"})
+    waiting = bench.replica.pending[0].op
+    bench.replica.signed_on = True
+    forked = Ack([[waiting.chain, waiting.n, b"x" * 32]], 0)
+    bench.replica._link = LINK
+    bench.give(bench.replica, Received(LINK, forked))
+    assert bench.dropped[-1] == "fork"
+    assert "fork" in bench.alarms
+
+
+def test_refusal_that_cannot_be_folded_is_an_entry_all_the_same() -> None:
+    """It changes no table, and blocks nothing."""
+
+    class Broken(Keep):
+        def refused(self, *args: Any) -> None:
+            raise ZeroDivisionError
+
+        def apply(self, *args: Any) -> None:
+            raise ZeroDivisionError
+
+    bench = Bench()
+    bench.link()
+    bench.hub.view._domain = Broken(bench.keys)
+    head = bench.hub.head.n
+    bench.push(patched(bench, [op(bench, 1)]))
+    assert bench.hub.head.n == head + 1
+    assert bench.replica.canon == bench.hub.head
+
+
+def test_value_of_a_thousand_levels_is_too_deep() -> None:
+    """For the careful decoder too."""
+    with pytest.raises(Malformed, match="too-deep"):
+        unpack(b"\x91" * 3000 + b"\x01")
+
+
+def test_station_over_a_log_of_a_newer_server_says_so_at_its_start() -> None:
+    """And shows what it can read."""
+
+    class Older(Keep):
+        def apply(self, tables: Any, event: Any) -> None:
+            if event[2]["id"] == "newer":
+                raise KeyError
+            super().apply(tables, event)
+
+    bench = Bench()
+    for name in ("newer", "plain"):
+        bench.give(bench.hub, Act("t", "order.keep", 1, {"id": name}, name.encode().ljust(16)))
+    bench.log.close()
+    archive = Archive(Log(bench.log._disk, "canon", CAFE, bench.hub.keys.node))
+    assert archive.after(0)[1] == bench.hub.head.n
+    opened = open_replica(
+        bench.log._disk, bench.replica.keys, bench.server_key.public, Older(bench.keys),
+        verify_ed25519, random.Random(2).randbytes,
+    )  # fmt: skip
+    assert [d.kind for d in opened.damage] == ["unfolded"]
+    assert opened.core.view.table("orders").row("plain") == {"id": "plain"}
+
+
+def test_file_is_cut_to_a_length(tmp_path: Path) -> None:
+    """And grows on from there."""
+    file = OsAppendFile(tmp_path / "a")
+    file.append(b"12345")
+    file.truncate(2)
+    file.append(b"x")
+    file.close()
+    assert (tmp_path / "a").read_bytes() == b"12x"
+
+
+@pytest.mark.feature("SY-08")
+def test_last_commit_whose_seal_covers_something_else_is_quarantined() -> None:
+    """Signed, whole, and not what stands before it."""
+    disk = SimDisk(random.Random(1))
+    writer = Writer(new_log(disk))
+    writer.commit()
+    good = disk.durable["own-000001.log"]
+    wrong = Seal(CHAIN, 3, bytes(32), SIGNER.sign(seal_text(CAFE, CHAIN, 3, bytes(32))))
+    writer.log.commit([seal_frame(wrong)])
+    log, ops = recover(disk)
+    assert ops == 2
+    assert log.damage is not None
+    assert log.damage.kind == "quarantined"
+    assert disk.durable["own-000001.log"] == good
+
+
+@pytest.mark.feature("SY-13")
+def test_age_of_an_op_from_another_start_is_unknown() -> None:
+    """Monotonic clocks compare only within one boot."""
+    bench = Bench()
+    bench.link()
+    for boot, age in ((b"otherrun", -1), (bench.replica.keys.boot, 0)):
+        chain = bench.replica.keys.node + boot
+        raw = op(bench, 1, chain=chain, boot=boot, mono_ms=bench.now.mono_ms)
+        head = Head().next(raw)
+        seal = bench.station_key.sign(seal_text(CAFE, chain, 1, head.hash))
+        push = Push(chain, 1, [raw], seal, bench.replica.keys.boot, bench.now.mono_ms)
+        assert bench.hub.step(Received(LINK, push), bench.now) == []
+        staged = bench.hub._staged.frames[0]
+        assert unpack(staged)[3] == age
+        bench.flush(bench.hub)
+
+
+def test_view_is_loaded_with_the_collector_as_it_was() -> None:
+    """Off if it was off, on if it was on."""
+    bench = Bench()
+    disk = bench.log._disk
+    save_view(disk, bench.hub.view, bench.hub.head, bench.log)
+    for was in (False, True):
+        gc.disable()
+        if was:
+            gc.enable()
+        load_view(disk, View(bench.domain), bench.log)
+        assert gc.isenabled() == was
+    gc.enable()
+
+
+async def test_fault_in_a_tick_and_a_copy_that_cannot_be_kept_stop_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are told; what was to be kept is kept at the next try."""
+    bench = Bench()
+    bench.link()
+    disk = SimDisk(random.Random(1))
+    copy = Log(disk, "canon", CAFE, bench.hub.keys.node)
+    own = Log(disk, "own", CAFE, bench.replica.keys.node)
+    station = Driver(OpenedCore(bench.replica, copy, own), SystemClock())
+    told: list[str] = []
+    station.on_alarm = lambda code, details: told.append(code)
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.replica, "_tick", lambda now: 1 / 0)
+        station.post(Tick())
+        await asyncio.sleep(0.01)
+    assert told == ["fault"]
+    frames = next(commit.frames for _, commit in bench.log.commits())
+    station._run([Keep_([f for f in frames if f[1] != 6])])
+    disk.error_rate = 1.0
+    station._run([SyncKept()])
+    assert station._unkept
+    disk.error_rate = 0.0
+    station._run([SyncKept()])
+    assert not station._unkept
+
+
+def test_links_that_are_not_signed_on_are_left_alone_at_a_tick() -> None:
+    """They have a while; a station that owes nothing and hears nothing stays too."""
+    bench = Bench()
+    bench.give(bench.hub, Opened(LINK, bench.replica.keys.node, b"T" * 32))
+    bench.give(bench.hub, Tick())
+    assert bench.dropped == []
+    bench.give(bench.hub, Closed(LINK))
+    bench.link()
+    bench.pass_time(60)
+    bench.give(bench.replica, Tick())
+    assert bench.dropped == []
+    bench.give(bench.replica, Closed(99))
+    assert bench.replica.signed_on
+
+
+def test_silent_server_that_owes_an_answer_is_dropped() -> None:
+    """Whatever the socket thinks."""
+    bench = Bench()
+    bench.link()
+    bench.act({"id": "a"})
+    bench.pass_time(11)
+    bench.give(bench.replica, Tick())
+    assert bench.dropped == ["silence"]
