@@ -30,7 +30,7 @@ from sync.frames import (
 )
 from sync.identity import Ed25519Signer, canon_text, check_public_key, seal_text, verify_ed25519
 from sync.log import CanonChecker, ChainChecker, Log, encode_commit, read_commit
-from sync.messages import Ack, Bye, Entries, Push, ServerHello, decode, encode
+from sync.messages import Ack, Answer, Bye, Entries, Push, ServerHello, decode, encode
 from sync.op import Entry, Head
 from sync.protocol import (
     Abandon,
@@ -362,7 +362,9 @@ def test_link_ends_with_a_reason_for_every_message_that_does_not_fit() -> None:
     assert bench.dropped.pop() == "bye"
     bench.give(bench.replica, Received(LINK, Bye("stopping")))
     assert bench.dropped.pop() == "bye"
-    assert bench.alarms == ["peer-left", "server-left"]
+    bench.give(bench.replica, Received(LINK, Answer(99, "", {})))
+    assert bench.dropped.pop() == "out-of-turn"
+    assert bench.alarms == ["peer-left", "server-left", "out-of-turn"]
     bench.give(bench.hub, Closed(LINK))
     assert bench.hub.step(Received(LINK, Ack([], 0)), bench.now) == []
     assert bench.hub.step(Closed(99), bench.now) == []
