@@ -214,8 +214,9 @@ async def bench_commit(folder: Path) -> tuple[float, float]:
     payload = os.urandom(COMMIT_BYTES)
     fd = os.open(folder / "floor", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     for number in range(400):
+        document = order("new", number)
         began = time.perf_counter()
-        await station.act("order.keep", 1, order("new", number))
+        await station.act("order.keep", 1, document)
         spent.append(time.perf_counter() - began)
         floors.append(_time_sync(fd, payload))
     os.close(fd)

@@ -71,7 +71,11 @@ def unpack(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> Any:
 def as_written(value: Any) -> Any:
     """The value as a decoder will give it back, or `Malformed` if none would: what our own rules
     make goes through here once."""
-    return unpack(packed(value))
+    data = packed(value)
+    try:
+        return _decode_plain(data)
+    except (msgspec.DecodeError, ValueError):
+        return unpack(data)
 
 
 def packed(value: Any) -> bytes:
@@ -126,6 +130,9 @@ def _value_type(depth: int) -> Any:
 
 PLAIN = _map_of(_value_type(5))
 """Shape of a map of plain values without bytes, as most bodies are."""
+
+
+_decode_plain = msgspec.msgpack.Decoder(_value_type(6)).decode
 
 
 def fast_decoder(*shape: Any) -> Callable[[bytes], tuple[Any, ...] | None]:
