@@ -8,6 +8,7 @@ next round: that is the whole group commit, and it needs no timer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections import deque
@@ -109,6 +110,7 @@ class Driver:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            self._mend()
             self.post(Tick())
 
     # --- what nodes call -----------------------------------------------------
@@ -245,6 +247,13 @@ class Driver:
         if frames and isinstance(core, Hub):
             self.archive.add(core.head.n + 1, frames)
         self._run(self._step(Committed(), self._now()))
+
+    def _mend(self) -> None:
+        """Void bytes that a failed write left on disk are cut as soon as the disk allows it."""
+        for log in (self._canon, self._own):
+            if log is not None:
+                with contextlib.suppress(StorageFailed):
+                    log.mend()
 
     def _keep(self) -> bool:
         """Write the kept copies and sync them. A failure keeps them in memory: it is tried

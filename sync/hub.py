@@ -10,6 +10,7 @@ send again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -74,6 +75,7 @@ from sync.protocol import (
 from sync.sequencer import ChainGap, Sequencer, is_run_seal
 from sync.view import View
 
+_log = logging.getLogger(__name__)
 WINDOW = WINDOW_BATCHES * BATCH_OPS
 HELLO_TIMEOUT_MS = 3_000
 SILENCE_MS = 15_000
@@ -236,25 +238,26 @@ class Hub:
             self.keys.cafe, self._node, link.nonces, self.keys.certificate, link.certificate
         )
         heads = [self._durable_head(chain) for chain, _, _ in hello.chains]
-        return [
-            Send(
-                number,
-                ServerHello(
-                    PROTOCOL,
-                    self.keys.cafe,
-                    self._node,
-                    nonce,
-                    heads,
-                    self.head.n,
-                    self.head.hash,
-                    self.keys.signer.sign(text),
-                ),
-            )
-        ]
+        answer = Send(
+            number,
+            ServerHello(
+                PROTOCOL,
+                self.keys.cafe,
+                self._node,
+                nonce,
+                heads,
+                self.head.n,
+                self.head.hash,
+                self.keys.signer.sign(text),
+            ),
+        )
+        if self._staged.begun:  # its heads may count what is not durable yet
+            self._staged.then.append(answer)
+            return []
+        return [answer]
 
     def _durable_head(self, chain: bytes) -> list[Any]:
-        # Between Flush and Committed nothing is received, and staged runs are flushed before a
-        # hello's answer leaves: the driver carries out effects after the commit of the same round.
+        # What is staged counts: whatever tells it leaves with the commit of the same round.
         known = self.view.chains.get(chain)
         return [chain, known.n, known.hash] if known else [chain, 0, bytes(32)]
 
@@ -422,6 +425,14 @@ class Hub:
             else e
             for e in flying.then
         ]
+        try:
+            return effects + self._tell_all()
+        except Exception as error:  # what is durable is told all the same
+            _log.exception("a fault behind a commit")
+            return [*effects, Alarm("fault", {"what": repr(error)[:80]})]
+
+    def _tell_all(self) -> list[Effect]:
+        effects: list[Effect] = []
         for number, link in self.links.items():
             if not link.signed_on:
                 continue

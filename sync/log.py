@@ -12,6 +12,7 @@ real history.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 import zlib
@@ -137,6 +138,23 @@ def _signed(commits: list[Commit], checker: Checker) -> int:
     return good
 
 
+def _stated_before(data: bytes, otherwise: int) -> int:
+    """How long the file before it was, by the first frame of a segment; ``otherwise`` if that is
+    not readable. It counts even where the rest of its commit is torn."""
+    at = 2 * _HEAD.size + _COMMIT_BODY.size
+    if len(data) < at:
+        return otherwise
+    length, crc = _HEAD.unpack_from(data, at - _HEAD.size)
+    body = data[at : at + length]
+    if len(body) != length or zlib.crc32(body) != crc:
+        return otherwise
+    try:
+        fields = decode_frame(body)
+        return min(otherwise, int(fields[6])) if fields[0] == SEGMENT else otherwise
+    except (Malformed, IndexError, TypeError, ValueError):
+        return otherwise
+
+
 class Checker(Protocol):
     """Follows the chain through the frames of a log, and knows whose seals close it."""
 
@@ -259,6 +277,8 @@ class Log:
         self._durable_end = (b"", True)
         """Both as they were at the end of what is durable."""
         self._before_bytes = 0
+        self._void: Position | None = None
+        """Behind it stand bytes of a failed write that could not be cut."""
         self.damage: Damage | None = None
 
     # --- reading -------------------------------------------------------------
@@ -286,15 +306,7 @@ class Log:
             return False
 
     def _length_by_next(self, number: int, otherwise: int) -> int:
-        try:
-            following = self._disk.read(self.name(number + 1), 0, READ_BYTES)
-            commit = read_commit(following, 0)
-            if commit is not None and commit.frames[0][1] == SEGMENT:
-                stated = decode_frame(commit.frames[0])[6]
-                return min(otherwise, int(stated))
-        except (_Bad, Malformed, IndexError, TypeError, ValueError):
-            pass
-        return otherwise
+        return _stated_before(self._disk.read(self.name(number + 1), 0, READ_BYTES), otherwise)
 
     def recover(self, checker: Checker, start: Position = Position()) -> Iterator[Commit]:
         """Yield every good commit from ``start`` on, mend the end, and get ready to append.
@@ -306,8 +318,13 @@ class Log:
         numbers = [number for number in self.segments() if number >= start.segment]
         while len(numbers) > 1 and self._is_torn_at_once(numbers[-1]):
             # Power failed inside its first commit: the segment before it is the last one still.
-            self.damage = Damage(self.name(numbers[-1]), "torn", 0, "short first commit")
-            self._disk.remove(self.name(numbers.pop()))
+            torn = self.name(numbers.pop())
+            self.damage = Damage(torn, "torn", 0, "short first commit")
+            before = self._disk.read(self.name(numbers[-1]))
+            length = _stated_before(self._disk.read(torn), len(before))
+            if length < len(before):  # what stands behind was never durable
+                self._cut(numbers[-1], length, self.damage)
+            self._disk.remove(torn)
         at = 0
         self._number, self._durable = start.segment, start.offset
         for number in numbers:
@@ -482,20 +499,19 @@ class Log:
     def _made_durable(self, file: AppendFile) -> None:
         self._durable = file.size
         self._durable_end = (self._last_seal, self._only_seal)
+        self._void = None  # the header of a later segment says that they do not count
 
     def _begin_segment(self, frames: list[bytes]) -> list[bytes]:
         if self._file is None or self._file.size:
-            before = self._durable
             if self._file is not None:
                 self.sync()
-                before = self._durable
                 self._file.close()
-            self._before_bytes = before if self._number else 0
-            self._number += 1
-            self._file = self._disk.open(self.name(self._number))
-            if self._file.size:  # a file of an attempt that failed: nothing in it was ever durable
-                self._file.truncate(0)
-            self._durable = 0
+                self._file = None
+            file = self._disk.open(self.name(self._number + 1))
+            if file.size:  # a file of an attempt that failed: nothing in it was ever durable
+                file.truncate(0)
+            self._before_bytes = self._durable if self._number else 0
+            self._number, self._durable, self._file = self._number + 1, 0, file
         header = segment_frame(self._kind, self._cafe, self._node, self._number, self._before_bytes)
         return [header, *frames]
 
@@ -503,15 +519,28 @@ class Log:
         file.close()
         self._file = None
         self._last_seal, self._only_seal = self._durable_end
-        try:
-            again = self._disk.open(self.name(self._number))
-            again.truncate(self._durable)
-            again.sync()
+        # If it cannot be cut, this file cannot be trusted any more: what is durable in it stays,
+        # and the next commit begins a segment that says so.
+        if self._void is None:
+            self._void = self.position
+        with contextlib.suppress(StorageFailed):
+            self.mend()
+
+    def mend(self) -> None:
+        """Try to cut what a failed write left behind: until then, a start would believe it.
+
+        Raises `StorageFailed` while that cannot be done.
+        """
+        if self._void is None:
+            return
+        again = self._disk.open(self.name(self._void.segment))
+        again.truncate(self._void.offset)
+        again.sync()
+        if self._void == self.position:
             self._file = again
-        except StorageFailed:
-            # This file cannot be trusted any more: what is durable in it stays, and recovery cuts
-            # the rest; the next commit begins a new segment.
-            self._file = None
+        else:
+            again.close()
+        self._void = None
 
     def _remember(self, commit: Commit) -> None:
         self._last_seal = commit.frames[-1]
@@ -520,6 +549,7 @@ class Log:
     def close(self) -> None:
         """A clean stop writes the last seal once more, so that later damage to the last commit
         shows as corruption and is never taken for a crash."""
+        self.mend()
         if self._file is None:
             return
         if not self._only_seal:

@@ -148,6 +148,14 @@ class Entry(NamedTuple):
     """The engine's own marks, such as ``recovered``; mostly empty."""
 
 
+def place_of(entry: Entry, op: Op | None) -> tuple[bytes, int] | None:
+    """(chain, n) of an entry's op: by the op itself, or by the note of the sequencer where its
+    bytes were none; None for an op in a format that this build does not know."""
+    if op is not None:
+        return op.chain, op.n
+    return (entry.note["chain"], entry.note["n"]) if "chain" in entry.note else None
+
+
 def sha256(data: bytes) -> bytes:
     return _sha256(data).digest()
 

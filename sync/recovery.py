@@ -125,8 +125,9 @@ def open_hub(
     log = Log(disk, "canon", keys.cafe, keys.node)
     checker, view = CanonChecker(keys.cafe, keys.signer.public, verify), View(domain)
     folded = _recover_view(disk, log, checker, view)
-    if view.unfolded:  # money would be missing from the box without a word
-        what = f"this version cannot read entry {view.unfolded[0]}: start the one that wrote it"
+    unread = [seq for seq, accepted in view.unfolded.items() if accepted]
+    if unread:  # money would be missing from the box without a word
+        what = f"this version cannot read entry {unread[0]}: start the one that wrote it"
         raise Damaged(log.name(log.position.segment), 0, what)
     hub = Hub(keys, view, domain, verify, random, head=checker.head)
     return Opened(hub, log, None, [log.damage] if log.damage else [], folded)
@@ -161,8 +162,10 @@ def open_replica(
         replica.restore(op, events, head)
     damage = [log.damage for log in (canon, own) if log.damage]
     if view.unfolded:
-        what = f"this version cannot read entry {view.unfolded[0]}"
+        what = f"this version cannot read entry {next(iter(view.unfolded))}"
         damage.append(Damage(canon.name(canon.position.segment), "unfolded", 0, what))
+    if view.unshown:
+        damage.append(Damage(own.name(own.position.segment), "unshown", 0, "an own op"))
     return Opened(replica, canon, own, damage, folded)
 
 

@@ -148,13 +148,13 @@ class Replica:
         if op.key in self.view.keys:
             return
         self._queue(op, events, head)
+        self.view.push(events)
 
     def _queue(self, op: Op, events: list[Any], head: Head) -> None:
         self.pending.append(PendingOp(op, events))
         self._heads[(op.chain, op.n)] = head.hash
         self._keys[op.key] = (op.chain, op.n)
         self._own[op.raw] = op
-        self.view.push(events)
 
     # --- the one entrance ----------------------------------------------------
 
@@ -209,6 +209,9 @@ class Replica:
 
         Without a context it is one of the engine's own, which needs no decision."""
         events = as_written(self.domain.decide(self.view, op, context)) if context else []
+        if not self.view.push(events):  # what cannot be shown is not sold
+            self.view.pop()
+            raise Refused("fault")
         self.author.wrote(op)
         self._staged.add([op_frame(op.raw, events)], 1)
         self._staged_ops += 1
@@ -497,7 +500,7 @@ class Replica:
         self.canon = inbox[-1][2]
         effects: list[Effect] = [Keep(frames) for frames, _, _ in inbox]
         if faults != (len(self.view.unfolded), self.view.unshown):
-            entries = self.view.unfolded[faults[0] :][:8]
+            entries = list(self.view.unfolded)[faults[0] :][:8]
             effects.append(Alarm("unfolded", {"entries": entries}))
         caught_up = self._credited < self._goal <= self.canon.n
         return effects + self._credit(at_least=1 if caught_up else CREDIT_EVERY)

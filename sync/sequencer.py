@@ -142,6 +142,7 @@ class Sequencer:
                 view.apply(entry, op)
             except Exception:
                 _log.exception("refusal %d cannot be folded", entry.seq)
+                view.unfolded[entry.seq] = False
         view.register(entry, op)
         return entry, frame
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sync.op import Entry, Event, Op
+from sync.op import Entry, Event, Op, place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ class _Ours:
         return self.answered_by(entry, op) is None
 
     def answered_by(self, entry: Entry, op: Op | None) -> tuple[bytes, int] | None:
-        place = (op.chain, op.n) if op else (entry.note["chain"], entry.note["n"])
-        if place in self._by_place:
+        place = place_of(entry, op)
+        if place is not None and place in self._by_place:
             return place
         return self._by_key.get(op.key) if op else None
 

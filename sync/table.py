@@ -117,6 +117,10 @@ class Rows:
     ) -> None:
         self.name = name
         self.rows: dict[str, Row] = {}
+        self.version = 0
+        """Counts changes, so that whoever remembers a result knows when it is old."""
+        self.persist_empty = False
+        """Whether TinyDB shall see the table while it has no rows."""
         self.by_value = {p: HashIndex(p) for p in (tuple(i.split(".")) for i in by_value)}
         self.in_order = {p: SortedIndex(p) for p in (tuple(i.split(".")) for i in in_order)}
         self._indexes: list[HashIndex] = [*self.by_value.values(), *self.in_order.values()]
@@ -124,6 +128,7 @@ class Rows:
     def put(self, row_id: str, row: Row | None) -> Row | None:
         """Set or (with None) remove a row; the row before it is returned and owned by the
         caller."""
+        self.version += 1
         old = self.rows.get(row_id)
         for index in self._indexes:
             if old is not None:
@@ -155,6 +160,8 @@ class RowStore(Storage):
         self.undo: list[Undo] | None = None
         self.changed: set[str] = set()
         self.writable = False
+        self._other: dict[str, Any] = {}
+        """What TinyDB was asked to store that is no table of rows."""
 
     def rows(self, name: str) -> Rows:
         table = self.tables.get(name)
@@ -177,15 +184,29 @@ class RowStore(Storage):
             self.changed.add(table.name)
 
     def read(self) -> dict[str, dict[str, Any]] | None:
-        return {name: table.rows for name, table in self.tables.items()} or None
+        tables = {
+            name: table.rows
+            for name, table in self.tables.items()
+            if table.rows or table.persist_empty
+        }
+        return {**self._other, **tables} or None
 
     def write(self, data: dict[str, dict[str, Any]]) -> None:
-        """TinyDB comes here only to drop tables; rows change through `put`."""
+        """TinyDB comes here only to drop tables, or as a plain storage; rows change through
+        `put`."""
+        self._other = {name: value for name, value in data.items() if not _is_table(value)}
         for name, table in list(self.tables.items()):
-            if name not in data:
-                for row_id in list(table.rows):
+            for row_id in list(table.rows):
+                if row_id not in data.get(name, ()):
                     self.put(table, row_id, None)
-                del self.tables[name]
+        for name, rows in data.items():
+            if name not in self._other:
+                for row_id, row in rows.items():
+                    self.put(self.rows(name), row_id, clone(dict(row)))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(row, Mapping) for row in value.values())
 
 
 class _Changes(MutableMapping[str, Any]):
@@ -240,8 +261,11 @@ class RowTable(Table):
     def __init__(
         self, storage: RowStore, name: str, cache_size: int = 0, persist_empty: bool = False
     ):
-        super().__init__(storage, name, cache_size=0, persist_empty=False)
         self._rows = storage.rows(name)
+        self._rows.persist_empty |= persist_empty
+        self._cached = 0
+        """Version of the rows that cached results are of."""
+        super().__init__(storage, name, cache_size=cache_size, persist_empty=False)
 
     # --- ours ----------------------------------------------------------------
 
@@ -283,11 +307,35 @@ class RowTable(Table):
         updater(changes)
         for row_id, row in changes.new.items():
             self._storage.put(self._rows, row_id, None if row is None else clone(dict(row)))
+        self.clear_cache()
 
     def _get_next_id(self) -> Any:
-        return str(max((int(i) for i in self._rows.rows if i.isdigit()), default=0) + 1)
+        next_id: int | None = self._next_id
+        if next_id is None:
+            known = (int(row_id) for row_id in self._rows.rows if str(row_id).isdigit())
+            next_id = max(known, default=0) + 1
+        while self.document_id_class(next_id) in self._rows.rows:  # put there by somebody else
+            next_id += 1
+        self._next_id = next_id + 1  # type: ignore[assignment]
+        return self.document_id_class(next_id)
 
     def _matching(self, condition: QueryLike) -> Iterator[str]:
+        """Ids of the rows that match; from the cache, where the caller asked for one (it is off by
+        default: TinyDB's key of a query forgets the flags of a regular expression)."""
+        if not self._query_cache.capacity:
+            yield from self._found(condition)
+            return
+        if self._cached != self._rows.version:
+            self.clear_cache()
+            self._cached = self._rows.version
+        known: Any = self._query_cache.get(condition)
+        if known is None:
+            known = list(self._found(condition))
+            if getattr(condition, "is_cacheable", lambda: True)():
+                self._query_cache[condition] = known
+        yield from known
+
+    def _found(self, condition: QueryLike) -> Iterator[str]:
         rows = self._rows.rows
         planned = self._plan(condition._hash) if isinstance(condition, QueryInstance) else None
         for row_id in list(rows if planned is None else planned):

@@ -24,6 +24,7 @@ from sync.op import (
     Op,
     decode_op,
     link,
+    place_of,
     sha256,
 )
 from sync.table import Row, RowStore, RowTable, Undo
@@ -53,9 +54,9 @@ class View:
         self.chains: dict[bytes, ChainHead] = {}
         self.grants: dict[tuple[bytes, int], tuple[bytes, int]] = {}
         """(chain, n) → (operator, until on the node's monotonic clock)."""
-        self.unfolded: list[int] = []
-        """Entries met since the start that this build could not fold: bugs, or a newer server. Such
-        a view is never saved."""
+        self.unfolded: dict[int, bool] = {}
+        """Entries that this build could not fold (bugs, or a newer server), and whether they were
+        accepted. Such a view is never saved."""
         self.unshown = 0
         """How often a pending op could not be shown: what it rests on is gone."""
         self._pending: deque[list[Undo]] = deque()
@@ -86,12 +87,13 @@ class View:
                 self.apply(entry, op)
             except Exception:
                 _log.exception("entry %d cannot be folded", entry.seq)
-                self.unfolded.append(entry.seq)
+                self.unfolded[entry.seq] = entry.accepted
         self.register(entry, op)
-        if op is None:  # its bytes were no op: the sequencer noted where in which chain they stood
-            chain, n = entry.note["chain"], entry.note["n"]
-        else:
-            chain, n = op.chain, op.n
+        place = place_of(entry, op)
+        if place is None:
+            self.unfolded[entry.seq] = entry.accepted
+            return
+        chain, n = place
         known = self.chains.get(chain)
         if head is None:
             head = link(known.hash if known else ZERO_HEAD, sha256(entry.op_raw))
@@ -165,8 +167,8 @@ class View:
 
     # --- what is pending -----------------------------------------------------
 
-    def push(self, events: list[Event]) -> None:
-        """Show one more pending op on top."""
+    def push(self, events: list[Event]) -> bool:
+        """Show one more pending op on top. False if that cannot be: then it changes no table."""
         store = self.store
         undo: list[Undo] = []
         store.undo, store.writable = undo, True
@@ -178,9 +180,11 @@ class View:
             store.take_back(undo)
             undo.clear()
             self.unshown += 1
+            return False
         finally:
             self._pending.append(undo)
             store.undo, store.writable = None, False
+        return True
 
     def pop(self) -> None:
         """Take back the newest pending op."""

@@ -65,8 +65,9 @@ class Cafe:
     def apply(self, tables: Tables, event: Event) -> None:
         name, version, body = event
         kind = EVENTS.get((name, version))
-        if kind is not None:  # an event of a later version of Cabina changes nothing here
-            kind.apply(tables, msgspec.convert(body, kind.fact))
+        if kind is None:  # of a later version of Cabina: whoever folds it must know that it did not
+            raise Refused("unknown-event", kind=name, version=version)
+        kind.apply(tables, msgspec.convert(body, kind.fact))
 
     def refused(
         self,

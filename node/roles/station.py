@@ -18,7 +18,7 @@ from sync.certificates import pin, pinned_context
 from sync.client import Client
 from sync.clock import Clock
 from sync.disk import OsDisk
-from sync.errors import Refused, SyncError
+from sync.errors import Refused
 from sync.identity import node_id
 from sync.recovery import Opened
 from sync.replica import Replica
@@ -101,6 +101,7 @@ class StationNode(Node):
     async def _follow_link(self) -> None:
         """Tell screens when the link comes and goes; fetch operators' keys whenever it comes, and
         whenever there is news of an operator."""
+        pause_s = RETRY_S
         while True:
             online = self.online
             if online and self.offline_since_ms is not None:
@@ -112,9 +113,11 @@ class StationNode(Node):
                 self._keys_due_s = math.inf
                 try:
                     await self._fetch_keys()
-                except (SyncError, TimeoutError) as error:
-                    _log.info("operators' keys did not come: %s", error)
-                    self._keys_due_s = min(self._keys_due_s, now_s + RETRY_S)
+                    pause_s = RETRY_S
+                except Exception as error:  # a full disk, a refusal: the watch goes on
+                    _log.info("operators' keys did not come: %r", error)
+                    self._keys_due_s = min(self._keys_due_s, now_s + pause_s)
+                    pause_s = min(60.0, pause_s * 2)
             now = (online, self.replica.unsent, self.client.problem)
             if now != self._last:
                 self._last = now

@@ -64,11 +64,14 @@ def test_event_about_a_row_that_is_not_there_changes_no_other(name: str) -> None
 
 
 @pytest.mark.feature("SY-12")
-def test_event_of_a_later_version_changes_nothing() -> None:
-    """A node one version behind folds what it knows."""
+def test_event_of_a_later_version_changes_nothing_and_is_noted() -> None:
+    """A node one version behind folds what it knows, and knows what it did not."""
     _, view = empty()
-    fold(view, ["order.denied", 99, {"anything": 1}], ["never.heard", 1, {}])
+    one = op("x", {})
+    for seq, event in enumerate((["order.denied", 99, {"a": 1}], ["never.heard", 1, {}]), 1):
+        view.fold(Entry(seq, 0, 0, one.raw, True, [event], {}), one)
     assert not any(t.rows for t in view.store.tables.values())
+    assert view.unfolded == {1: True, 2: True}
 
 
 def test_order_set_aside_before_there_is_a_box_or_its_station() -> None:

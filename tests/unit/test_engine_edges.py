@@ -996,3 +996,72 @@ def test_silent_server_that_owes_an_answer_is_dropped() -> None:
     bench.pass_time(11)
     bench.give(bench.replica, Tick())
     assert bench.dropped == ["silence"]
+
+
+def test_first_frame_of_a_segment_that_says_nothing_leaves_the_file_before_alone() -> None:
+    """Too short, torn, of another kind, or without the length."""
+    from sync.log import _stated_before
+
+    good = encode_commit([pack([6, 1, "own", CAFE, CHAIN[:16], 2, 77])])
+    assert _stated_before(good, 500) == 77
+    assert _stated_before(good, 50) == 50
+    for bad in (
+        good[:10],
+        good[:40],
+        good[:30] + b"x" + good[31:],
+        encode_commit([pack([6, 1])]),
+        encode_commit([pack(SEAL_FIELDS)]),
+        encode_commit([b"\xc1"]),
+    ):
+        assert _stated_before(bad, 500) == 500
+
+
+@pytest.mark.feature("SY-09")
+def test_void_bytes_of_an_earlier_segment_are_remembered_until_they_are_cut() -> None:
+    """A second failure in a later segment does not make them count."""
+    disk = SimDisk(random.Random(1))
+    log = new_log(disk)
+    writer = Writer(log)
+    writer.commit()
+    whole = disk.durable["own-000001.log"]
+    disk.durable["own-000001.log"] += b"void"
+    log._void, log._file = log.position, None
+    real, disk.error_rate = disk.fails, 1.0
+    calls = [0]
+
+    def fails() -> bool:
+        calls[0] += 1
+        return calls[0] in (2, 3)  # the write into the new segment, and the cut behind it
+
+    disk.fails = fails  # type: ignore[method-assign]
+    with pytest.raises(StorageFailed):
+        writer.commit()
+    assert log._void is not None
+    disk.fails = real  # type: ignore[method-assign]
+    disk.error_rate = 0.0
+    log.mend()
+    assert log._void is None
+    assert disk.durable["own-000001.log"] == whole
+    writer.commit()
+    assert recover(disk)[1] == 4
+
+
+def test_own_op_that_cannot_be_shown_after_a_start_is_told() -> None:
+    """It is kept and will be sent all the same."""
+
+    class Picky(Keep):
+        def apply(self, tables: Any, event: Any) -> None:
+            raise KeyError
+
+    disk = SimDisk(random.Random(1))
+    bench = Bench()
+    chance = random.Random(2).randbytes
+    keys, server = bench.replica.keys, bench.server_key.public
+    opened = open_replica(disk, keys, server, bench.domain, verify_ed25519, chance)
+    opened.core.step(Act("t", "order.keep", 1, {"id": "a"}, b"k" * 16), bench.now)
+    for effect in opened.core.step(Flush(), bench.now):
+        assert opened.own is not None
+        opened.own.commit(effect.frames)  # type: ignore[union-attr]
+    again = open_replica(disk, keys, server, Picky(bench.keys), verify_ed25519, chance)
+    assert [d.kind for d in again.damage] == ["unshown"]
+    assert len(again.core.pending) == 2  # type: ignore[union-attr]

@@ -24,8 +24,19 @@ from sync.errors import Damaged, Malformed, Refused, StorageFailed
 from sync.frames import Seal, entry_frame, op_frame, seal_frame
 from sync.identity import Ed25519Signer, canon_text, seal_text, verify_ed25519
 from sync.log import CanonChecker, ChainChecker, Log
+from sync.messages import ClientHello, Entries
 from sync.op import Entry, Head, encode_op
-from sync.protocol import Act, Closed, NodeKeys, Tick
+from sync.protocol import (
+    Act,
+    Closed,
+    CommitFailed,
+    Drop,
+    Flush,
+    NodeKeys,
+    Opened,
+    Received,
+    Tick,
+)
 from sync.recovery import Opened as OpenedCore
 from sync.recovery import open_hub, open_replica, save_view
 from sync.view import View
@@ -721,3 +732,133 @@ async def test_copy_that_is_kept_again_after_a_failure_holds_nothing_twice(
         again = Log(disk, "canon", CAFE, bench.hub.keys.node)
         assert len(list(again.recover(checker))) == len(commits)
         assert checker.head == bench.hub.head
+
+
+@pytest.mark.feature("SY-09")
+@pytest.mark.parametrize("failures", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("clean", [True, False])
+def test_sale_that_a_disk_refused_never_comes_back_however_often_it_fails(
+    failures: int, clean: bool
+) -> None:
+    """The write is whole, the sync fails, and so does every attempt to cut it: at the next start
+    there is what was shown, and nothing else."""
+    disk = SimDisk(random.Random(1))
+    log = new_log(disk)
+    writer = Writer(log)
+    writer.commit()
+    left = [failures]
+
+    def keep_all(self: SimFile) -> None:
+        disk.durable[self._name] += disk.buffered[self._name]
+        disk.buffered[self._name] = b""
+        if left[0]:
+            left[0] -= 1
+            self.close()
+            raise StorageFailed("EIO")
+
+    real_open = SimDisk.open
+
+    def flaky_open(self: SimDisk, name: str) -> SimFile:
+        if 0 < left[0] < failures:
+            left[0] -= 1
+            raise StorageFailed("no descriptor")
+        return real_open(self, name)
+
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(SimFile, "sync", keep_all)
+        broken.setattr(SimDisk, "open", flaky_open)
+        before = writer.head
+        for _ in range(failures + 1):
+            try:
+                writer.commit(1)
+            except StorageFailed:
+                assert writer.head == before
+            else:
+                before = writer.head
+        shown = writer.head.n
+        if clean:
+            log.close()
+        else:
+            log.mend()
+    _, ops = recover(disk)
+    assert ops == shown
+    assert recover(disk)[1] == shown
+
+
+@pytest.mark.feature("SY-09", "SY-08")
+def test_torn_beginning_of_a_segment_still_says_what_does_not_count() -> None:
+    """Void bytes behind the file before, then a power cut inside the commit that said so."""
+    disk = SimDisk(random.Random(1))
+    log = new_log(disk)
+    writer = Writer(log)
+    writer.commit()
+    whole = disk.durable["own-000001.log"]
+    ahead = Writer(new_log(SimDisk(random.Random(1))))
+    ahead.head = writer.head
+    ahead.commit(1)
+    void = next(iter(ahead.log._disk.durable.values()))  # type: ignore[attr-defined]
+    log._file = None
+    writer.commit(1)
+    second = disk.durable["own-000002.log"]
+    disk.durable["own-000001.log"] = whole + void[60:]
+    disk.durable["own-000002.log"] = second[: len(second) - 40]
+    assert recover(disk)[1] == 2
+    assert disk.durable["own-000001.log"] == whole
+
+
+def test_hello_answered_beside_a_push_stands_or_falls_with_it() -> None:
+    """Its heads may count what is not durable yet: if the disk refuses, that link ends too."""
+    bench = Bench()
+    bench.link()
+    run = patched(bench, [op(bench, 1)])
+    bench.hub.step(Received(LINK, run), bench.now)
+    bench.hub.step(Opened(LINK + 1, bench.replica.keys.node, b"T" * 32), bench.now)
+    chain = [run.chain, 1, bytes(32)]
+    hello = ClientHello(1, CAFE, bench.replica.keys.node, bytes(16), [chain], 0, bytes(32))
+    assert bench.hub.step(Received(LINK + 1, hello), bench.now) == []
+    bench.hub.step(Flush(), bench.now)
+    effects = bench.hub.step(CommitFailed(StorageFailed("full")), bench.now)
+    assert {e.link for e in effects if isinstance(e, Drop)} == {LINK, LINK + 1}
+
+
+def test_act_whose_events_cannot_be_shown_is_refused_before_anything_is_kept() -> None:
+    """No money is taken for a sale that no table holds."""
+
+    class Broken(KeepDomain):
+        def apply(self, tables: Tables, event: list[Any]) -> None:
+            raise KeyError("bug")
+
+    bench = Bench()
+    bench.replica.view._domain = Broken(bench.keys)
+    found = bench.act({"id": "a"})
+    assert isinstance(found, Refused)
+    assert found.code == "fault"
+    assert (bench.replica.view.pending, len(bench.replica.pending)) == (1, 1)  # the chain's start
+
+
+def test_fault_behind_a_commit_of_the_server_answers_who_waits() -> None:
+    """What is durable is told, whatever the links come to."""
+    bench = Bench()
+    bench.link()
+    bench.hub._tell_all = lambda: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+    bench.give(bench.hub, Act("t", "order.keep", 1, {"id": "a"}, bytes(16)))
+    assert bench.results[-1].state == "accepted"  # type: ignore[union-attr]
+    assert bench.alarms == ["fault"]
+
+
+@pytest.mark.feature("SY-12", "SY-05")
+def test_op_in_a_format_of_a_newer_server_blocks_nothing() -> None:
+    """Its events are folded; only its place in its chain is not known."""
+    bench = Bench()
+    bench.link()
+    at = bench.replica.canon
+    raw = pack([9, "a format of its own"])
+    frame = entry_frame(Entry(at.n + 1, 0, 0, raw, True, [["kept", 1, {"id": "n"}]], {}))
+    head = at.next(frame)
+    chain = bench.hub.keys.node + b"whatever"
+    signature = bench.server_key.sign(canon_text(CAFE, chain, head.n, head.hash))
+    seal = seal_frame(Seal(chain, head.n, head.hash, signature))
+    bench.give(bench.replica, Received(LINK, Entries([frame, seal])))
+    assert bench.replica.canon == head
+    assert bench.replica.view.table("orders").row("n") == {"id": "n"}
+    assert bench.alarms == ["unfolded"]

@@ -131,3 +131,41 @@ def test_sorted_index_passes_over_what_is_no_number() -> None:
     index.add("c", {"at": 3})
     index.drop("a", {"at": "text"})
     assert index.last(5) == ["c"]
+
+
+def test_storage_takes_whole_tables_and_what_is_none() -> None:
+    """As a plain storage of TinyDB's it gives back what it was given."""
+    store = RowStore({})
+    store.writable = True
+    assert store.read() is None
+    store.write({"t": {"a": {"n": 1}, "b": {"n": 2}}, "other": [1, 2], "number": 3})
+    assert store.read() == {"t": {"a": {"n": 1}, "b": {"n": 2}}, "other": [1, 2], "number": 3}
+    store.write({"t": {"b": {"n": 3}}})
+    assert store.read() == {"t": {"b": {"n": 3}}}
+    store.write({})
+    assert store.read() is None
+    RowTable(store, "kept", persist_empty=True)
+    assert store.read() == {"kept": {}}
+
+
+def test_cached_query_follows_every_change() -> None:
+    """A cache is off unless asked for; then no change goes past it."""
+    store = RowStore({})
+    store.writable = True
+    table = RowTable(store, "t", cache_size=2)
+    table.insert_multiple([{"n": 1}, {"n": 1}])
+    query = where("n") == 1
+    assert table.count(query) == table.count(query) == 2
+    assert query in table._query_cache
+    table.put("9", {"n": 1})
+    assert [str(d.doc_id) for d in table.search(query)] == ["1", "2", "9"]
+    found = table.search(query)
+    found[0]["n"] = 7
+    assert table.row("1") == {"n": 1}
+    limit = 1
+    by_code = where("n").test(lambda n: n == limit)
+    unsure = where("n").map(lambda n: n) == 1
+    assert table.count(by_code) == table.count(unsure) == 3
+    assert unsure not in table._query_cache
+    table.put("3", {"n": 5})
+    assert [table.insert({"n": 5}) for _ in range(2)] == ["4", "5"]
