@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+from tinydb import where
 
 from sync.certificates import make_certificate, pin, pinned_context
 from sync.client import Client
@@ -32,11 +33,12 @@ from sync.driver import Driver
 from sync.errors import Refused
 from sync.hub import Hub
 from sync.identity import Ed25519Signer, node_id, verify_ed25519
-from sync.op import Event, Op
+from sync.op import Entry, Event, Head, Op, encode_op
 from sync.protocol import NodeKeys
 from sync.recovery import Opened, close, open_hub, open_replica
 from sync.replica import Replica
 from sync.server import listen, port_of
+from sync.view import View
 
 REPEATS = 3
 COMMIT_BYTES = 900
@@ -426,12 +428,155 @@ def _time_view_decode(data: bytes) -> float:
     return spent
 
 
+async def bench_commit_growth(folder: Path) -> tuple[float, float]:
+    """One commit into a replica of 200,000 orders, against the same with 1,000."""
+    pair = Pair(folder)
+    station = pair.open_station()
+    medians = []
+    for name, more in (("few", 1_000), ("many", 199_000)):
+        await _fill(station, name, more)
+        gc.collect()
+        gc.freeze()
+        spent = []
+        for number in range(300):
+            document = order(f"{name}-new", number)
+            began = time.perf_counter()
+            await station.act("order.keep", 1, document)
+            spent.append(time.perf_counter() - began)
+        medians.append(statistics.median(spent))
+    await station.stop()
+    pair.close()
+    return medians[1], medians[0]
+
+
+async def bench_rebase(folder: Path) -> tuple[float, float]:
+    """1,000 own orders that wait, over 1,000 new entries of another station; against folding
+    those alone."""
+    pair = Pair(folder)
+    mine, theirs = pair.station_signer, pair.server_signer
+
+    def core() -> Replica:
+        keys = NodeKeys(pair.cafe, mine, pin(pair._station_tls[1]), pair.clock.boot)
+        view = View(pair.domain)
+        return Replica(keys, theirs.public, view, pair.domain, verify_ed25519, secrets.token_bytes)
+
+    def ops(signer: Ed25519Signer, name: str) -> list[Op]:
+        chain = node_id(signer.public) + secrets.token_bytes(8)
+        return [
+            encode_op(
+                chain=chain,
+                n=n,
+                kind="order.keep",
+                version=1,
+                body=order(name, n),
+                grant=0,
+                base=0,
+                key=secrets.token_bytes(16),
+                wall_ms=0,
+                mono_ms=0,
+                boot=pair.clock.boot,
+            )
+            for n in range(1, 1001)
+        ]
+
+    entries: list[tuple[Entry, Op | None]] = [
+        (Entry(seq, 0, 0, op.raw, True, [["kept", 1, op.body]], {}), op)
+        for seq, op in enumerate(ops(theirs, "theirs"), 1)
+    ]
+    waiting = ops(mine, "mine")
+    spent, folded = [], []
+    for _ in range(15):
+        alone, under = core(), core()
+        head = Head()
+        for op in waiting:
+            head = head.next(op.raw)
+            under.restore(op, [["kept", 1, op.body]], head)
+        began = time.perf_counter()
+        alone.fold(entries)
+        half = time.perf_counter()
+        under.fold(entries)
+        spent.append(time.perf_counter() - half)
+        folded.append(half - began)
+        assert len(under.pending) == 1000
+    pair.close()
+    return statistics.median(spent), statistics.median(folded)
+
+
+class _Sorted(Documents):
+    """Documents found by their customer and listed by their time."""
+
+    indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+        "orders": (("customer",), ("ts",))
+    }
+
+
+def _hundred_thousand() -> View:
+    view = View(_Sorted({}))
+    view.push([["kept", 1, order("doc", number)] for number in range(100_000)])
+    gc.collect()
+    gc.freeze()
+    return view
+
+
+async def bench_read(folder: Path) -> tuple[float, float]:
+    """One of 100,000 orders by its id, and those of one customer by an index (the slower of the
+    two, a row), against looking into a dict."""
+    table = _hundred_thousand().table("orders")
+    ids = [f"doc-{number * 97 % 100_000:08d}" for number in range(2_000)]
+    plain = dict.fromkeys(ids)
+
+    def by_id() -> float:
+        began = time.perf_counter()
+        for name in ids:
+            table.get(doc_id=name)
+        return (time.perf_counter() - began) / len(ids)
+
+    def by_index() -> float:
+        began = time.perf_counter()
+        found = sum(len(table.search(where("customer") == f"cust{n:05d}")) for n in range(20))
+        return (time.perf_counter() - began) / found
+
+    def look_up() -> float:
+        began = time.perf_counter()
+        for name in ids:
+            plain.get(name)
+        return (time.perf_counter() - began) / len(ids)
+
+    return max(_median(by_id, 15), _median(by_index, 15)), _median(look_up, 15)
+
+
+async def bench_read_page(folder: Path) -> tuple[float, float]:
+    """A page of 50 of 100,000 orders by a sorted index, against 50 looks into a dict."""
+    table = _hundred_thousand().table("orders")
+    ids = [f"doc-{number:08d}" for number in range(50)]
+    plain = dict.fromkeys(ids)
+
+    def page() -> float:
+        began = time.perf_counter()
+        for skip in range(0, 1000, 50):
+            table.latest("ts", 50, skip)
+        return (time.perf_counter() - began) / 20
+
+    def look_up() -> float:
+        began = time.perf_counter()
+        for _ in range(20):
+            for name in ids:
+                plain.get(name)
+        return (time.perf_counter() - began) / 20
+
+    return _median(page, 15), _median(look_up, 15)
+
+
 Bench = Callable[[Path], Coroutine[Any, Any, tuple[float, float]]]
 BENCHES: dict[str, tuple[Bench, float]] = {
     "commit": (bench_commit, 1.5),
+    "commit-growth": (bench_commit_growth, 1.3),
     "reconnect": (bench_reconnect, 8.0),
     "live": (bench_live, 3.0),
     "cold-start": (bench_cold_start, 2.0),
+    "rebase": (bench_rebase, 3.5),
+    "read": (bench_read, 20.0),
+    "read-page": (bench_read_page, 30.0),
 }
 
 
