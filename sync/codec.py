@@ -69,8 +69,8 @@ def unpack(data: bytes, *, max_bytes: int = MAX_FRAME_BYTES) -> Any:
 
 
 def as_written(value: Any) -> Any:
-    """The value as a decoder will give it back, or `Malformed` if none would: what our own rules
-    make goes through here once."""
+    """The value as a decoder will give it back, or `Malformed` if none would. What rules make of an
+    act at a desk or a station goes through here; what they make of a pushed run is only packed."""
     data = packed(value)
     try:
         return _decode_plain(data)

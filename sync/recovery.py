@@ -30,7 +30,7 @@ from sync.view import View, decode_entry_op
 _log = logging.getLogger(__name__)
 VIEW_FILE = "view"
 VIEW_FORMAT = 3
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -170,8 +170,8 @@ def open_replica(
 
 
 def _mended(
-    disk: Disk, kind: str, cafe: bytes, node: bytes, read: Callable[[Log], T]
-) -> tuple[Log, T]:
+    disk: Disk, kind: str, cafe: bytes, node: bytes, read: Callable[[Log], _T]
+) -> tuple[Log, _T]:
     """A log and what ``read`` makes of it; of a damaged one, of what stands before the damage."""
     damage: Damage | None = None
     while True:  # each time the log is shorter

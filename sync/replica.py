@@ -495,13 +495,14 @@ class Replica:
         if not self._inbox:
             return []
         inbox, self._inbox = self._inbox, []
-        faults = len(self.view.unfolded), self.view.unshown
+        unfolded, unshown = len(self.view.unfolded), self.view.unshown
         self.fold([pair for _, run, _ in inbox for pair in run])
         self.canon = inbox[-1][2]
         effects: list[Effect] = [Keep(frames) for frames, _, _ in inbox]
-        if faults != (len(self.view.unfolded), self.view.unshown):
-            entries = list(self.view.unfolded)[faults[0] :][:8]
-            effects.append(Alarm("unfolded", {"entries": entries}))
+        if unread := list(self.view.unfolded)[unfolded:]:
+            effects.append(Alarm("unfolded", {"entries": unread[:8]}))
+        if self.view.unshown > unshown:
+            effects.append(Alarm("unshown", {}))
         caught_up = self._credited < self._goal <= self.canon.n
         return effects + self._credit(at_least=1 if caught_up else CREDIT_EVERY)
 

@@ -30,7 +30,7 @@ SESSION_FILE = "session"
 TRIES_BEFORE_WAIT = 5
 LONGEST_WAIT_S = 900
 TOLD = frozenset(
-    {"bad-entries", "bad-server", "disk", "fault", "fork", "other-history", "unfolded"}
+    {"bad-entries", "bad-server", "disk", "fault", "fork", "other-history", "unfolded", "unshown"}
 )
 
 

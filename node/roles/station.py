@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import secrets
@@ -78,8 +77,8 @@ class StationNode(Node):
     async def stop(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+            # Whatever the watch ended with must not keep the logs from being closed.
+            await asyncio.gather(self._watch, return_exceptions=True)
         await self.client.stop()
         await super().stop()
 

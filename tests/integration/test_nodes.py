@@ -11,10 +11,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from node.bootstrap import add_operator
+from node.bootstrap import add_operator, open_folder
 from node.control import ControlClient, NotRunning
 from sync.certificates import make_certificate, pinned_context
-from sync.client import Client
+from sync.client import FIRST_DELAY_S, Client
 from sync.disk import OsAppendFile
 from sync.errors import Disconnected, Refused, StorageFailed
 from sync.messages import Bye, decode
@@ -326,16 +326,53 @@ async def test_station_sends_nothing_to_a_server_with_another_certificate(nodes:
 async def test_link_that_held_long_begins_its_pauses_anew(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A station that was on line for hours does not wait as one that never got through."""
+    """Pauses grow with every try that fails; a station that was on line for long waits like one
+    that has just begun."""
     monkeypatch.setattr("sync.client.LONGEST_DELAY_S", 0.05)
+    await nodes.station.client.stop()
+    real, pauses = asyncio.wait_for, []
+
+    async def waiting(what: Any, pause_s: float) -> Any:
+        pauses.append(pause_s)
+        return await real(what, pause_s)
+
+    holds = iter((0.1, 0, 0, 0.1))
+    done = asyncio.Event()
+
+    class Scripted(Client):
+        async def _once(self) -> None:
+            held_s = next(holds, None)
+            if held_s is None:
+                done.set()
+                await asyncio.Event().wait()
+            elif held_s:
+                await asyncio.sleep(held_s)
+
     client = nodes.station.client
-    for _ in range(2):
-        await asyncio.sleep(0.1)
-        nodes.switch.cut()
-        await until(lambda: not nodes.station.online)
-        nodes.switch.join()
-        await until(lambda: nodes.station.online)
-    assert client.problem == ""
+    scripted = Scripted(
+        nodes.station.driver, client._context, b"", b"", client._address, jitter=lambda: 0.5
+    )
+    monkeypatch.setattr("sync.client.asyncio.wait_for", waiting)
+    scripted.start()
+    await done.wait()
+    monkeypatch.undo()
+    await scripted.stop()
+    assert pauses == [FIRST_DELAY_S, 0.05, 0.05, FIRST_DELAY_S]
+
+
+async def test_watch_that_broke_does_not_keep_a_station_from_closing(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its logs are closed and its folder is free all the same."""
+    monkeypatch.setattr(nodes.station, "_tell", lambda names: 1 / 0)
+    nodes.switch.cut()
+    watch = nodes.station._watch
+    assert watch is not None
+    await until(watch.done)
+    monkeypatch.undo()
+    await nodes.station.stop()
+    again = open_folder(nodes.station.folder)
+    await again.stop()
 
 
 @pytest.mark.feature("SY-15")

@@ -80,10 +80,18 @@ def draw(browser: Any, demo: Running, folder: Path, language: str, size: tuple[i
     by_id(server, "field-100000").click()
     server.keyboard.type("4")
     shoot(server, folder, f"box-count-{mark}")
+    by_id(server, "theme").click()
+    shoot(server, folder, f"box-count-dark-{mark}")
     for button in ("forward",) * 3:
         by_id(server, button).click()
         time.sleep(SETTLE_S)
+    shoot(server, folder, f"box-z-dark-{mark}")
+    by_id(server, "theme").click()
     shoot(server, folder, f"box-z-{mark}")
+    server.keyboard.press("F6")
+    by_id(server, "theme").click()
+    shoot(server, folder, f"queue-dark-{mark}")
+    by_id(server, "theme").click()
     by_id(board, "cable-1").click()
     for page in (station, server, board):
         page.close()

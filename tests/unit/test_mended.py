@@ -606,7 +606,7 @@ def test_pending_op_that_cannot_be_shown_any_more_is_told_and_blocks_nothing() -
     picky.picky = True
     bench.give(bench.hub, Act("t", "order.keep", 1, {"id": "theirs"}, bytes(16)))
     bench.link()
-    assert "unfolded" in bench.alarms
+    assert "unshown" in bench.alarms
     assert bench.replica.canon == bench.hub.head
     assert not bench.replica.pending
     assert bench.hub.view.table("orders").row("mine") == {"id": "mine"}
