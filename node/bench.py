@@ -75,6 +75,9 @@ class Documents:
     def apply(self, tables: Tables, event: Event) -> None:
         tables.table("orders").put(event[2]["id"], event[2])
 
+    def reapply(self, tables: Tables, event: Event) -> None:
+        self.apply(tables, event)
+
     def refused(
         self,
         tables: Tables,
@@ -86,8 +89,14 @@ class Documents:
     ) -> None:
         tables.table("refusals").put(str(seq), {"code": code})
 
+    def nodes(self, tables: Tables) -> list[bytes]:
+        return list(self._nodes)
+
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
         return self._nodes.get(node)
+
+    def is_revoked(self, tables: Tables, node: bytes) -> bool:
+        return False
 
     def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
         return None
@@ -484,13 +493,14 @@ async def bench_rebase(folder: Path) -> tuple[float, float]:
         for seq, op in enumerate(ops(theirs, "theirs"), 1)
     ]
     waiting = ops(mine, "mine")
+    hashes = Head().hashes(op.raw for op in waiting)
+    heads = [Head(n, hashed) for n, hashed in enumerate(hashes, 1)]
     spent, folded = [], []
     for _ in range(15):
         alone, under = core(), core()
-        head = Head()
-        for op in waiting:
-            head = head.next(op.raw)
-            under.restore(op, [["kept", 1, op.body]], head)
+        under.restore(
+            [(op, [["kept", 1, op.body]], head) for op, head in zip(waiting, heads, strict=True)]
+        )
         began = time.perf_counter()
         alone.fold(entries)
         half = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from sync.op import Event, Op
@@ -48,6 +48,12 @@ class Domain(Protocol):
         """Fold one event. Never refuses: what is in the log has happened."""
         ...
 
+    def reapply(self, tables: Tables, event: Event) -> None:
+        """Fold one event of an entry that a restored server got back. Meanwhile its desk may have
+        gone on: what does not fit any more is noted for a person, never dropped, never done
+        twice."""
+        ...
+
     def refused(
         self,
         tables: Tables,
@@ -61,8 +67,17 @@ class Domain(Protocol):
         op."""
         ...
 
+    def nodes(self, tables: Tables) -> Iterable[bytes]:
+        """Ids of the nodes that are enrolled and not revoked."""
+        ...
+
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
-        """Public key of an enrolled node that is not revoked."""
+        """Public key of a node that was ever enrolled."""
+        ...
+
+    def is_revoked(self, tables: Tables, node: bytes) -> bool:
+        """Whether an enrolled node is trusted no more: what it sends is kept, and never
+        accepted."""
         ...
 
     def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:

@@ -22,7 +22,7 @@ from sync.frames import seal_in
 from sync.hub import Hub
 from sync.identity import Signer
 from sync.messages import SERVE_BYTES, Answer, Entries, Message
-from sync.op import KEY_BYTES
+from sync.op import KEY_BYTES, Head
 from sync.protocol import (
     Abandon,
     Act,
@@ -43,6 +43,7 @@ from sync.protocol import (
     Question,
     Receipt,
     Received,
+    Rewind,
     Send,
     Serve,
     Served,
@@ -50,7 +51,7 @@ from sync.protocol import (
     SyncKept,
     Tick,
 )
-from sync.recovery import Opened
+from sync.recovery import Opened, rewind
 from sync.replica import Replica
 
 _log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Driver:
 
     def __init__(self, opened: Opened, clock: Clock) -> None:
         self.core: Hub | Replica = opened.core
-        self._canon, self._own = opened.canon, opened.own
+        self._opened, self._canon, self._own = opened, opened.canon, opened.own
         self.clock = clock
         self.archive = Archive(opened.canon)
         self._inbox: deque[Event] = deque()
@@ -224,6 +225,8 @@ class Driver:
                 case SyncKept():
                     if self._keep():
                         self._run(self._step(Kept(), self._now()))
+                case Rewind(head):
+                    self._rewind(head)
                 case Inquire(link, peer, number, kind, body):
                     self._inquire(link, peer, number, kind, body)
                 case Drop(link, code):
@@ -270,6 +273,17 @@ class Driver:
             return False
         self._unkept.clear()
         return True
+
+    def _rewind(self, head: Head) -> None:
+        """What stands behind ``head`` in our copy is in the server's log again, in another
+        order."""
+        try:
+            rewound = rewind(self._opened, head)
+        except (SyncError, OSError) as error:  # the core asks again with the next event
+            _log.error("cannot rewind the copy of the log: %s", error)
+            return
+        self.archive = Archive(self._canon)
+        self._run(self._step(rewound, self._now()))
 
     def _serve(self, link: int, after: int, last: int) -> None:
         wire = self._wires.get(link)

@@ -6,6 +6,10 @@
 What is staged is already folded into the view, so that the next decision sees it; if the disk
 refuses the commit, view, head and chains go back to where they were and the links are dropped to
 send again.
+
+A server that was put back from an old copy does not know it: a station whose copy of the log goes
+on behind the last head that both have sends that rest back (`history.py`), and it is sequenced
+again with the outcomes it had. Those in `unreported` may still hold such a rest.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from sync.codec import as_written
 from sync.domain import Context, Domain
 from sync.errors import Malformed, Refused, StorageFailed, SyncError
 from sync.frames import Seal, seal_frame
+from sync.history import EPOCHS_TOLD, follow
 from sync.identity import Verifier, canon_text, hello_text
 from sync.messages import (
     BATCH_OPS,
@@ -31,6 +36,7 @@ from sync.messages import (
     Ask,
     Bye,
     ClientHello,
+    Entries,
     Message,
     Proof,
     Push,
@@ -83,6 +89,12 @@ FLOOR_SLACK_MS = 30_000
 """An op looks younger by as long as its push was under way; half-open links end after ten
 seconds."""
 ACKS_KEPT = 512
+KEPT_OF_REVOKED_BYTES = 16 << 20
+"""What a revoked node sends is kept as refused, so that nothing of an honest vendor's is lost; a
+thief fills no disk with it."""
+CLONED_AFTER_MS = 5_000
+"""What an older connection of the same key says that long after a newer one has signed on was not
+under way: two machines use one folder."""
 
 
 @dataclass
@@ -95,6 +107,10 @@ class Link:
     hello: ClientHello | None = None
     nonces: bytes = b""
     signed_on: bool = False
+    since_ms: int = 0
+    """When it signed on."""
+    returning: Head | None = None
+    """Up to where it has sent back what this server has lost; None if it has nothing of that."""
     sent: int = 0
     """Highest seq sent."""
     acked: int = 0
@@ -137,6 +153,12 @@ class Hub:
         self.last_seen_ms: dict[bytes, int] = {}
         self._acked_at: dict[bytes, list[tuple[int, int]]] = {}
         """Per node: (our monotonic ms, cursor) of what it acknowledged, for `_floor`."""
+        self._unreported = set(self.domain.nodes(self.view)) - {self._node}
+        self.restored = False
+        """Whether one of them held something."""
+        self._kept_of_revoked: dict[bytes, int] = {}
+        self._newest: dict[bytes, int] = {}
+        """Per node: the link that signed on last."""
 
     # --- the one entrance ----------------------------------------------------
 
@@ -157,7 +179,7 @@ class Hub:
             case Opened(number, peer, certificate):
                 self.links[number] = Link(peer, certificate, now.mono_ms)
             case Closed(number):
-                self.links.pop(number, None)
+                self._closed(number)
             case Served(number, last) if number in self.links:
                 link = self.links[number]
                 if link.acked == link.sent:
@@ -179,6 +201,11 @@ class Hub:
                 effects += self._serve(number, link)
         return effects
 
+    def _closed(self, number: int) -> None:
+        link = self.links.pop(number, None)
+        if link is not None and self._newest.get(link.peer) == number:
+            del self._newest[link.peer]
+
     @property
     def staged_full(self) -> bool:
         return self._staged.full
@@ -187,6 +214,13 @@ class Hub:
         """Nodes that are signed on now."""
         return {link.peer for link in self.links.values() if link.signed_on}
 
+    def unreported(self) -> set[bytes]:
+        """Nodes that have not shown since this start that they hold nothing which we lack."""
+        return {node for node in self._unreported if not self._is_revoked(node)}
+
+    def _is_revoked(self, node: bytes) -> bool:
+        return self.domain.is_revoked(self.view, node)
+
     # --- links ---------------------------------------------------------------
 
     def _received(self, number: int, message: Message, now: Now) -> list[Effect]:
@@ -194,15 +228,21 @@ class Hub:
         if link is None:
             return []
         link.heard_ms = now.mono_ms
+        told = self._look_for_clone(number, link, now)
+        return told + self._take(number, link, message, now)
+
+    def _take(self, number: int, link: Link, message: Message, now: Now) -> list[Effect]:
         match message:
             case ClientHello() if link.hello is None:
-                return self._hello(number, link, message)
-            case Proof(signature) if link.hello is not None and not link.signed_on:
-                return self._proof(number, link, signature, now)
-            case Push() if link.signed_on:
+                return self._hello(number, link, message, now)
+            case Proof() if link.hello is not None and not link.signed_on:
+                return self._proof(number, link, message, now)
+            case Entries(frames) if link.returning is not None:
+                return self._take_back(number, link, frames, now)
+            case Push() if link.signed_on and link.returning is None:
                 self.last_seen_ms[link.peer] = now.wall_ms
                 return self._push(number, link, message, now)
-            case Ack(_, cursor) if link.signed_on:
+            case Ack(_, cursor) if link.signed_on and link.returning is None:
                 self.last_seen_ms[link.peer] = now.wall_ms
                 if not link.acked <= cursor <= link.sent:
                     return self._turn_away(number, link, "bad-cursor")
@@ -217,20 +257,26 @@ class Hub:
                 return [Alarm("peer-left", {"node": link.peer, "code": code}), Drop(number, "bye")]
         return self._turn_away(number, link, "out-of-turn")
 
+    def _look_for_clone(self, number: int, link: Link, now: Now) -> list[Effect]:
+        """One key in use by two processes at once; both are served until a person revokes it."""
+        newest = self._newest.get(link.peer, number)
+        other = self.links.get(newest)
+        if newest == number or other is None or other.hello is None or link.hello is None:
+            return []
+        if other.hello.boot == link.hello.boot or now.mono_ms - other.since_ms < CLONED_AFTER_MS:
+            return []
+        return [Alarm("cloned", {"node": link.peer})]
+
     def _turn_away(self, number: int, link: Link, code: str) -> list[Effect]:
         return [Alarm(code, {"node": link.peer}), Drop(number, code)]
 
-    def _hello(self, number: int, link: Link, hello: ClientHello) -> list[Effect]:
+    def _hello(self, number: int, link: Link, hello: ClientHello, now: Now) -> list[Effect]:
         if hello.protocol != PROTOCOL:
             return self._turn_away(number, link, "bad-protocol")
         if hello.cafe != self.keys.cafe:
             return self._turn_away(number, link, "other-cafe")
         if hello.node != link.peer or len(hello.nonce) != NONCE_BYTES:
             return self._turn_away(number, link, "bad-hello")
-        if hello.cursor > self.head.n:
-            return self._turn_away(number, link, "server-behind")
-        if hello.cursor == self.head.n and hello.hash != self.head.hash:
-            return self._turn_away(number, link, "other-history")
         link.hello = hello
         nonce = self.random(NONCE_BYTES)
         link.nonces = hello.nonce + nonce
@@ -244,10 +290,12 @@ class Hub:
                 PROTOCOL,
                 self.keys.cafe,
                 self._node,
+                now.wall_ms,
                 nonce,
                 heads,
                 self.head.n,
                 self.head.hash,
+                self.view.epochs[-EPOCHS_TOLD:],
                 self.keys.signer.sign(text),
             ),
         )
@@ -261,18 +309,28 @@ class Hub:
         known = self.view.chains.get(chain)
         return [chain, known.n, known.hash] if known else [chain, 0, bytes(32)]
 
-    def _proof(self, number: int, link: Link, signature: bytes, now: Now) -> list[Effect]:
+    def _proof(self, number: int, link: Link, proof: Proof, now: Now) -> list[Effect]:
+        signature, hello, common = proof.signature, link.hello, Head(proof.seq, proof.hash)
+        assert hello is not None
         public = self.domain.node_key(self.view, link.peer)
         text = hello_text(
             self.keys.cafe, link.peer, link.nonces, link.certificate, self.keys.certificate
         )
         if public is None or len(signature) != 64 or not self.verify(public, signature, text):
             return self._turn_away(number, link, "bad-proof")
-        assert link.hello is not None
-        link.signed_on = True
-        link.sent = link.acked = link.hello.cursor
+        ends = Head(hello.cursor, hello.hash), self.head
+        if common.n > min(ends).n or any(end.n == common.n and end != common for end in ends):
+            return self._turn_away(number, link, "other-history")
+        link.signed_on, link.since_ms = True, now.mono_ms
+        self._newest[link.peer] = number
+        link.sent = link.acked = common.n
+        if common.n < hello.cursor:
+            link.returning, self.restored = common, True
+            lost = {"node": link.peer, "what": f"{common.n + 1}-{hello.cursor}"}
+            return [Alarm("recovering", lost)]
+        self._unreported.discard(link.peer)
         link.backlog = any(
-            n - self._durable_head(chain)[1] >= BATCH_OPS for chain, n, _ in link.hello.chains
+            n - self._durable_head(chain)[1] >= BATCH_OPS for chain, n, _ in hello.chains
         )
         # A copy that was damaged begins again further back: what was acknowledged before is void.
         acked = self._acked_at.get(link.peer, [])
@@ -282,10 +340,31 @@ class Hub:
 
     def _serve(self, number: int, link: Link) -> list[Effect]:
         """Send as far as the credit goes; a link with a full window waits for its own ack."""
+        if self._is_revoked(link.peer):  # it may leave what it had to say, and hears nothing
+            assert link.hello is not None
+            waits = any(n > self._durable_head(chain)[1] for chain, n, _ in link.hello.chains)
+            return [] if waits else [Drop(number, "revoked")]
         last = min(self.head.n, link.acked + WINDOW)
-        if link.backlog or last <= link.sent:
+        if link.backlog or link.returning is not None or last <= link.sent:
             return []
         return [Serve(number, link.sent, last)]
+
+    # --- what a restored server gets back ------------------------------------
+
+    def _take_back(self, number: int, link: Link, frames: list[bytes], now: Now) -> list[Effect]:
+        """Entries of a life of ours that we have forgotten; our own seal says that they are."""
+        assert link.returning is not None
+        self._begin(now)
+        public = self.keys.signer.public
+        try:
+            head = follow(link.returning, frames, self.keys.cafe, public, self.verify)
+            again = self.sequencer.take_back(frames, link.peer)
+        except (Refused, Malformed) as error:
+            return self._turn_away(number, link, error.code)
+        self._staged.add(again, sum(not is_run_seal(frame) for frame in again))
+        link.returning = head
+        self._staged.then.append(Send(number, Ack([], head.n)))
+        return []
 
     # --- pushes --------------------------------------------------------------
 
@@ -297,8 +376,15 @@ class Hub:
             or _size(push) > PUSH_BYTES
         ):
             return self._turn_away(number, link, "bad-push")
+        told: list[Effect] = []
+        if self._is_revoked(link.peer):
+            kept = self._kept_of_revoked.get(link.peer, 0) + _size(push)
+            if kept > KEPT_OF_REVOKED_BYTES:
+                return self._turn_away(number, link, "revoked")
+            self._kept_of_revoked[link.peer] = kept
+            told = [Alarm("revoked", {"node": link.peer})]
         link.backlog = len(push.ops) == BATCH_OPS or _size(push) > PUSH_BYTES // 2
-        self._begin()
+        self._begin(now)
         try:
             floor = partial(self._floor, link.peer, now.mono_ms)
             frames = self.sequencer.take_run(push, floor, now.wall_ms)
@@ -308,7 +394,8 @@ class Hub:
             return self._turn_away(number, link, error.code)
         self._staged.add(frames, sum(not is_run_seal(frame) for frame in frames))
         self._staged.then.append(Send(number, Ack([self._durable_head(push.chain)], 0)))
-        return []
+        odd, self.sequencer.odd = self.sequencer.odd, []
+        return told + [Alarm(code, details) for code, details in odd]
 
     def _floor(self, node: bytes, mono_ms: int, age_ms: int) -> int:
         """Lowest base that an op of this age may claim: what its node had acknowledged when it
@@ -330,21 +417,19 @@ class Hub:
         self._author.wrote(op)
         return self.view.cursor
 
-    def _open_chain(self, now: Now) -> None:
+    def _open_epoch(self, now: Now) -> None:
         """Each start of the server opens an epoch that names the head before it."""
-        if not self._author.head.n:
-            body = {"canon": [self.sequencer.head.n, self.sequencer.head.hash]}
-            self._stage_own(self._author.op(now, self.view.cursor, CHAIN_OPEN, 1, body), [], now)
+        body = {"canon": [*self.sequencer.head]}
+        self._stage_own(self._author.op(now, self.view.cursor, CHAIN_OPEN, 1, body), [], now)
 
     def open(self, now: Now) -> list[Effect]:
         """First step of a start."""
-        self._begin()
-        self._open_chain(now)
+        self._begin(now)
         return []
 
     def _sign_in(self, event: SignIn, now: Now) -> list[Effect]:
         self._author.sign_in(event)
-        self._begin()
+        self._begin(now)
         self._grant(event.operator, now)
         return []
 
@@ -353,21 +438,19 @@ class Hub:
             return 0
         known = self._author.grant_of(operator)
         if known is None:
-            self._open_chain(now)
             body = self._author.grant_body(operator)
             self._stage_own(self._author.op(now, self.view.cursor, GRANT_OPEN, 1, body), [], now)
             known = self._author.granted(operator)
         return known
 
     def _act(self, act: Act, now: Now) -> list[Effect]:
-        self._begin()
+        self._begin(now)
         try:
             first = self.view.keys.get(act.key)
             if first is not None:
                 receipt = Receipt(self._author.chain, 0, act.key, "done-before", [], first)
                 self._staged.then.append(Done(act.token, receipt))
                 return []
-            self._open_chain(now)
             grant = self._grant(act.operator, now)
             op = self._author.op(
                 now, self.view.cursor, act.kind, act.version, act.body, act.key, grant
@@ -391,13 +474,15 @@ class Hub:
 
     # --- committing ----------------------------------------------------------
 
-    def _begin(self) -> None:
+    def _begin(self, now: Now) -> None:
         """Open the round that the next `Flush` commits; everything staged in it stands or falls
-        together."""
+        together. Nothing is sequenced outside of an epoch."""
         if not self._staged.begun:
             self.view.begin_trial()
             self._head_before = self.sequencer.head
             self._staged = Staged(begun=True)
+            if not self._author.head.n:
+                self._open_epoch(now)
 
     def _flush(self) -> list[Effect]:
         staged = self._staged
@@ -421,7 +506,7 @@ class Hub:
         self.head = self.sequencer.head
         effects: list[Effect] = [
             Send(e.link, Ack(e.message.heads, self.head.n))
-            if isinstance(e, Send) and isinstance(e.message, Ack)
+            if isinstance(e, Send) and isinstance(e.message, Ack) and e.message.heads
             else e
             for e in flying.then
         ]
@@ -434,11 +519,7 @@ class Hub:
     def _tell_all(self) -> list[Effect]:
         effects: list[Effect] = []
         for number, link in self.links.items():
-            if not link.signed_on:
-                continue
-            if self.domain.node_key(self.view, link.peer) is None:
-                effects += self._turn_away(number, link, "revoked")
-            else:
+            if link.signed_on:
                 effects += self._serve(number, link)
         return effects
 

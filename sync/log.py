@@ -404,6 +404,32 @@ class Log:
                 self._disk.remove(self.name(later))
         self._cut(number, damaged.offset, self.damage)
 
+    def rewind(self, n: int) -> None:
+        """Cut the log back to the seal over its first ``n``; what stood behind it is kept aside.
+
+        Raises `StorageFailed`; what is left then may be longer, and never shorter.
+        """
+        self.close()
+        seal, place = b"", Position()
+        for number, commit in self.commits():
+            if seal_in(commit.frames[-1]).n > n:
+                break
+            seal, place = commit.frames[-1], Position(number, commit.end)
+        for number in reversed(self.segments()):
+            if number < place.segment:
+                break
+            at = place.offset if number == place.segment else 0
+            self._quarantine(number, at, self._disk.read(self.name(number)))
+            if at:
+                self._cut(number, at, None)
+            else:
+                self._disk.remove(self.name(number))
+        self._number, self._durable = place.segment, place.offset
+        self._last_seal, self._only_seal, self._durable_end = seal, True, (seal, True)
+        self._before_bytes = 0
+        if self._number:
+            self._file = self._disk.open(self.name(self._number))
+
     def commits(self, start: Position = Position()) -> Iterator[tuple[int, Commit]]:
         """(segment, commit) of what is already durable, for serving peers; damage raises
         `Damaged`."""

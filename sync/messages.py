@@ -28,6 +28,9 @@ class ClientHello:
     protocol: int
     cafe: bytes
     node: bytes
+    boot: bytes
+    """Of its process: tells a second machine with a copy of its folder from the same one again."""
+    wall_ms: int
     nonce: bytes
     chains: list[Any]
     """``[chain, n, hash]`` of own chains that hold ops the server may not have."""
@@ -44,20 +47,29 @@ class ServerHello:
     protocol: int
     cafe: bytes
     node: bytes
+    wall_ms: int
     nonce: bytes
     heads: list[Any]
     """``[chain, n, hash]`` now durable at the server, for the chains asked about."""
     seq: int
     hash: bytes
+    epochs: list[Any]
+    """``[chain, first seq, hash before]`` of its newest epochs."""
     signature: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The station's signature over the same; from here on it is signed on."""
+    """The station's signature over the same; from here on it is signed on.
+
+    ``seq`` and ``hash`` are the last canonical head that both have. If the station has more behind
+    it, the server has lost that, and gets it back as `Entries` before anything else is said.
+    """
 
     TAG: ClassVar[int] = 3
     signature: bytes
+    seq: int
+    hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,8 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """By the server: heads now durable. By a station: the cursor folded and synced (its credit)."""
+    """By the server: heads now durable. By the side that takes entries: how far they are folded
+    and synced there (the other side's credit)."""
 
     TAG: ClassVar[int] = 5
     heads: list[Any]
@@ -86,7 +99,7 @@ class Ack:
 @dataclass(frozen=True, slots=True)
 class Entries:
     """Frames of the canonical log, verbatim: entries, pushed seals, and one seal of the server
-    last."""
+    last. By a station: what the server has lost of its own history."""
 
     TAG: ClassVar[int] = 6
     frames: list[Any]

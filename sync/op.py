@@ -36,7 +36,13 @@ canonical head): the link that makes all starts of one node a single history."""
 GRANT_OPEN = "grant.open"
 """An operator signs in: carries the grant that later ops of this chain point back to."""
 
-ENGINE_KINDS = frozenset({CHAIN_OPEN, GRANT_OPEN})
+CHAIN_FROZEN = "chain.frozen"
+"""A branch of a chain of the same author that the server will never take: proof, and an alarm."""
+
+OP_AGAIN = "op.again"
+"""An op of a frozen branch, once more, under the same key."""
+
+ENGINE_KINDS = frozenset({CHAIN_OPEN, GRANT_OPEN, CHAIN_FROZEN, OP_AGAIN})
 
 Event = list[Any]
 """``[kind, version, body]``: what happened, in the past tense; folded, never refused."""

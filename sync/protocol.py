@@ -8,6 +8,7 @@ anything be shown or sent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from sync.errors import Refused, SyncError
 from sync.identity import Signer, node_id
 from sync.messages import Message
 from sync.op import Event as DomainEvent
+from sync.op import Head, Op
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,16 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewound:
+    """The copy of the canonical log ends at ``head`` again; ``view`` is what it folds to. ``own``
+    are all ops of the own log, each with its events and the head of its chain."""
+
+    head: Head
+    view: Any
+    own: Sequence[tuple[Op, list[DomainEvent], Head]]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """About once a second."""
 
@@ -152,6 +164,7 @@ Event = (
     | Abandon
     | Kept
     | Served
+    | Rewound
     | Tick
 )
 
@@ -191,6 +204,14 @@ class Serve:
     link: int
     after: int
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rewind:
+    """Cut the copy of the canonical log back to this head, keep aside what stood behind it, fold
+    it anew, and say `Rewound`. It is asked for again until that has worked."""
+
+    head: Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +270,7 @@ class Alarm:
     details: dict[str, Any]
 
 
-Effect = Commit | Keep | SyncKept | Send | Serve | Drop | Done | Inquire | Answered | Alarm
+Effect = Commit | Keep | SyncKept | Rewind | Send | Serve | Drop | Done | Inquire | Answered | Alarm
 
 MAX_STAGED_BYTES = 256 << 10
 MAX_STAGED_ENTRIES = 512

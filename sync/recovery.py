@@ -23,7 +23,7 @@ from sync.hub import Hub
 from sync.identity import Verifier, node_id
 from sync.log import CanonChecker, ChainChecker, Commit, Damage, Log, Position
 from sync.op import Entry, Head, Op, decode_op, sha256
-from sync.protocol import NodeKeys
+from sync.protocol import NodeKeys, Rewound
 from sync.replica import Replica
 from sync.view import View, decode_entry_op
 
@@ -158,8 +158,7 @@ def open_replica(
     canon, (view, checker, folded) = _mended(disk, "canon", keys.cafe, node_id(server), read_canon)
     own, ops = _mended(disk, "own", keys.cafe, keys.node, read_own)
     replica = Replica(keys, server, view, domain, verify, random, canon=checker.head)
-    for op, events, head in ops:
-        replica.restore(op, events, head)
+    replica.restore(ops)
     damage = [log.damage for log in (canon, own) if log.damage]
     if view.unfolded:
         what = f"this version cannot read entry {next(iter(view.unfolded))}"
@@ -185,6 +184,19 @@ def _mended(
         else:
             log.damage = damage or log.damage
             return log, found
+
+
+def rewind(opened: Opened, head: Head) -> Rewound:
+    """Cut a station's copy of the canonical log back to ``head`` (what stood behind it is kept
+    aside) and fold it again. Raises `StorageFailed`, `Damaged`; it may be tried again."""
+    core = opened.core
+    assert isinstance(core, Replica) and opened.own is not None
+    opened.canon.rewind(head.n)
+    view = View(core.domain)
+    for entry, op in _entries(commit for _, commit in opened.canon.commits()):
+        view.fold(entry, op)
+    own = list(own_ops(commit for _, commit in opened.own.commits()))
+    return Rewound(head, view, own)
 
 
 def own_ops(commits: Iterator[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:

@@ -6,32 +6,37 @@ back.
 
 Offline the walk ends at "shown", safely. A chain lasts as long as the process: each start opens a
 new one that names the one before, so a disk put back from an old copy never uses an op id twice.
+
+Two things can part us from the server. It was put back from an old copy: we send what it has lost
+(`history.py`), then rewind to the last head that both have and fold again. Or a copy of this very
+process went on alone and the server has its ops in our places: our branch of the chain is frozen
+and its ops are sent again in a new one (`chains.py`).
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from sync.author import Author
+from sync.chains import again_body, frozen_body, place_body, read_frozen
 from sync.codec import as_written
 from sync.domain import Context, Domain
 from sync.errors import Disconnected, Malformed, Refused, SyncError
 from sync.frames import (
     ENTRY,
-    RUN_SEAL,
     Seal,
     decode_entry,
     decode_frame,
     op_frame,
     seal_frame,
-    seal_in,
 )
-from sync.identity import Verifier, canon_text, hello_text, node_id, seal_text
+from sync.history import common_head, follow, read_epochs
+from sync.identity import Verifier, hello_text, node_id, seal_text
 from sync.messages import (
     BATCH_OPS,
     PROTOCOL,
@@ -48,7 +53,7 @@ from sync.messages import (
     Push,
     ServerHello,
 )
-from sync.op import CHAIN_OPEN, GRANT_OPEN, Entry, Head, Op
+from sync.op import CHAIN_FROZEN, CHAIN_OPEN, ENGINE_KINDS, GRANT_OPEN, OP_AGAIN, Entry, Head, Op
 from sync.protocol import (
     NONCE_BYTES,
     Abandon,
@@ -72,7 +77,11 @@ from sync.protocol import (
     Question,
     Receipt,
     Received,
+    Rewind,
+    Rewound,
     Send,
+    Serve,
+    Served,
     SignIn,
     Staged,
     SyncKept,
@@ -89,6 +98,16 @@ STATUS = "status"
 
 
 @dataclass
+class Returning:
+    """We send back what the server has lost."""
+
+    common: Head
+    """The last canonical head that both have."""
+    sent: int
+    """Up to where it is sent, in our numbers."""
+
+
+@dataclass
 class Replica:
     """Core of a station; see the module's picture. ``random(n)`` gives n random bytes."""
 
@@ -101,8 +120,8 @@ class Replica:
     random: Callable[[int], bytes]
     canon: Head = field(default_factory=Head)
     """Canonical head that is folded."""
-    before: list[Any] | None = None
-    """``[chain, n, hash]`` where the last chain in our log ended."""
+    before: tuple[bytes, int, bytes] | None = None
+    """Chain, n and hash where the last chain in our log ended."""
 
     def __post_init__(self) -> None:
         self._node = self.keys.node
@@ -132,23 +151,37 @@ class Replica:
         self._goal = 0
         """Where the server's log ended at sign-on: a copy that has come so far is kept at once."""
         self._sync_asked = False
+        self._grants: dict[tuple[bytes, int], bytes] = {}
+        """The grants in our own log, as they were signed."""
+        self._forked: set[bytes] = set()
+        """Chains of ours in which the server has another op."""
+        self._again: list[tuple[Op, PendingOp | None, Head]] | None = None
+        """What takes the place of their ops once it is durable."""
+        self._returning: Returning | None = None
+        """While we send back what the server has lost."""
+        self._rewind_to: Head | None = None
+        """It has all of that: where our copy of the log must be cut back to."""
+        self.skew_ms = 0
+        """How far our wall clock was before the server's at the last sign-on."""
         self._heard_ms = 0
         self._asked: dict[int, Any] = {}
         self._asks = 0
 
     # --- before the first step -----------------------------------------------
 
-    def restore(self, op: Op, events: list[Any], head: Head) -> None:
-        """Take up an own op found in the log at start, in its order; answered ones are passed
-        over."""
-        self.before = [op.chain, head.n, head.hash]
-        known = self.view.chains.get(op.chain)
-        if known is not None and op.n <= known.n:
-            return
-        if op.key in self.view.keys:
-            return
-        self._queue(op, events, head)
-        self.view.push(events)
+    def restore(self, own: Sequence[tuple[Op, list[Any], Head]]) -> None:
+        """Take up the own ops found in the log at start, in their order: those that no entry has
+        answered, and that do not stand in a frozen branch (they stand behind it again)."""
+        frozen = {read_frozen(op)[0] for op, _, _ in own if op.kind == CHAIN_FROZEN}
+        for op, events, head in own:
+            self.before = (op.chain, *head)
+            if op.kind == GRANT_OPEN:
+                self._grants[(op.chain, op.n)] = op.raw
+            known = self.view.chains.get(op.chain)
+            if (known and op.n <= known.n) or op.key in self.view.keys or op.chain in frozen:
+                continue
+            self._queue(op, events, head)
+            self.view.push(events)
 
     def _queue(self, op: Op, events: list[Any], head: Head) -> None:
         self.pending.append(PendingOp(op, events))
@@ -173,7 +206,11 @@ class Replica:
             case Abandon(error):
                 return [*self._faulted(str(error)), *self._abandon(error)]
             case Kept():
-                return self._kept()
+                return self._kept(now)
+            case Served(link, last) if link == self._link and self._returning is not None:
+                self._returning.sent = last
+            case Rewound(head, view, own):
+                return self._rewound(head, view, own)
             case Opened(link, _, certificate):
                 self._link, self._peer_certificate = link, certificate
                 self.signed_on = False
@@ -212,11 +249,16 @@ class Replica:
         if not self.view.push(events):  # what cannot be shown is not sold
             self.view.pop()
             raise Refused("fault")
-        self.author.wrote(op)
-        self._staged.add([op_frame(op.raw, events)], 1)
+        self._wrote(op, events)
         self._staged_ops += 1
         self._queue(op, events, self.author.head)
         return events
+
+    def _wrote(self, op: Op, events: list[Any]) -> None:
+        self.author.wrote(op)
+        self._staged.add([op_frame(op.raw, events)], 1)
+        if op.kind == GRANT_OPEN:
+            self._grants[(op.chain, op.n)] = op.raw
 
     def _act(self, act: Act, now: Now) -> list[Effect]:
         self._begin()
@@ -229,9 +271,7 @@ class Replica:
             )
             return []
         try:
-            if self.author.head.n == 0:
-                body = {"before": self.before}
-                self._stage(self.author.op(now, self.canon.n, CHAIN_OPEN, 1, body), None)
+            self._open_chain(now)
             grant = self._grant(act.operator, now)
             op = self.author.op(now, self.canon.n, act.kind, act.version, act.body, act.key, grant)
             context = Context(
@@ -250,20 +290,27 @@ class Replica:
         self._staged.then.append(Done(act.token, receipt))
         return []
 
+    def _open_chain(self, now: Now) -> None:
+        if self.author.head.n == 0:
+            self._stage_own(CHAIN_OPEN, {"before": place_body(self.before)}, now)
+
+    def _stage_own(self, kind: str, body: dict[str, Any], now: Now) -> None:
+        """Stage an op of the engine's own."""
+        self._stage(self.author.op(now, self.canon.n, kind, 1, body), None)
+
     def _grant(self, operator: bytes | None, now: Now) -> int:
         if operator is None:
             return 0
         known = self.author.grant_of(operator)
         if known is None:
-            body = self.author.grant_body(operator)
-            self._stage(self.author.op(now, self.canon.n, GRANT_OPEN, 1, body), None)
+            self._stage_own(GRANT_OPEN, self.author.grant_body(operator), now)
             known = self.author.granted(operator)
         return known
 
     # --- committing and showing ----------------------------------------------
 
     def _flush(self, now: Now) -> list[Effect]:
-        effects: list[Effect] = []
+        self._freeze(now)
         if self._staged.begun:
             assert self._flying is None, "the last commit was never answered"
             self._flying, self._staged = self._staged, Staged()
@@ -274,21 +321,26 @@ class Replica:
                 seal = Seal(chain, n, head, self.keys.signer.sign(text))
                 frames = [*frames, seal_frame(seal)]
             return [Commit(frames)]
-        if self._inbox:
-            effects += self._fold_inbox()
-        return effects + self._push(now)
+        return self._go_on(now)
 
     def _committed(self, now: Now) -> list[Effect]:
         flying, self._flying = self._flying, None
         assert flying is not None
         self._staged_ops = 0
         if flying.frames:
-            self.before = [self.author.chain, *self.author.head]
+            self.before = (self.author.chain, *self.author.head)
         try:
-            return [*flying.then, *self._fold_inbox(), *self._push(now)]
+            self._thaw()
+            return [*flying.then, *self._go_on(now)]
         except Exception as error:  # what is durable is told all the same
             _log.exception("a fault behind a commit")
             return [*flying.then, *self._faulted(repr(error))]
+
+    def _go_on(self, now: Now) -> list[Effect]:
+        """What is done between two commits."""
+        if self._rewind_to is not None:
+            return [Rewind(self._rewind_to)]
+        return [*self._fold_inbox(), *self._push(now)]
 
     def _faulted(self, what: str) -> list[Effect]:
         """Begin again with the server: what was not folded comes again."""
@@ -308,6 +360,7 @@ class Replica:
         # A write that failed may still have reached the disk. A fresh chain makes sure that none of
         # its op ids is ever used for something else.
         self.author.renew()
+        self._again = None
         failed = [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
         return [*failed, *self._fold_inbox()]
 
@@ -321,19 +374,19 @@ class Replica:
 
     # --- the link ------------------------------------------------------------
 
-    def _kept(self) -> list[Effect]:
+    def _kept(self, now: Now) -> list[Effect]:
         self._durable = self.canon.n
         self._sync_asked = False
-        if self._link is None:
+        if self._link is None or self._rewind_to is not None:
             return []
         if self._nonce == b"":
-            return self._hello(self._link)
+            return self._hello(self._link, now)
         if self.signed_on and self._credited != self._durable:
             self._credited = self._durable
             return [Send(self._link, Ack([], self._durable))]
         return []
 
-    def _hello(self, link: int) -> list[Effect]:
+    def _hello(self, link: int, now: Now) -> list[Effect]:
         self._nonce = self.random(NONCE_BYTES)
         heads: dict[bytes, list[Any]] = {}
         for waiting in self.pending:
@@ -343,6 +396,8 @@ class Replica:
             PROTOCOL,
             self.keys.cafe,
             self._node,
+            self.keys.boot,
+            now.wall_ms,
             self._nonce,
             list(heads.values()),
             self.canon.n,
@@ -354,11 +409,14 @@ class Replica:
         self._heard_ms = now.mono_ms
         match message:
             case ServerHello() if not self.signed_on:
-                return self._server_hello(link, message)
+                return self._server_hello(link, message, now)
+            case Ack(_, cursor) if self._returning is not None:
+                return self._taken_back(link, cursor, self._returning)
             case Entries(frames) if self.signed_on:
                 return self._entries(link, frames)
             case Ack(heads, _) if self.signed_on:
-                return [*self._take_ack(link, heads), *self._push(now)]
+                self._take_ack(heads)
+                return self._push(now)
             case Answer(number, code, body) if number in self._asked:
                 token = self._asked.pop(number)
                 return [Answered(token, Refused(code) if code else body)]
@@ -368,12 +426,12 @@ class Replica:
 
     def _tick(self, now: Now) -> list[Effect]:
         """A server that owes us an answer and says nothing is gone, whatever the socket thinks."""
-        owed = self.pending or not self.signed_on
+        owed = self.pending or not self.signed_on or self._returning is not None
         if self._link is not None and owed and now.mono_ms - self._heard_ms > SILENCE_MS:
             return [Drop(self._link, "silence")]
         return self._credit(at_least=1)
 
-    def _server_hello(self, link: int, hello: ServerHello) -> list[Effect]:
+    def _server_hello(self, link: int, hello: ServerHello, now: Now) -> list[Effect]:
         text = hello_text(
             self.keys.cafe,
             self._server_node,
@@ -389,6 +447,13 @@ class Replica:
             or not self.verify(self.server, hello.signature, text)
         ):
             return [Alarm("bad-server", {}), Drop(link, "bad-hello")]
+        try:
+            theirs = read_epochs(hello.epochs)
+        except Malformed:
+            return [Alarm("bad-server", {}), Drop(link, "bad-hello")]
+        common = common_head(self.view.epochs, self.canon, theirs, Head(hello.seq, hello.hash))
+        if common is None:
+            return [Alarm("other-history", {}), Drop(link, "other-history")]
         own = hello_text(
             self.keys.cafe,
             self._node,
@@ -397,15 +462,50 @@ class Replica:
             self._peer_certificate,
         )
         self.signed_on = True
+        self.skew_ms = now.wall_ms - hello.wall_ms
         self._credited = self.canon.n
+        proof = Send(link, Proof(self.keys.signer.sign(own), *common))
+        if common.n < self.canon.n:
+            self._returning = Returning(common, common.n)
+            lost = Alarm("server-restored", {"from": common.n + 1, "to": self.canon.n})
+            return [lost, proof, *self._give_back(link, common.n)]
         self._goal = hello.seq
         self._sent = self._acked = 0
-        effects: list[Effect] = [Send(link, Proof(self.keys.signer.sign(own)))]
-        effects += self._take_ack(link, hello.heads)
+        self._take_ack(hello.heads)
         self._sent = self._acked
-        return effects
+        return [proof]
 
-    def _take_ack(self, link: int, heads: list[Any]) -> list[Effect]:
+    # --- what a restored server gets back ------------------------------------
+
+    def _give_back(self, link: int, after: int) -> list[Effect]:
+        return [Serve(link, after, min(self.canon.n, after + BATCH_OPS * WINDOW_BATCHES))]
+
+    def _taken_back(self, link: int, cursor: int, returning: Returning) -> list[Effect]:
+        """The server has made durable again what we sent, up to ``cursor`` in our numbers."""
+        if cursor >= self.canon.n:
+            self._rewind_to = returning.common  # the next flush sees to it
+        elif cursor >= returning.sent:
+            return self._give_back(link, cursor)
+        return []
+
+    def _rewound(
+        self, head: Head, view: View, own: Sequence[tuple[Op, list[Any], Head]]
+    ) -> list[Effect]:
+        """Our copy ends at ``head`` now; what the server answered behind it comes again."""
+        self._rewind_to, self.canon = None, head
+        self.view.adopt(view)
+        self._durable = self._credited = head.n
+        self.pending.clear()
+        self._heads.clear()
+        self._keys.clear()
+        self._own.clear()
+        self._inbox.clear()
+        self.restore(own)
+        self.author.renew()  # in its old chain our base would fall
+        self._sent = self._acked = 0
+        return [Drop(self._link, "rewound")] if self._link is not None else []
+
+    def _take_ack(self, heads: list[Any]) -> None:
         """Heads now durable at the server: what stands before them need not be sent again."""
         durable = {chain: (n, head) for chain, n, head in heads}
         for waiting in list(islice(self.pending, self._acked, None)):
@@ -414,15 +514,17 @@ class Replica:
             if op.n > n:
                 break
             if op.n == n and head != self._heads[(op.chain, n)]:
-                return [Alarm("fork", {"chain": op.chain, "n": n}), Drop(link, "fork")]
+                self._forked.add(op.chain)
+                break
             self._acked += 1
             self.view.store.changed.add(STATUS)
         self._sent = max(self._sent, self._acked)
-        return []
 
     def _push(self, now: Now) -> list[Effect]:
         """Send what is durable and not sent, as far as the window goes, in runs of one chain."""
         if not self.signed_on or self._link is None or self._staged.begun:
+            return []
+        if self._returning is not None or self._forked:
             return []
         effects: list[Effect] = []
         window = BATCH_OPS * WINDOW_BATCHES
@@ -454,6 +556,7 @@ class Replica:
 
     def _closed(self) -> list[Effect]:
         self._link, self._nonce, self.signed_on = None, b"", False
+        self._returning = None
         self._sent = self._acked = 0
         asked, self._asked = self._asked, {}
         return [Answered(token, Disconnected()) for token in asked.values()]
@@ -466,21 +569,13 @@ class Replica:
         head = self._inbox[-1][2] if self._inbox else self.canon
         first = head.n + 1
         try:
-            for frame in frames[:-1]:
-                if frame[1] == ENTRY:
-                    head = head.next(frame)
-                elif frame[1] != RUN_SEAL:
-                    raise Malformed("bad-type", "frame")
-            seal = seal_in(frames[-1])
-            text = canon_text(self.keys.cafe, seal.chain, seal.n, seal.hash)
-            if Head(seal.n, seal.hash) != head or not self.verify(
-                self.server, seal.signature, text
-            ):
-                return [Alarm("other-history", {"seq": head.n}), Drop(link, "other-history")]
+            head = follow(head, frames, self.keys.cafe, self.server, self.verify)
             entries = [self._entry(frame) for frame in frames if frame[1] == ENTRY]
-        except (Malformed, IndexError) as error:
+        except Refused as refusal:
+            return [Alarm(refusal.code, refusal.details), Drop(link, refusal.code)]
+        except Malformed as error:
             return [Alarm("bad-entries", {"what": str(error)}), Drop(link, "bad-entries")]
-        if not entries or any(e.seq != seq for seq, (e, _) in enumerate(entries, first)):
+        if any(e.seq != seq for seq, (e, _) in enumerate(entries, first)):
             return [Alarm("bad-entries", {"what": "gap"}), Drop(link, "bad-entries")]
         self._inbox.append((frames, entries, head))
         return []
@@ -511,6 +606,7 @@ class Replica:
         view = self.view
         view.store.changed.add(STATUS)
         merged = merge(view.cursor, self.pending, entries)  # `_entries` checked the numbers
+        self._forked |= merged.forked
         for entry, op in entries[: merged.settled]:
             assert op is not None
             head = self._heads.get((op.chain, op.n))
@@ -555,6 +651,59 @@ class Replica:
             return []
         self._sync_asked = True
         return [SyncKept()]
+
+    # --- a branch that the server will never take -----------------------------
+
+    def _freeze(self, now: Now) -> None:
+        """Stage what the server cannot take in a forked chain once more, in a new one and under
+        the same keys. It takes the place of the old ops when it is durable."""
+        if not self._forked or self._staged.begun:
+            return
+        self._begin()
+        self.author.renew()
+        again: list[tuple[Op, PendingOp | None, Head]] = []
+
+        def stage(kind: str, body: dict[str, Any], of: PendingOp | None = None) -> None:
+            key = of.op.key if of else None
+            op = self.author.op(now, self.canon.n, kind, 1, body, key)
+            self._wrote(op, of.events if of else [])
+            again.append((op, of, self.author.head))
+
+        stage(CHAIN_OPEN, {"before": place_body(self.before)})
+        for chain in sorted(self._forked):
+            branch = [waiting for waiting in self.pending if waiting.op.chain == chain]
+            if branch:
+                end = branch[-1].op
+                stage(CHAIN_FROZEN, frozen_body(chain, Head(end.n, self._heads[chain, end.n])))
+            for waiting in branch:
+                op = waiting.op
+                if op.kind not in ENGINE_KINDS:
+                    grant = self._grants.get((chain, op.grant), b"")
+                    stage(OP_AGAIN, again_body(op, grant), waiting)
+        self._again = again
+
+    def _thaw(self) -> None:
+        """The branch is frozen on disk: its ops make place for those that were staged again."""
+        again, self._again = self._again, None
+        if again is None:
+            return
+        for _ in range(len(self.pending)):
+            self.view.pop()
+        kept = [waiting for waiting in self.pending if waiting.op.chain not in self._forked]
+        for waiting in self.pending:
+            if waiting.op.chain in self._forked:
+                self._forget(waiting)
+        self.pending = deque()
+        for waiting in kept:
+            self.pending.append(waiting)
+            self.view.push(waiting.events)
+        for op, of, head in again:
+            events = of.events if of else []
+            self._queue(op, events, head)
+            self.view.push(events)
+        self._forked.clear()
+        self._acked = 0
+        self._sent = 0
 
     # --- beside the log ------------------------------------------------------
 

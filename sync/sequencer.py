@@ -12,23 +12,39 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from sync.chains import read_again, read_frozen, read_open
 from sync.domain import Context, Domain
 from sync.errors import Malformed, Refused
-from sync.frames import RUN_SEAL, Seal, entry_frame, run_seal_frame
+from sync.frames import (
+    RUN_SEAL,
+    Seal,
+    decode_entry,
+    decode_frame,
+    entry_frame,
+    run_seal_frame,
+    seal_in,
+)
 from sync.grant import operator_of, read_grant
+from sync.history import RECOVERED
 from sync.identity import Verifier, seal_text
 from sync.messages import Push
 from sync.op import (
+    CHAIN_FROZEN,
     CHAIN_OPEN,
     GRANT_OPEN,
     NODE_BYTES,
+    OP_AGAIN,
     UNKNOWN_AGE,
+    ZERO_HEAD,
     Entry,
     Head,
     Op,
     decode_op,
+    link,
+    place_of,
+    sha256,
 )
-from sync.view import View
+from sync.view import ChainHead, View, decode_entry_op
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +64,8 @@ class Sequencer:
         self._view, self._domain, self._verify = view, domain, verify
         self.head = Head()
         """Canonical head, staged entries included."""
+        self.odd: list[tuple[str, dict[str, Any]]] = []
+        """What a person should know of the chains just taken: (code, details)."""
 
     def take_run(self, push: Push, floor: Floor, at_ms: int) -> list[bytes]:
         """Sequence a pushed run; the frames to log, entries first, its seal last. Empty for a
@@ -97,6 +115,62 @@ class Sequencer:
             raise Refused("fault") from None
         self._view.fold(entry, op, effects=False)
         self._advance([frame])
+        return frame
+
+    # --- what the server has lost --------------------------------------------
+
+    def take_back(self, run: list[bytes], by: bytes) -> list[bytes]:
+        """Sequence entries again that an earlier life of this server has signed, with the outcome
+        they had then; the frames to log. ``by`` is the station that kept them.
+
+        What is here already is passed over. `Refused` ``history-missing`` if ops stand between
+        what is here and what comes.
+        """
+        view, frames, taken = self._view, [], set()
+        for frame, entry, op, chain in self._missing(run):
+            known = view.chains.get(chain) or ChainHead(0, ZERO_HEAD, 0)
+            if entry is None:  # the seal over the ops before it, which may all have been here
+                if chain in taken and seal_in(frame).hash == known.hash:
+                    frames.append(frame)
+                continue
+            taken.add(chain)
+            frames.append(self._sequence_again(entry, op, by))
+            head = link(known.hash, sha256(entry.op_raw))
+            view.advance(chain, known.n + 1, head, op.base if op and entry.accepted else 0)
+        if entries := [frame for frame in frames if not is_run_seal(frame)]:
+            self._advance(entries)
+        return frames
+
+    def _missing(self, run: list[bytes]) -> list[tuple[bytes, Entry | None, Op | None, bytes]]:
+        """(frame, entry, its op, its chain) of a run for what is not here, with all its seals."""
+        missing: list[tuple[bytes, Entry | None, Op | None, bytes]] = []
+        ends: dict[bytes, int] = {}
+        for frame in run[:-1]:
+            if is_run_seal(frame):
+                missing.append((frame, None, None, seal_in(frame).chain))
+                continue
+            entry = decode_entry(decode_frame(frame, trusted=True))
+            op = decode_entry_op(entry)
+            chain, n = place_of(entry, op) or (b"", 0)
+            have = ends.get(chain)
+            if have is None:
+                known = self._view.chains.get(chain)
+                have = known.n if known else 0
+            if n > have + 1 or n == 0:
+                raise Refused("history-missing", seq=entry.seq)
+            if n == have + 1:
+                ends[chain] = n
+                missing.append((frame, entry, op, chain))
+        return missing
+
+    def _sequence_again(self, entry: Entry, op: Op | None, by: bytes) -> bytes:
+        view = self._view
+        note = {RECOVERED: entry.seq, "by": by, **entry.note}
+        entry = entry._replace(seq=view.cursor + 1, note=note)
+        first = view.keys.get(op.key) if op is not None and entry.accepted else None
+        if first is not None:  # it took effect in this life already
+            entry = entry._replace(accepted=False, outcome=["already-done", {"seq": first}])
+        _, frame = self._fold(entry, op)
         return frame
 
     def _advance(self, frames: list[bytes]) -> None:
@@ -153,17 +227,39 @@ class Sequencer:
         first = view.keys.get(op.key)
         if first is not None:
             raise Refused("already-done", seq=first)
+        if self._domain.is_revoked(view, op.node):
+            raise Refused("revoked")
         if op.kind == CHAIN_OPEN:
+            self._look_before(op)
+            return []
+        if op.kind == CHAIN_FROZEN:
+            chain, n, _ = read_frozen(op)
+            self.odd.append(("fork", {"node": op.node, "what": f"{chain.hex()}:{n}"}))
             return []
         if op.kind == GRANT_OPEN:
             operator = op.body.get("operator")
             public = self._domain.operator_key(view, operator) if type(operator) is bytes else None
             read_grant(op, self._cafe, public, self._verify)
             return []
-        operator = operator_of(op, view.grants)
+        if op.kind == OP_AGAIN:
+            op, operator = read_again(
+                op, self._cafe, lambda who: self._domain.operator_key(view, who), self._verify
+            )
+            if op.base > view.cursor:
+                raise Refused("bad-base", base=op.base, at_most=view.cursor)
+        else:
+            operator = operator_of(op, view.grants)
         desk = op.node == self._server
         context = Context(op, operator, True, desk, view.cursor + 1, at_ms, age_ms)
         return self.judge(op, context)
+
+    def _look_before(self, op: Op) -> None:
+        """A chain that begins behind what we have of the one before it: its author's disk was put
+        back from an old copy, or hurt. It gets its own ops back; a person should know."""
+        before = read_open(op)
+        known = self._view.chains.get(before[0]) if before else None
+        if before and known and before[0][:NODE_BYTES] == op.node and known.n > before[1]:
+            self.odd.append(("station-restored", {"node": op.node, "what": f"{before[1]}"}))
 
     def judge(self, op: Op, context: Context) -> list[Any]:
         """What the domain's rules say; a fault of theirs is a refusal."""

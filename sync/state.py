@@ -9,8 +9,9 @@
               undo p3 p2 p1, fold the entries, redo those of ours that are still pending.
     rejected  the entries do not continue at the cursor.
 
-Invariants: pending keeps its order; an op leaves it only by an entry of its own id or key; what was
-shown is redone as it was until the server's outcome replaces it; the cursor only grows.
+Invariants: pending keeps its order; an op leaves it only by an entry of its own bytes or key; what
+was shown is redone as it was until the server's outcome replaces it; the cursor only grows. An
+entry with the id of one of ours and other bytes answers nothing: that chain has forked.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class Merged:
     """The rest: to be folded beneath what stays pending."""
     answered: frozenset[tuple[bytes, int]]
     """Ids of pending ops that ``beneath`` answers."""
+    forked: frozenset[bytes]
+    """Chains of ours in which the server has another op."""
 
     @property
     def rebased(self) -> bool:
@@ -65,7 +68,13 @@ def merge(
         settled += 1
     beneath = entries[settled:]
     answered = (ours.answered_by(entry, op) for entry, op in beneath)
-    return Merged(settled, beneath, frozenset(place for place in answered if place is not None))
+    forks = (ours.forked_by(entry, op) for entry, op in beneath)
+    return Merged(
+        settled,
+        beneath,
+        frozenset(place for place in answered if place is not None),
+        frozenset(chain for chain in forks if chain is not None),
+    )
 
 
 class _Ours:
@@ -82,10 +91,10 @@ class _Ours:
         ours = self._next
         if (
             ours is None
-            or op is None
-            or (op.chain, op.n) != (ours.op.chain, ours.op.n)
+            or entry.op_raw != ours.op.raw
             or not entry.accepted
             or entry.outcome != ours.events
+            or entry.note  # got back by a restored server: its tables may be others by now
         ):
             return False
         self._next = next(self._waiting, None)
@@ -95,17 +104,23 @@ class _Ours:
         """Whether it changes no table and answers none of ours."""
         if op is None or not entry.accepted or entry.outcome:
             return False
-        return self.answered_by(entry, op) is None
+        return self.answered_by(entry, op) is None and self.forked_by(entry, op) is None
 
     def answered_by(self, entry: Entry, op: Op | None) -> tuple[bytes, int] | None:
         place = place_of(entry, op)
-        if place is not None and place in self._by_place:
+        if place is not None and self._by_place.get(place) == entry.op_raw:
             return place
         return self._by_key.get(op.key) if op else None
 
+    def forked_by(self, entry: Entry, op: Op | None) -> bytes | None:
+        place = place_of(entry, op)
+        if place is None or self._by_place.get(place, entry.op_raw) == entry.op_raw:
+            return None
+        return place[0]
+
     @cached_property
-    def _by_place(self) -> frozenset[tuple[bytes, int]]:
-        return frozenset((ours.op.chain, ours.op.n) for ours in self._pending)
+    def _by_place(self) -> dict[tuple[bytes, int], bytes]:
+        return {(ours.op.chain, ours.op.n): ours.op.raw for ours in self._pending}
 
     @cached_property
     def _by_key(self) -> dict[bytes, tuple[bytes, int]]:

@@ -63,6 +63,9 @@ class HashIndex:
     def find(self, value: Any) -> Iterable[str]:
         return self._ids.get(value, ())
 
+    def clear(self) -> None:
+        self._ids.clear()
+
 
 class SortedIndex(HashIndex):
     """Row ids in the order of a whole number at a path: ranges and pages without a scan."""
@@ -86,6 +89,9 @@ class SortedIndex(HashIndex):
             at = bisect.bisect_left(self._order, item)
             if at < len(self._order) and self._order[at] == item:
                 del self._order[at]
+
+    def clear(self) -> None:
+        self._order.clear()
 
     def between(self, op: str, value: int) -> list[str]:
         low, high = 0, len(self._order)
@@ -138,8 +144,11 @@ class Rows:
         return old
 
     def load(self, rows: dict[str, Row]) -> None:
+        """Hold these rows and no others; the caller gives them away."""
+        self.version += 1
         self.rows = rows
         for index in self._indexes:
+            index.clear()
             for row_id, row in rows.items():
                 index.add(row_id, row)
 

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 from sync.codec import canonical, pack
 from sync.domain import Domain
 from sync.errors import Malformed
+from sync.history import RECOVERED, Epoch, begins_epoch
 from sync.op import (
+    CHAIN_OPEN,
     GRANT_OPEN,
     ZERO_HEAD,
     Entry,
@@ -54,6 +56,8 @@ class View:
         self.chains: dict[bytes, ChainHead] = {}
         self.grants: dict[tuple[bytes, int], tuple[bytes, int]] = {}
         """(chain, n) → (operator, until on the node's monotonic clock)."""
+        self.epochs: list[Epoch] = []
+        """Lives of the server, in their order."""
         self.unfolded: dict[int, bool] = {}
         """Entries that this build could not fold (bugs, or a newer server), and whether they were
         accepted. Such a view is never saved."""
@@ -61,7 +65,7 @@ class View:
         """How often a pending op could not be shown: what it rests on is gone."""
         self._pending: deque[list[Undo]] = deque()
         self._trial: list[tuple[dict[Any, Any], Any, Any]] | None = None
-        self._trial_cursor = 0
+        self._trial_from = (0, 0)
 
     def table(self, name: str) -> RowTable:
         table = self._tables.get(name)
@@ -108,8 +112,9 @@ class View:
         store.writable = True
         try:
             if entry.accepted:
+                fold = self._domain.reapply if RECOVERED in entry.note else self._domain.apply
                 for event in entry.outcome:
-                    self._domain.apply(self, event)
+                    fold(self, event)
             else:
                 code, details = entry.outcome
                 self._domain.refused(self, op, code, details, entry.seq, entry.at_ms)
@@ -123,7 +128,7 @@ class View:
                 store.undo = None
 
     def register(self, entry: Entry, op: Op | None) -> None:
-        """Second part: the cursor moves on, and key and grant are remembered."""
+        """Second part: the cursor moves on, and key, grant and epoch are remembered."""
         assert entry.seq == self.cursor + 1, (entry.seq, self.cursor)
         self.cursor = entry.seq
         if op is not None:
@@ -131,6 +136,8 @@ class View:
                 self._set(self.keys, op.key, entry.seq)
             if op.kind == GRANT_OPEN and entry.accepted:
                 self._set(self.grants, (op.chain, op.n), (op.body["operator"], op.body["until"]))
+            elif op.kind == CHAIN_OPEN and entry.accepted and begins_epoch(entry, op):
+                self.epochs.append(Epoch(op.chain, entry.seq, op.body["canon"][1]))
 
     def advance(self, chain: bytes, n: int, head: bytes, base: int) -> None:
         """Third part, for one entry or for a run at once: how far a chain has come."""
@@ -149,7 +156,8 @@ class View:
     def begin_trial(self) -> None:
         """Remember every change until `keep_trial` or `drop_trial`."""
         assert self._trial is None and not self._pending
-        self._trial, self.store.undo, self._trial_cursor = [], [], self.cursor
+        self._trial, self.store.undo = [], []
+        self._trial_from = self.cursor, len(self.epochs)
 
     def keep_trial(self) -> None:
         self._trial, self.store.undo = None, None
@@ -163,7 +171,9 @@ class View:
                 del register[key]
             else:
                 register[key] = old
-        self._trial, self.cursor = None, self._trial_cursor
+        self._trial = None
+        self.cursor, epochs = self._trial_from
+        del self.epochs[epochs:]
 
     # --- what is pending -----------------------------------------------------
 
@@ -220,6 +230,7 @@ class View:
             "keys": [b"".join(self.keys), list(self.keys.values())],
             "chains": [[c, h.n, h.hash, h.base] for c, h in self.chains.items()],
             "grants": [[c, n, o, u] for (c, n), (o, u) in self.grants.items()],
+            "epochs": self.epochs,
         }
 
     def load(self, dump: dict[str, Any]) -> None:
@@ -231,7 +242,19 @@ class View:
         self.keys = {joined[i * 16 : i * 16 + 16]: seq for i, seq in enumerate(numbers)}
         self.chains = {c: ChainHead(n, h, base) for c, n, h, base in dump["chains"]}
         self.grants = {(c, n): (o, u) for c, n, o, u in dump["grants"]}
+        self.epochs = [Epoch(*epoch) for epoch in dump["epochs"]]
         self.cursor = dump["cursor"]
+
+    def adopt(self, other: View) -> None:
+        """Become what ``other`` is, with nothing pending; tables that were handed out stay the
+        same objects. ``other`` is given away."""
+        assert self._trial is None and not other._pending
+        for name in {*self.store.tables, *other.store.tables}:
+            self.store.rows(name).load(other.store.rows(name).rows)
+            self.store.changed.add(name)
+        self.cursor, self.unfolded, self.epochs = other.cursor, other.unfolded, other.epochs
+        self.keys, self.chains, self.grants = other.keys, other.chains, other.grants
+        self._pending.clear()
 
 
 def decode_entry_op(entry: Entry) -> Op | None:

@@ -69,6 +69,9 @@ class Cafe:
             raise Refused("unknown-event", kind=name, version=version)
         kind.apply(tables, msgspec.convert(body, kind.fact))
 
+    def reapply(self, tables: Tables, event: Event) -> None:
+        self.apply(tables, event)
+
     def refused(
         self,
         tables: Tables,
@@ -89,11 +92,20 @@ class Cafe:
         }
         tables.table("refusals").put(str(seq), row)
 
+    def nodes(self, tables: Tables) -> list[bytes]:
+        return [
+            bytes.fromhex(station)
+            for station, row in tables.table("stations").scan()
+            if not row["revoked"]
+        ]
+
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
         row = tables.table("stations").peek(node.hex())
-        if row is None or row["revoked"]:
-            return None
-        return bytes.fromhex(row["public_key"])
+        return None if row is None else bytes.fromhex(row["public_key"])
+
+    def is_revoked(self, tables: Tables, node: bytes) -> bool:
+        row = tables.table("stations").peek(node.hex())
+        return row is not None and bool(row["revoked"])
 
     def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
         row = tables.table("operators").peek(operator.hex())

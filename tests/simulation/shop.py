@@ -18,7 +18,7 @@ class Shop:
     indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {"jobs": (("state",), ())}
 
     def __init__(self, nodes: dict[bytes, bytes], operators: dict[bytes, bytes]) -> None:
-        self.nodes, self.operators = nodes, operators
+        self.nodes_, self.operators = nodes, operators
 
     def decide(self, tables: Tables, op: Op, context: Context) -> list[Event]:
         body = op.body
@@ -57,6 +57,12 @@ class Shop:
             tables.table("cards").put(body["card"], row)
         tables.table("jobs").put(body["id"], {"state": "waiting"})
 
+    def reapply(self, tables: Tables, event: Event) -> None:
+        self.apply(tables, event)
+
+    def nodes(self, tables: Tables) -> list[bytes]:
+        return list(self.nodes_)
+
     def refused(
         self,
         tables: Tables,
@@ -69,7 +75,7 @@ class Shop:
         tables.table("refusals").put(str(seq), {"code": code, "key": op.key.hex() if op else ""})
 
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
-        return self.nodes.get(node)
+        return self.nodes_.get(node)
 
     def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
         return self.operators.get(operator)

@@ -30,12 +30,15 @@ from sync.protocol import (
     Opened,
     Receipt,
     Received,
+    Rewind,
     Send,
     Serve,
     Served,
     SignIn,
     SyncKept,
 )
+from sync.recovery import Opened as Found
+from sync.recovery import rewind
 from sync.replica import Replica
 from sync.view import View
 from tests.support.disks import SimDisk
@@ -62,6 +65,10 @@ class Bench:
         station_keys = NodeKeys(CAFE, self.station_key, b"T" * 32, b"statioid")
         self.log = Log(SimDisk(self.chance), "canon", CAFE, server_keys.node)
         self.archive = Archive(self.log)
+        disk = SimDisk(self.chance)
+        self.copy = Log(disk, "canon", CAFE, server_keys.node)
+        self.own = Log(disk, "own", CAFE, station_keys.node)
+        """The station's logs."""
         random_ = self.chance.randbytes
         self.hub = Hub(server_keys, View(self.domain), self.domain, verify_ed25519, random_)
         self.replica = Replica(
@@ -134,11 +141,16 @@ class Bench:
                     if frames and core is self.hub:
                         self.log.commit(frames)
                         self.archive.add(self.hub.head.n + 1, frames)
+                    elif frames:
+                        self.own.commit(frames)
                     self._do(core, core.step(Committed(), self.now))
                 case Serve(link, after, last):
+                    mine = core is self.hub
+                    archive = self.archive if mine else Archive(self.copy)
                     while after < last:
-                        frames, after = self.archive.after(after)
-                        self.to_replica.append(encode(Entries(frames)))
+                        frames, after = archive.after(after)
+                        assert frames, "served behind the end of the log"
+                        (self.to_replica if mine else self.to_hub).append(encode(Entries(frames)))
                     self._do(core, core.step(Served(link, after), self.now))
                 case SyncKept():
                     self._do(core, core.step(Kept(), self.now))
@@ -148,5 +160,10 @@ class Bench:
                     self.dropped.append(code)
                 case Alarm(code, _):
                     self.alarms.append(code)
-                case Keep() | Inquire():
+                case Keep(frames):
+                    self.copy.commit(frames)
+                case Rewind(head):
+                    opened = Found(self.replica, self.copy, self.own)
+                    self._do(core, core.step(rewind(opened, head), self.now))
+                case Inquire():
                     pass

@@ -16,11 +16,15 @@ class Keep(Documents):
     ) -> None:
         super().__init__(nodes)
         self.operators = operators or {}
+        self.revoked: set[bytes] = set()
 
     def decide(self, tables: Tables, op: Op, context: Context) -> list[Event]:
         if op.body.get("refuse"):
             raise Refused("told-to")
         return super().decide(tables, op, context)
+
+    def is_revoked(self, tables: Tables, node: bytes) -> bool:
+        return node in self.revoked
 
     def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
         return self.operators.get(operator)

@@ -565,6 +565,7 @@ def test_revoked_station_is_known_no_more(rules: Rules) -> None:
     rules.do("station.revoke", by="Ada", station=STATION.hex())
     with refused("unknown-station"):
         rules.order()
-    assert rules.cafe.node_key(rules.view, STATION) is None
+    assert rules.cafe.is_revoked(rules.view, STATION)
+    assert list(rules.cafe.nodes(rules.view)) == []
     with refused("unknown-station"):
         rules.do("station.revoke", by="Ada", station=STATION.hex())

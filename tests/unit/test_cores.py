@@ -246,11 +246,17 @@ def test_base_may_not_lie_below_what_the_station_had_acknowledged(bench: Bench) 
 OUTSIDERS: dict[str, tuple[Any, str]] = {
     "a push before sign-on": (Push(bytes(24), 1, [b"x"], bytes(64), bytes(8), 0), "out-of-turn"),
     "another café": (
-        ClientHello(1, b"x" * 16, b"", bytes(16), [], 0, bytes(32)),
+        ClientHello(1, b"x" * 16, b"", b"", 0, bytes(16), [], 0, bytes(32)),
         "other-cafe",
     ),
-    "another protocol": (ClientHello(9, CAFE, b"", bytes(16), [], 0, bytes(32)), "bad-protocol"),
-    "another node": (ClientHello(1, CAFE, b"n" * 16, bytes(16), [], 0, bytes(32)), "bad-hello"),
+    "another protocol": (
+        ClientHello(9, CAFE, b"", b"", 0, bytes(16), [], 0, bytes(32)),
+        "bad-protocol",
+    ),
+    "another node": (
+        ClientHello(1, CAFE, b"n" * 16, b"", 0, bytes(16), [], 0, bytes(32)),
+        "bad-hello",
+    ),
 }
 
 
@@ -271,11 +277,11 @@ def test_outsider_is_turned_away_and_noted(bench: Bench, name: str) -> None:
 def test_proof_must_be_the_nodes_own_over_both_nonces_and_certificates(bench: Bench) -> None:
     """A signature by another key, or over other certificates, signs nobody on."""
     bench.give(bench.hub, Opened(LINK, bench.replica.keys.node, b"T" * 32))
-    hello = ClientHello(1, CAFE, bench.replica.keys.node, bytes(16), [], 0, bytes(32))
+    hello = ClientHello(1, CAFE, bench.replica.keys.node, b"", 0, bytes(16), [], 0, bytes(32))
     bench.give(bench.hub, Received(LINK, hello))
     nonce = decode(bench.to_replica[-1]).nonce  # type: ignore[union-attr]
     text = hello_text(CAFE, bench.replica.keys.node, bytes(16) + nonce, b"X" * 32, b"S" * 32)
-    bench.give(bench.hub, Received(LINK, Proof(bench.station_key.sign(text))))
+    bench.give(bench.hub, Received(LINK, Proof(bench.station_key.sign(text), 0, bytes(32))))
     assert bench.dropped == ["bad-proof"]
     assert not bench.hub.online()
 
@@ -379,5 +385,9 @@ def test_backlog_of_thousands_goes_out_in_windows_of_batches(bench: Bench) -> No
 
 def test_encoding_of_every_message_goes_there_and_back() -> None:
     """The wire keeps every field."""
-    for message in (*(m for m, _ in OUTSIDERS.values()), Proof(bytes(64)), Ack([], 3)):
+    for message in (
+        *(m for m, _ in OUTSIDERS.values()),
+        Proof(bytes(64), 0, bytes(32)),
+        Ack([], 3),
+    ):
         assert decode(encode(message)) == message

@@ -369,15 +369,6 @@ def test_link_ends_with_a_reason_for_every_message_that_does_not_fit() -> None:
     assert bench.hub.step(Received(LINK, Ack([], 0)), bench.now) == []
     assert bench.hub.step(Closed(99), bench.now) == []
 
-    def hello(cursor: int, hash_: bytes) -> str:
-        fresh = Bench()
-        fresh.replica.canon = Head(cursor, hash_)
-        fresh.link()
-        return fresh.dropped[0]
-
-    assert hello(99, bytes(32)) == "server-behind"
-    assert hello(1, b"x" * 32) == "other-history"
-
 
 def test_act_done_before_is_answered_with_what_it_came_to() -> None:
     """The same key again does nothing, at the desk and at a station, before and after the answer."""
@@ -495,7 +486,7 @@ def test_answer_that_nobody_waits_for_and_a_server_that_lies() -> None:
     """Both end the link."""
     bench = Bench()
     bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
-    lie = ServerHello(1, CAFE, bench.hub.keys.node, bytes(16), [], 0, bytes(32), bytes(64))
+    lie = ServerHello(1, CAFE, bench.hub.keys.node, 0, bytes(16), [], 0, bytes(32), [], bytes(64))
     bench.give(bench.replica, Received(LINK, lie))
     assert bench.dropped.pop() == "bad-hello"
     assert bench.replica.step(Kept(), bench.now) == []
@@ -526,12 +517,11 @@ def test_station_restores_only_what_is_not_answered() -> None:
     waiting = list(bench.replica.pending)
     again = Bench().replica
     again.view.keys[waiting[1].op.key] = 7
-    for n, one in enumerate(waiting, 1):
-        again.restore(one.op, one.events, Head(n, bytes([n]) * 32))
     again.view.chains[waiting[0].op.chain] = ChainHead(1, b"", 0)
-    again.restore(waiting[0].op, [], Head(1, b""))  # answered: passed over
-    assert [w.op.n for w in again.pending] == [1]
-    assert again.before == [waiting[0].op.chain, 1, b""]
+    own = [(w.op, w.events, Head(n, bytes([n]) * 32)) for n, w in enumerate(waiting, 1)]
+    again.restore(own)
+    assert not again.pending
+    assert again.before == (waiting[0].op.chain, 2, bytes([2]) * 32)
 
 
 # --- view, table, recovery ---------------------------------------------------
@@ -825,23 +815,6 @@ async def test_more_than_one_commit_holds_is_committed_in_parts() -> None:
     sizes = [len(commit.frames) for _, commit in own.commits()]
     assert len(sizes) == 3
     assert max(sizes) < 600
-
-
-def test_station_tells_a_fork_of_its_own_chain() -> None:
-    """The server holds another op in its place: one of the two was put back from a copy."""
-    bench = Bench()
-    bench.act({"id": "a"})
-    bench.link()
-    bench.give(bench.hub, Closed(LINK))
-    bench.give(bench.replica, Closed(LINK))
-    bench.act({"id": "b"})
-    waiting = bench.replica.pending[0].op
-    bench.replica.signed_on = True
-    forked = Ack([[waiting.chain, waiting.n, b"x" * 32]], 0)
-    bench.replica._link = LINK
-    bench.give(bench.replica, Received(LINK, forked))
-    assert bench.dropped[-1] == "fork"
-    assert "fork" in bench.alarms
 
 
 def test_refusal_that_cannot_be_folded_is_an_entry_all_the_same() -> None:

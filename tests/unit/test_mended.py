@@ -139,10 +139,11 @@ def test_station_that_is_revoked_is_sent_nothing_more() -> None:
     """Its link ends with the commit that revokes it."""
     bench = Bench()
     bench.link()
-    del bench.keys[bench.replica.keys.node]
+    bench.domain.revoked.add(bench.replica.keys.node)
     bench.pass_time(1)
     bench.give(bench.hub, Act("t", "order.keep", 1, {"id": "x"}, b"k" * 16))
     assert bench.dropped == ["revoked"]
+    assert not bench.to_replica
 
 
 def test_key_or_chain_of_the_wrong_length_never_gets_into_an_op() -> None:
@@ -814,7 +815,7 @@ def test_hello_answered_beside_a_push_stands_or_falls_with_it() -> None:
     bench.hub.step(Received(LINK, run), bench.now)
     bench.hub.step(Opened(LINK + 1, bench.replica.keys.node, b"T" * 32), bench.now)
     chain = [run.chain, 1, bytes(32)]
-    hello = ClientHello(1, CAFE, bench.replica.keys.node, bytes(16), [chain], 0, bytes(32))
+    hello = ClientHello(1, CAFE, bench.replica.keys.node, b"", 0, bytes(16), [chain], 0, bytes(32))
     assert bench.hub.step(Received(LINK + 1, hello), bench.now) == []
     bench.hub.step(Flush(), bench.now)
     effects = bench.hub.step(CommitFailed(StorageFailed("full")), bench.now)

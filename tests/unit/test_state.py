@@ -88,5 +88,6 @@ def test_merge_rejects_entries_that_do_not_continue_at_the_cursor() -> None:
 
 def test_merge_answers_an_op_whose_bytes_were_malformed() -> None:
     """The sequencer notes where they stood, so that its author can let go of them."""
-    malformed = Entry(11, 0, -1, b"??", False, ["bad-type", {}], {"chain": OWN, "n": 1})
+    note = {"chain": OWN, "n": 1}
+    malformed = Entry(11, 0, -1, P[0].op.raw, False, ["bad-type", {}], note)
     assert merge(10, P, [(malformed, None)]).answered == {(OWN, 1)}

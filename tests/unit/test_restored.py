@@ -1,0 +1,513 @@
+"""Disks that were put back from old copies, and folders in use twice: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sync.archive import Archive
+from sync.chains import again_body, frozen_body, read_again, read_frozen, read_open
+from sync.errors import Malformed, Refused, StorageFailed
+from sync.frames import ENTRY, decode_entry, decode_frame
+from sync.history import Epoch, common_head, follow, read_epochs
+from sync.identity import hello_text, verify_ed25519
+from sync.log import Log
+from sync.messages import Ack, ClientHello, Entries, Proof, ServerHello, decode
+from sync.op import CHAIN_FROZEN, CHAIN_OPEN, OP_AGAIN, Head, Op
+from sync.protocol import Act, Closed, CommitFailed, Flush, NodeKeys, Opened, Received, Tick
+from sync.recovery import open_hub, open_replica
+from tests.support.cores import CAFE, LINK, OPERATOR, Bench
+from tests.support.disks import SimDisk
+
+
+def copied(log: Log) -> SimDisk:
+    """A copy of a disk as it is now."""
+    disk = SimDisk(log._disk.chance)  # type: ignore[attr-defined]
+    disk.durable = {n: log._disk.read(n) for n in log._disk.names()}
+    disk.buffered = dict.fromkeys(disk.durable, b"")
+    return disk
+
+
+def restart_server(bench: Bench, disk: SimDisk) -> None:
+    """The server's process begins again over ``disk``."""
+    part(bench)
+    keys = NodeKeys(CAFE, bench.server_key, b"S" * 32, b"serverid")
+    found = open_hub(disk, keys, bench.domain, verify_ed25519, bench.chance.randbytes)
+    bench.hub, bench.log = found.core, found.canon  # type: ignore[assignment]
+    bench.archive = Archive(bench.log)
+    bench._do(bench.hub, bench.hub.open(bench.now))
+    bench.flush(bench.hub)
+
+
+def restart_station(bench: Bench, disk: SimDisk, boot: bytes = b"statio-2") -> None:
+    part(bench)
+    keys = NodeKeys(CAFE, bench.station_key, b"T" * 32, boot)
+    server = bench.server_key.public
+    found = open_replica(disk, keys, server, bench.domain, verify_ed25519, bench.chance.randbytes)
+    assert found.own is not None
+    bench.replica, bench.copy, bench.own = found.core, found.canon, found.own  # type: ignore[assignment]
+
+
+def part(bench: Bench) -> None:
+    """The link breaks; what was under way is gone."""
+    bench.to_hub.clear()
+    bench.to_replica.clear()
+    bench.give(bench.hub, Closed(LINK))
+    bench.give(bench.replica, Closed(LINK))
+
+
+def link(bench: Bench) -> None:
+    """Connect, and again where the first link ended in a rewind."""
+    bench.link()
+    while bench.dropped and bench.dropped.pop() == "rewound":
+        part(bench)
+        bench.link()
+
+
+def desk(bench: Bench, name: str) -> Any:
+    bench.give(bench.hub, Act("d", "order.keep", 1, {"id": name}, bench.chance.randbytes(16)))
+    bench.run()
+    return bench.results[-1]
+
+
+def entries(bench: Bench) -> list[Any]:
+    frames = [frame for _, commit in bench.log.commits() for frame in commit.frames]
+    return [decode_entry(decode_frame(frame)) for frame in frames if frame[1] == ENTRY]
+
+
+def orders(core: Any) -> set[str]:
+    return {row["id"] for row in core.view.table("orders")}
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A server and a station that have exchanged a few orders."""
+    bench = Bench()
+    bench.sign_in()
+    bench.link()
+    for at in range(5):
+        bench.act({"id": f"early-{at}"}, operator=OPERATOR)
+        bench.run()
+    return bench
+
+
+def test_epochs_tell_where_two_copies_part() -> None:
+    """The last epoch in common ends in both; the nearer end is the last head that both have."""
+    a, b, c, d = (
+        Epoch(bytes([at]) * 24, first, bytes([at]) * 32) for at, first in enumerate((1, 10, 20, 15))
+    )
+    mine, theirs = Head(30, b"m" * 32), Head(25, b"t" * 32)
+    cases = [
+        ([], Head(), [a, b], theirs, Head()),
+        ([a, b], mine, [a, b], theirs, theirs),
+        ([a, b], Head(12, b"x" * 32), [a, b], theirs, Head(12, b"x" * 32)),
+        ([a, b, c], mine, [a, d], theirs, Head(9, b.before)),
+        ([a, b], mine, [a, d], theirs, Head(9, b.before)),
+        ([a, b, c], mine, [b, d], theirs, Head(14, d.before)),
+        ([a], Head(5, b"y" * 32), [b], theirs, None),
+        ([a], Head(5, b"y" * 32), [replace_first(d)], theirs, Head()),
+        ([a], Head(5, b"y" * 32), [], Head(), Head()),
+    ]
+    for own, head, others, their_head, common in cases:
+        assert common_head(own, head, others, their_head) == common
+
+
+def replace_first(epoch: Epoch) -> Epoch:
+    return epoch._replace(first=1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[1], [b"x" * 24, 0, bytes(32)], [b"x", 1, bytes(32)], [b"x" * 24, 1, b""], "epoch"],
+)
+def test_epochs_of_another_form_are_malformed(value: Any) -> None:
+    """They come from the network."""
+    with pytest.raises(Malformed):
+        read_epochs([value])
+    good = [b"x" * 24, 1, bytes(32)]
+    with pytest.raises(Malformed):
+        read_epochs([good, good])
+
+
+@pytest.mark.feature("SY-07")
+def test_restored_server_gets_back_what_it_lost_with_the_outcomes_it_had(bench: Bench) -> None:
+    """Accepted and refused as they were, though its desk went on; keys have one effect; all agree."""
+    old = copied(bench.log)
+    for at in range(3):
+        bench.act({"id": f"lost-{at}"}, operator=OPERATOR)
+        bench.act({"id": f"bad-{at}", "refuse": True}, operator=OPERATOR)
+        bench.run()
+    desk(bench, "lost-at-the-desk")
+    lost = [e for e in entries(bench) if e.seq > 8]
+    digest_before = orders(bench.hub)
+    restart_server(bench, old)
+    assert "lost-0" not in orders(bench.hub)
+    desk(bench, "meanwhile")
+    bench.act({"id": "offline"}, operator=OPERATOR)
+    assert bench.hub.unreported() == {bench.replica.keys.node}
+    bench.link()
+    assert bench.dropped == ["rewound"]
+    assert bench.hub.unreported(), "it has reported once it has folded our order again"
+    part(bench)
+    bench.link()
+    assert not bench.hub.unreported()
+    assert bench.hub.restored
+    assert orders(bench.hub) == digest_before | {"meanwhile", "offline"}
+    assert bench.hub.view.digest() == bench.replica.view.digest()
+    assert not bench.replica.pending
+    again = {e.op_raw: e for e in entries(bench) if "recovered" in e.note}
+    for entry in lost:
+        now = again[entry.op_raw]
+        assert (now.at_ms, now.age_ms, now.accepted, now.outcome) == (
+            entry.at_ms,
+            entry.age_ms,
+            entry.accepted,
+            entry.outcome,
+        )
+        assert now.note == {"recovered": entry.seq, "by": bench.replica.keys.node}
+    assert {"recovering", "server-restored"} <= set(bench.alarms)
+    assert any(name.startswith("quarantine-canon") for name in bench.copy._disk.names())
+    bench.act({"id": "after"}, operator=OPERATOR)
+    bench.run()
+    assert "after" in orders(bench.hub)
+
+
+@pytest.mark.feature("SY-07")
+def test_restored_server_that_started_often_since_is_found_out_as_well(bench: Bench) -> None:
+    """Epochs before and behind the copy; a longer history by now than the one that was lost."""
+    old = copied(bench.log)
+    part(bench)
+    for at in range(3):
+        restart_server(bench, copied(bench.log))
+        bench.link()
+        bench.act({"id": f"lost-{at}"}, operator=OPERATOR)
+        bench.run()
+    restart_server(bench, old)
+    for at in range(40):
+        desk(bench, f"meanwhile-{at}")
+    restart_server(bench, copied(bench.log))
+    assert bench.hub.head.n > bench.replica.canon.n
+    link(bench)
+    assert {"lost-0", "lost-1", "lost-2", "meanwhile-39"} <= orders(bench.hub)
+    assert bench.hub.view.digest() == bench.replica.view.digest()
+
+
+@pytest.mark.feature("SY-07")
+def test_what_is_here_already_is_passed_over_when_it_is_given_back_again(bench: Bench) -> None:
+    """A station that could not rewind gives everything back once more: nothing comes twice."""
+    old = copied(bench.log)
+    bench.act({"id": "lost"}, operator=OPERATOR)
+    bench.run()
+    station = copied(bench.copy)
+    restart_server(bench, old)
+    link(bench)
+    before = bench.hub.head.n
+    restart_station(bench, station)
+    link(bench)
+    assert [e.note.get("recovered") for e in entries(bench) if e.seq > before] == []
+    assert bench.hub.view.digest() == bench.replica.view.digest()
+
+
+@pytest.mark.feature("SY-02", "SY-07")
+def test_key_that_took_effect_in_the_new_life_has_no_second_one(bench: Bench) -> None:
+    """An outcome that comes back for a key that was used meanwhile is refused, and said so."""
+    old = copied(bench.log)
+    bench.act({"id": "once"}, operator=OPERATOR)
+    key = bench.replica.pending[-1].op.key
+    bench.run()
+    restart_server(bench, old)
+    bench.give(bench.hub, Act("d", "order.keep", 1, {"id": "twice"}, key))
+    link(bench)
+    assert bench.refusals() == ["already-done"]
+    assert "once" not in orders(bench.hub)
+    assert bench.hub.view.digest() == bench.replica.view.digest()
+
+
+@pytest.mark.feature("SY-07", "SE-04")
+def test_nobody_gives_back_what_the_server_has_not_signed(bench: Bench) -> None:
+    """Entries of another key, out of turn, or with ops missing before them are turned away."""
+    old = copied(bench.log)
+    bench.act({"id": "lost"}, operator=OPERATOR)
+    bench.run()
+    frames, _ = Archive(bench.copy).after(7)
+    part(bench)
+    cursor = bench.replica.canon
+
+    def sign_on(seq: int, hash_: bytes) -> None:
+        bench.dropped.clear()
+        bench.give(bench.hub, Opened(LINK, bench.replica.keys.node, b"T" * 32))
+        node = bench.replica.keys.node
+        hello = ClientHello(1, CAFE, node, b"bootboot", 0, bytes(16), [], *cursor)
+        bench.give(bench.hub, Received(LINK, hello))
+        answer = decode(bench.to_replica.pop())
+        assert isinstance(answer, ServerHello)
+        text = hello_text(CAFE, node, bytes(16) + answer.nonce, b"T" * 32, b"S" * 32)
+        proof = Proof(bench.station_key.sign(text), seq, hash_)
+        bench.give(bench.hub, Received(LINK, proof))
+
+    restart_server(bench, old)
+    for seq, hash_ in ((cursor.n, b"x" * 32), (cursor.n + 1, cursor.hash), (2**40, bytes(32))):
+        sign_on(seq, hash_)
+        assert bench.dropped == ["other-history"]
+        bench.give(bench.hub, Closed(LINK))
+    before = bench.hub.head
+    for run, code in (
+        (frames[:-1], "other-history"),
+        (frames[1:], "other-history"),
+        ([b"\x91", frames[-1]], "bad-type"),
+        ([frames[-1]], "bad-type"),
+    ):
+        sign_on(7, b"y" * 32)
+        bench.give(bench.hub, Received(LINK, Entries(run)))
+        assert bench.dropped == [code], code
+        bench.give(bench.hub, Closed(LINK))
+    assert bench.hub.head == before
+    sign_on(7, bytes(32))
+    bench.give(bench.hub, Received(LINK, Ack([], 7)))
+    assert bench.dropped == ["out-of-turn"], "only entries come now"
+
+
+@pytest.mark.feature("SY-06")
+def test_restored_station_gets_its_own_ops_back_and_uses_no_id_twice(bench: Bench) -> None:
+    """Its new chain begins behind what the server has: a person is told; nothing is lost or doubled."""
+    own = copied(bench.own)
+    bench.act({"id": "since"}, operator=OPERATOR)
+    bench.run()
+    restart_station(bench, own)
+    bench.sign_in()
+    bench.act({"id": "again"}, operator=OPERATOR)
+    bench.link()
+    bench.run()
+    assert "station-restored" in bench.alarms
+    assert {"since", "again"} <= orders(bench.hub)
+    assert bench.hub.view.digest() == bench.replica.view.digest()
+    ids = [e.op_raw for e in entries(bench)]
+    assert len(set(ids)) == len(ids)
+
+
+def twin(bench: Bench) -> Bench:
+    """The same process, once more: a virtual machine that was copied while it ran."""
+    other = Bench()
+    other.chance.seed(2)
+    other.hub, other.log, other.archive = bench.hub, bench.log, bench.archive
+    other.now = bench.now
+    restart = open_replica(
+        copied(bench.own),
+        replace(bench.replica.keys),
+        bench.server_key.public,
+        bench.domain,
+        verify_ed25519,
+        other.chance.randbytes,
+    )
+    assert restart.own is not None
+    other.replica, other.copy, other.own = restart.core, restart.canon, restart.own  # type: ignore[assignment]
+    other.replica.author.chain = bench.replica.author.chain
+    other.replica.author.head = bench.replica.author.head
+    other.replica.author._operators = dict(bench.replica.author._operators)
+    other.replica.author._grants = dict(bench.replica.author._grants)
+    return other
+
+
+@pytest.mark.feature("SY-06")
+@pytest.mark.parametrize("more", [0, 2])
+def test_branch_of_a_chain_that_the_server_cannot_take_is_sent_again_in_a_new_one(
+    bench: Bench, more: int
+) -> None:
+    """Heads that differ: the branch is frozen, its ops come under the same keys; all orders are there once."""
+    part(bench)
+    other = twin(bench)
+    for at in range(1 + more):
+        bench.act({"id": f"first-{at}"}, operator=OPERATOR)
+    other.act({"id": "second"}, operator=OPERATOR)
+    keys = [w.op.key for w in other.replica.pending]
+    bench.link()
+    bench.run()
+    part(bench)
+    other.link()
+    other.run()
+    other.give(other.replica, Tick())
+    other.run()
+    assert "fork" in other.alarms
+    assert not other.replica.pending
+    assert {"first-0", "second"} <= orders(bench.hub)
+    assert other.replica.view.digest() == bench.hub.view.digest()
+    kinds = [e.op_raw for e in entries(bench)]
+    assert len(set(kinds)) == len(kinds)
+    assert keys[-1] in bench.hub.view.keys
+    # A start finds the frozen branch, and what took its place.
+    disk = copied(other.own)
+    restart_station(other, disk)
+    assert all(w.op.chain != bench.replica.author.chain for w in other.replica.pending)
+    other.link()
+    other.run()
+    assert other.alarms.count("fork") == 1
+    assert other.replica.view.digest() == bench.hub.view.digest()
+
+
+@pytest.mark.feature("SY-06", "SY-09")
+def test_frozen_branch_stays_until_its_ops_are_durable_again(bench: Bench) -> None:
+    """If the disk refuses the new chain, the old ops stay shown, and it is tried again."""
+    part(bench)
+    other = twin(bench)
+    bench.act({"id": "first"}, operator=OPERATOR)
+    other.act({"id": "second"}, operator=OPERATOR)
+    bench.link()
+    bench.run()
+    part(bench)
+    commit, other.own.commit = other.own.commit, None  # type: ignore[method-assign]
+    other.give(other.hub, Opened(LINK, other.replica.keys.node, b"T" * 32))
+    other._do(
+        other.replica, other.replica.step(Opened(LINK, other.hub.keys.node, b"S" * 32), other.now)
+    )
+    while other.to_hub or other.to_replica:
+        if other.to_hub:
+            other.give(other.hub, Received(LINK, decode(other.to_hub.pop(0))))
+        if other.to_replica:
+            message = Received(LINK, decode(other.to_replica.pop(0)))
+            other._do(other.replica, other.replica.step(message, other.now))
+    other.replica.step(Flush(), other.now)
+    other._do(other.replica, other.replica.step(CommitFailed(StorageFailed("full")), other.now))
+    assert [w.op.body for w in other.replica.pending] == [{"id": "second"}]
+    other.own.commit = commit  # type: ignore[method-assign]
+    other.flush(other.replica)
+    other.run()
+    assert "second" in orders(bench.hub)
+    assert other.replica.view.digest() == bench.hub.view.digest()
+
+
+@pytest.mark.feature("SY-06")
+def test_folder_in_use_on_two_machines_is_told_and_both_are_served(bench: Bench) -> None:
+    """What an older connection of the same key says once a newer one has signed on is an alarm."""
+    other = LINK + 1
+    bench.give(bench.hub, Opened(other, bench.replica.keys.node, b"T" * 32))
+    node = bench.replica.keys.node
+    hello = ClientHello(1, CAFE, node, b"elsewher", 0, bytes(16), [], 0, bytes(32))
+    bench.give(bench.hub, Received(other, hello))
+    answer = decode(bench.to_replica.pop())
+    assert isinstance(answer, ServerHello)
+    text = hello_text(CAFE, node, bytes(16) + answer.nonce, b"T" * 32, b"S" * 32)
+    proof = Proof(bench.station_key.sign(text), 0, bytes(32))
+    bench.give(bench.hub, Received(other, proof))
+    bench.to_replica.clear()
+    bench.act({"id": "from the first"}, operator=OPERATOR)
+    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
+    assert "cloned" not in bench.alarms, "it may have been under way"
+    bench.pass_time(6)
+    bench.to_replica.clear()
+    bench.act({"id": "from the first, later"}, operator=OPERATOR)
+    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
+    assert bench.alarms.count("cloned") == 1
+    assert "from the first, later" in orders(bench.hub)
+    bench.give(bench.hub, Closed(other))
+    bench.give(bench.hub, Received(LINK, Ack([], bench.hub.links[LINK].acked)))
+    assert bench.alarms.count("cloned") == 1, "the other one is gone"
+
+
+# --- what the engine writes into chains --------------------------------------
+
+
+def an_op(kind: str, body: dict[str, Any], **more: Any) -> Op:
+    fields: dict[str, Any] = {"chain": b"n" * 24, "n": 3, "grant": 0, "key": b"k" * 16, **more}
+    return Op(
+        kind=kind,
+        version=1,
+        body=body,
+        base=0,
+        wall_ms=0,
+        mono_ms=5,
+        boot=bytes(8),
+        raw=b"",
+        **fields,
+    )
+
+
+@pytest.mark.parametrize(
+    ("read", "op"),
+    [
+        (read_open, an_op(CHAIN_OPEN, {"canon": [0, bytes(32)]})),
+        (read_open, an_op(CHAIN_OPEN, {"before": [b"short", 1, bytes(32)]})),
+        (read_open, an_op(CHAIN_OPEN, {"before": 5})),
+        (read_frozen, an_op(CHAIN_FROZEN, {})),
+        (read_frozen, an_op(CHAIN_FROZEN, frozen_body(b"x" * 24, Head(1, bytes(32))))),
+    ],
+)
+def test_places_of_chains_are_checked(read: Any, op: Op) -> None:
+    """A patched station names no canonical head, and freezes nobody else's chain."""
+    with pytest.raises(Refused, match="bad-field"):
+        read(op)
+
+
+def test_op_again_is_its_authors_own_under_the_grant_of_its_chain(bench: Bench) -> None:
+    """Another node's op, another key, an engine's kind, a foreign or missing grant: each is refused."""
+    granted = next(e for e in entries(bench) if b"grant.open" in e.op_raw)
+    kept = next(e for e in entries(bench) if b"early-0" in e.op_raw)
+    from sync.op import decode_op
+
+    op, grant = decode_op(kept.op_raw), decode_op(granted.op_raw)
+    good = an_op(OP_AGAIN, again_body(op, grant.raw), chain=op.node + b"new-life", key=op.key)
+
+    def read(outer: Op) -> Any:
+        return read_again(outer, CAFE, lambda who: bench.operator_key.public, verify_ed25519)
+
+    assert read(good) == (op, OPERATOR)
+    wrong: list[tuple[Op, str]] = [
+        (good._replace(body={"op": op.raw}), "bad-field"),
+        (good._replace(body={"op": 1, "grant": b""}), "bad-field"),
+        (good._replace(chain=b"x" * 24), "bad-id"),
+        (good._replace(key=b"x" * 16), "bad-id"),
+        (good._replace(body=again_body(grant, b""), key=grant.key), "bad-id"),
+        (good._replace(body=again_body(op, op.raw)), "no-grant"),
+        (good._replace(body=again_body(op, b"??")), "not-"),
+    ]
+    for outer, code in wrong:
+        with pytest.raises((Refused, Malformed), match=code):
+            read(outer)
+
+
+def test_run_of_the_log_needs_entries_and_a_seal() -> None:
+    """An empty run would move nothing and could be sent for ever."""
+    with pytest.raises(Malformed):
+        follow(Head(), [], CAFE, b"", verify_ed25519)
+
+
+# --- revoked stations --------------------------------------------------------
+
+
+@pytest.mark.feature("SE-06")
+def test_what_a_revoked_station_sends_is_kept_and_never_accepted(bench: Bench) -> None:
+    """Every op of its backlog is in the log as refused; it hears no entry, and its link ends."""
+    part(bench)
+    for at in range(3):
+        bench.act({"id": f"late-{at}"}, operator=OPERATOR)
+    folded = bench.replica.canon.n
+    bench.domain.revoked.add(bench.replica.keys.node)
+    bench.link()
+    assert bench.refusals() == ["revoked"] * 3
+    assert not orders(bench.hub) & {"late-0", "late-1", "late-2"}
+    assert bench.dropped == ["revoked"]
+    assert "revoked" in bench.alarms
+    assert bench.replica.canon.n == folded
+    assert [w.op.body["id"] for w in bench.replica.pending] == ["late-0", "late-1", "late-2"]
+    part(bench)
+    bench.alarms.clear()
+    bench.link()
+    assert bench.dropped[-1] == "revoked"
+    assert bench.alarms == [], "it had nothing to say: nobody is told again and again"
+
+
+@pytest.mark.feature("SE-06", "SY-15")
+def test_revoked_station_cannot_fill_the_disk(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a limit its pushes are turned away."""
+    monkeypatch.setattr("sync.hub.KEPT_OF_REVOKED_BYTES", 300)
+    part(bench)
+    for at in range(3):
+        bench.act({"id": f"late-{at}", "text": "x" * 200}, operator=OPERATOR)
+    bench.domain.revoked.add(bench.replica.keys.node)
+    before = bench.hub.head
+    bench.link()
+    assert bench.hub.head == before
+    assert bench.dropped == ["revoked"]
