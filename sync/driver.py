@@ -282,6 +282,7 @@ class Driver:
         except (SyncError, OSError) as error:  # the core asks again with the next event
             _log.error("cannot rewind the copy of the log: %s", error)
             return
+        self._unkept.clear()
         self.archive = Archive(self._canon)
         self._run(self._step(rewound, self._now()))
 

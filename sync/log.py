@@ -404,8 +404,9 @@ class Log:
                 self._disk.remove(self.name(later))
         self._cut(number, damaged.offset, self.damage)
 
-    def rewind(self, n: int) -> None:
-        """Cut the log back to the seal over its first ``n``; what stood behind it is kept aside.
+    def rewind(self, n: int) -> Head:
+        """Cut the log back to the last seal over no more than its first ``n``, and tell which head
+        that is; what stood behind it is kept aside.
 
         Raises `StorageFailed`; what is left then may be longer, and never shorter.
         """
@@ -429,6 +430,8 @@ class Log:
         self._before_bytes = 0
         if self._number:
             self._file = self._disk.open(self.name(self._number))
+        ends = seal_in(seal) if seal else None
+        return Head(ends.n, ends.hash) if ends else Head()
 
     def commits(self, start: Position = Position()) -> Iterator[tuple[int, Commit]]:
         """(segment, commit) of what is already durable, for serving peers; damage raises

@@ -208,8 +208,8 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Rewind:
-    """Cut the copy of the canonical log back to this head, keep aside what stood behind it, fold
-    it anew, and say `Rewound`. It is asked for again until that has worked."""
+    """Cut the copy of the canonical log back to this head or a seal before it, keep aside what
+    stood behind, fold it anew, and say `Rewound`. It is asked for again until that has worked."""
 
     head: Head
 

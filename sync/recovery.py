@@ -187,11 +187,12 @@ def _mended(
 
 
 def rewind(opened: Opened, head: Head) -> Rewound:
-    """Cut a station's copy of the canonical log back to ``head`` (what stood behind it is kept
-    aside) and fold it again. Raises `StorageFailed`, `Damaged`; it may be tried again."""
+    """Cut a station's copy of the canonical log back to ``head``, or to the seal before it (what
+    stood behind is kept aside), and fold it again. Raises `StorageFailed`, `Damaged`; it may be
+    tried again."""
     core = opened.core
     assert isinstance(core, Replica) and opened.own is not None
-    opened.canon.rewind(head.n)
+    head = opened.canon.rewind(head.n)
     view = View(core.domain)
     for entry, op in _entries(commit for _, commit in opened.canon.commits()):
         view.fold(entry, op)

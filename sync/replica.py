@@ -177,11 +177,15 @@ class Replica:
             self.before = (op.chain, *head)
             if op.kind == GRANT_OPEN:
                 self._grants[(op.chain, op.n)] = op.raw
+            done = op.key in self.view.keys
             known = self.view.chains.get(op.chain)
-            if (known and op.n <= known.n) or op.key in self.view.keys or op.chain in frozen:
+            here = known is not None and op.n <= known.n
+            if (done and here) or op.chain in frozen:
                 continue
-            self._queue(op, events, head)
-            self.view.push(events)
+            if here:  # the server has another op in its place
+                self._forked.add(op.chain)
+            self._queue(op, [] if done else events, head)
+            self.view.push([] if done else events)
 
     def _queue(self, op: Op, events: list[Any], head: Head) -> None:
         self.pending.append(PendingOp(op, events))
@@ -508,6 +512,7 @@ class Replica:
     def _take_ack(self, heads: list[Any]) -> None:
         """Heads now durable at the server: what stands before them need not be sent again."""
         durable = {chain: (n, head) for chain, n, head in heads}
+        self._look_for_twin(durable.get(self.author.chain, (0, b""))[0])
         for waiting in list(islice(self.pending, self._acked, None)):
             op = waiting.op
             n, head = durable.get(op.chain, (0, b""))
@@ -593,6 +598,8 @@ class Replica:
         unfolded, unshown = len(self.view.unfolded), self.view.unshown
         self.fold([pair for _, run, _ in inbox for pair in run])
         self.canon = inbox[-1][2]
+        known = self.view.chains.get(self.author.chain)
+        self._look_for_twin(known.n if known is not None else 0)
         effects: list[Effect] = [Keep(frames) for frames, _, _ in inbox]
         if unread := list(self.view.unfolded)[unfolded:]:
             effects.append(Alarm("unfolded", {"entries": unread[:8]}))
@@ -630,9 +637,16 @@ class Replica:
                 self._sent -= at < sent
                 self._acked -= at < acked
             else:
+                if (waiting.op.chain, waiting.op.n) in merged.moot:
+                    waiting = PendingOp(waiting.op, [])
                 still.append(waiting)
                 view.push(waiting.events)
         self.pending = still
+
+    def _look_for_twin(self, n: int) -> None:
+        """Who goes on in our chain beyond what we have written there is a copy of this process."""
+        if n > self.author.head.n:
+            self._forked.add(self.author.chain)
 
     def _answered(self, waiting: PendingOp) -> None:
         self._forget(waiting)

@@ -9,9 +9,9 @@
               undo p3 p2 p1, fold the entries, redo those of ours that are still pending.
     rejected  the entries do not continue at the cursor.
 
-Invariants: pending keeps its order; an op leaves it only by an entry of its own bytes or key; what
-was shown is redone as it was until the server's outcome replaces it; the cursor only grows. An
-entry with the id of one of ours and other bytes answers nothing: that chain has forked.
+Invariants: pending keeps its order; an op leaves it only by an entry of its own bytes; what was
+shown is redone as it was until the server's outcome replaces it; the cursor only grows. An entry
+with the id of one of ours and other bytes answers nothing: that chain has forked.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ class Merged:
     """The rest: to be folded beneath what stays pending."""
     answered: frozenset[tuple[bytes, int]]
     """Ids of pending ops that ``beneath`` answers."""
+    moot: frozenset[tuple[bytes, int]]
+    """Ids of pending ops whose key took effect under another id: they change no table any more, and
+    still go to the server, for their chain must have no hole."""
     forked: frozenset[bytes]
     """Chains of ours in which the server has another op."""
 
@@ -68,11 +71,13 @@ def merge(
         settled += 1
     beneath = entries[settled:]
     answered = (ours.answered_by(entry, op) for entry, op in beneath)
+    moot = (ours.made_moot_by(op) for _, op in beneath)
     forks = (ours.forked_by(entry, op) for entry, op in beneath)
     return Merged(
         settled,
         beneath,
         frozenset(place for place in answered if place is not None),
+        frozenset(place for place in moot if place is not None),
         frozenset(chain for chain in forks if chain is not None),
     )
 
@@ -104,13 +109,16 @@ class _Ours:
         """Whether it changes no table and answers none of ours."""
         if op is None or not entry.accepted or entry.outcome:
             return False
-        return self.answered_by(entry, op) is None and self.forked_by(entry, op) is None
+        answers = self.answered_by(entry, op) or self.made_moot_by(op) or self.forked_by(entry, op)
+        return answers is None
 
     def answered_by(self, entry: Entry, op: Op | None) -> tuple[bytes, int] | None:
         place = place_of(entry, op)
-        if place is not None and self._by_place.get(place) == entry.op_raw:
-            return place
-        return self._by_key.get(op.key) if op else None
+        return place if place and self._by_place.get(place) == entry.op_raw else None
+
+    def made_moot_by(self, op: Op | None) -> tuple[bytes, int] | None:
+        place = self._by_key.get(op.key) if op else None
+        return place if op and place != (op.chain, op.n) else None
 
     def forked_by(self, entry: Entry, op: Op | None) -> bytes | None:
         place = place_of(entry, op)

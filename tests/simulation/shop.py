@@ -1,4 +1,7 @@
-"""The little world that is simulated: sales with stock, cards that exist once, tickets that are printed."""
+"""The little world that is simulated: sales with stock, cards that exist once, tickets that are printed.
+
+The newer of its two versions counts points for some sales, by an event that the older one cannot read.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ STOCK = 40
 
 
 class Shop:
-    """Kinds: ``sell`` (amount, and a card or none), ``print.start``, ``print.end`` of the server."""
+    """Kinds: ``sell`` (amount, and a card or none); of the server's desk ``print.start``, ``print.end``,
+    ``enrol`` and ``revoke``."""
+
+    newer = False
 
     indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {"jobs": (("state",), ())}
 
@@ -30,7 +36,12 @@ class Shop:
             card = body["card"]
             if card and self.card_is_sold(tables, card):
                 raise Refused("card-sold")
-            return [["sold", 1, {**body, "id": op.key.hex()}]]
+            sold: Event = ["sold", 1, {**body, "id": op.key.hex()}]
+            if self.newer and body["amount"] % 3 == 0:
+                return [sold, ["points", 1, {"points": body["amount"] // 3}]]
+            return [sold]
+        if op.kind in ("enrol", "revoke") and context.desk:
+            return [["node", 1, {**body, "revoked": op.kind == "revoke"}]]
         if op.kind in ("print.start", "print.end") and context.desk:
             row = tables.table("jobs").peek(body["job"])
             if row is None:
@@ -46,6 +57,15 @@ class Shop:
         if name == "job":
             tables.table("jobs").put(body["job"], {"state": body["state"]})
             return
+        if name == "node":
+            tables.table("nodes").put(body["node"].hex(), body)
+            return
+        if name == "points":
+            if not self.newer:
+                raise Refused("unknown-event")
+            row = tables.table("sums").row("points") or {"points": 0}
+            tables.table("sums").put("points", {"points": row["points"] + body["points"]})
+            return
         tables.table("sales").put(body["id"], body)
         till = tables.table("sums").row("till") or {"money": 0, "stock": STOCK}
         till["money"] += body["amount"]
@@ -58,10 +78,29 @@ class Shop:
         tables.table("jobs").put(body["id"], {"state": "waiting"})
 
     def reapply(self, tables: Tables, event: Event) -> None:
+        """What was sold before the restore is not printed again by itself; a card that was sold meanwhile
+        is a person's to sort out."""
+        name, _, body = event
+        if name == "sold" and body["card"] and self.card_is_sold(tables, body["card"]):
+            conflicts = tables.table("conflicts").row(body["card"]) or {"times": 0}
+            tables.table("conflicts").put(body["card"], {"times": conflicts["times"] + 1})
+        if name == "job":
+            row = tables.table("jobs").peek(body["job"])
+            if row is None or row["state"] == "printed":
+                return
+            if body["state"] == "sending":
+                event = [name, 1, {**body, "state": "unknown"}]
         self.apply(tables, event)
+        if name == "sold":
+            tables.table("jobs").put(body["id"], {"state": "unknown"})
 
     def nodes(self, tables: Tables) -> list[bytes]:
-        return list(self.nodes_)
+        known = {*self.nodes_, *(row["node"] for row in tables.table("nodes"))}
+        return [node for node in known if not self.is_revoked(tables, node)]
+
+    def is_revoked(self, tables: Tables, node: bytes) -> bool:
+        row = tables.table("nodes").peek(node.hex())
+        return row is not None and bool(row["revoked"])
 
     def refused(
         self,
@@ -75,7 +114,8 @@ class Shop:
         tables.table("refusals").put(str(seq), {"code": code, "key": op.key.hex() if op else ""})
 
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
-        return self.nodes_.get(node)
+        row = tables.table("nodes").peek(node.hex())
+        return row["key"] if row is not None else self.nodes_.get(node)
 
     def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
         return self.operators.get(operator)

@@ -58,7 +58,7 @@ CASES: dict[str, tuple[list[tuple[Entry, Op | None]], int, int, set[int]]] = {
     ),
     "ours with another outcome": ([entry(11, P[0].op, [["sold", 1, {"n": 9}]])], 0, 1, {1}),
     "ours refused": ([entry(11, P[0].op, ["told-to", {}], accepted=False)], 0, 1, {1}),
-    "our key under another id": ([entry(11, op(OTHER, 7, 2), [])], 0, 1, {2}),
+    "our key under another id": ([entry(11, op(OTHER, 7, 2), [])], 0, 1, set()),
     "behind somebody else's, ours": (
         [entry(11, op(OTHER, 1, 90), SOLD), entry(12, P[0].op, P[0].events)],
         0,
@@ -71,13 +71,24 @@ CASES: dict[str, tuple[list[tuple[Entry, Op | None]], int, int, set[int]]] = {
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.feature("SY-02", "SY-05")
 def test_merge(name: str) -> None:
-    """Own ops settle where they stand, or leave by an entry of their id or key; nothing else does."""
+    """Own ops settle where they stand, or leave by an entry of their own; nothing else does."""
     entries, settled, beneath, answered = CASES[name]
     merged = merge(10, P, entries)
     assert merged.settled == settled
     assert len(merged.beneath) == beneath
     assert merged.answered == {(OWN, n) for n in answered}
     assert merged.rebased == bool(beneath)
+
+
+@pytest.mark.feature("SY-02", "SY-06")
+def test_merge_tells_whose_key_had_its_effect_and_whose_chain_has_forked() -> None:
+    """The first change no table any more and stay; another op in the place of one of ours is a fork."""
+    merged = merge(10, P, [entry(11, op(OTHER, 7, 2), SOLD), entry(12, op(OWN, 3, 90), SOLD)])
+    assert merged.moot == {(OWN, 2)}
+    assert merged.forked == {OWN}
+    assert merged.answered == frozenset()
+    mine = merge(10, P, [SAME[0], entry(12, op(OTHER, 1, 90), SOLD), entry(13, P[1].op, SOLD)])
+    assert (mine.moot, mine.forked, mine.answered) == (frozenset(), frozenset(), {(OWN, 2)})
 
 
 def test_merge_rejects_entries_that_do_not_continue_at_the_cursor() -> None:
