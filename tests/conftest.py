@@ -22,7 +22,8 @@ FEATURE_IDS = tuple(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seeds", type=int, default=160, help="how many seeds are simulated")
+    parser.addoption("--seeds", type=int, default=2000, help="how many seeds are simulated")
+    parser.addoption("--zoo", type=int, default=0, help="count what catches each planted bug")
     parser.addoption("--seed", type=int, default=0, help="the one seed that is replayed")
     parser.addoption(
         "--features", action="store_true", help="print each id of the specification with its tests"
@@ -47,6 +48,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if session.config.getoption("--features") and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         session.exitstatus = pytest.ExitCode.OK
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = terminalreporter.getreports("passed")
+    rows = [value for r in reports for name, value in r.user_properties if name == "zoo"]
+    if rows:
+        terminalreporter.section("planted bugs, and how many seeds caught them")
+        for row in sorted(set(rows)):
+            terminalreporter.write_line(row)
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ class Bugs:
     reprint_unknown: bool = False
     forget_at_start: bool = False
     print_older: bool = False
+    save_holes: bool = False
 
 
 class Node:
@@ -153,6 +154,8 @@ class World:
         self.unknowable: set[str] = set()
         """Tickets whose printing nobody remembers for the same reason."""
         self.overridden: set[bytes] = set()
+        self.outcomes: dict[bytes, Any] = {}
+        """What became of ops in lives of the server that were lost."""
         self.void: set[str] = set()
         self.ends: dict[str, str] = {}
         """Ends of prints that the log does not hold yet; gone with the server's process."""
@@ -179,6 +182,8 @@ class World:
             self.at(self.chance.randrange(self.end_ms), ("cut", name))
         for _ in range(self.chance.randrange(5)):
             self.at(self.chance.randrange(self.end_ms), ("kill", pick(self.names)))
+        for _ in range(self.chance.randrange(4)):
+            self.at(self.chance.randrange(self.end_ms), ("stop", pick(self.names)))
         for trouble in sorted(self.plan):
             begin = self.chance.randrange(self.end_ms - 10_000)
             name = "server" if trouble == "restore server" else pick(self.names[1:])
@@ -240,6 +245,8 @@ class World:
                 node.backup = dict(node.disk.durable)
             case ("boot", name):
                 self.boot(name)
+            case ("stop", name):
+                self.stop(name)
             case ("kill", name):
                 if self.node[name].up:
                     self.down(name)
@@ -328,6 +335,8 @@ class World:
 
     def close(self, node: Node) -> None:
         assert node.found is not None
+        if self.bugs.save_holes:
+            node.core.view.unfolded.clear()
         if self.keep(node):
             close(node.found, node.disk)
 
@@ -545,6 +554,8 @@ class World:
             return
         if node.up:
             self.down(node.name)
+        if node.name == "server":
+            self.remember_outcomes(node)
         node.disk.durable = dict(node.backup)
         node.disk.buffered = dict.fromkeys(node.backup, b"")
         everywhere = self.on_disks(list(self.node.values()))
@@ -556,6 +567,14 @@ class World:
         for job in self.printed:
             if pack({"job": job, "state": "sending"}) not in present:
                 self.unknowable.add(job)
+
+    def remember_outcomes(self, server: Node) -> None:
+        log = Log(server.disk, "canon", CAFE, server.id)
+        for _, commit in log.commits():
+            for frame in commit.frames:
+                if frame[1] == ENTRY:
+                    entry = decode_entry(decode_frame(frame))
+                    self.outcomes[entry.op_raw] = (entry.accepted, entry.outcome, entry.at_ms)
 
     @staticmethod
     def on_disks(nodes: list[Node]) -> bytes:
@@ -625,8 +644,10 @@ class World:
                 self.desk("enrol", node)
 
     def upgrade(self, node: Node) -> None:
-        node.newer = True
-        self.stop(node.name)
+        """The server and this station run the newer version, the others do not yet."""
+        for one in (self.node["server"], node):
+            one.newer = True
+            self.stop(one.name)
 
     def switch_off(self, node: Node) -> None:
         """It is away until the end; after a while a person says not to wait for it."""
@@ -669,6 +690,9 @@ class World:
                 op = decode_op(entry.op_raw)
                 assert entry.op_raw not in known, "an op stands there twice"
                 known.add(entry.op_raw)
+                if "recovered" in entry.note and entry.outcome[:1] != ["already-done"]:
+                    told = (entry.accepted, entry.outcome, entry.at_ms)
+                    assert self.outcomes[entry.op_raw] == told, "an outcome was changed"
                 n, head = runs.get(op.chain, (0, bytes(32)))
                 assert op.n == n + 1, "a gap or a repeat in a chain"
                 digest = hashlib.sha256(entry.op_raw).digest()
@@ -756,7 +780,6 @@ TROUBLES: dict[str, Any] = {
     "revoke": lambda world, node: world.desk("revoke", node),
     "upgrade": World.upgrade,
     "switch off": World.switch_off,
-    "stop": lambda world, node: world.stop(node.name),
 }
 """What a seed may plan, each with one chance in five."""
 

@@ -12,7 +12,7 @@ from sync.errors import Refused, StorageFailed
 from sync.hub import Hub
 from sync.log import Checker, Commit, Damage, Log, Position
 from sync.messages import Ack
-from sync.op import GRANT_OPEN
+from sync.op import GRANT_OPEN, decode_op
 from sync.protocol import Commit as CommitEffect
 from sync.protocol import Done, Send
 from sync.replica import Replica
@@ -160,7 +160,135 @@ class RebaseForgets(Replica):
             self._acked = min(self._acked, len(self.pending))
 
 
+class DecidedAgain(Sequencer):
+    """Judges anew what a station gives back, as if it had just come."""
+
+    def _sequence_again(self, entry: Any, op: Any, by: bytes) -> bytes:
+        try:
+            outcome, accepted = self.decide(op, entry.at_ms, entry.age_ms), True
+            if op.node == self._server:
+                outcome, accepted = entry.outcome, entry.accepted
+        except Refused as refusal:
+            outcome, accepted = [refusal.code, refusal.details], False
+        if op.kind == "sell" and op.base < self._view.cursor - 1:
+            outcome, accepted = ["old", {}], False
+        entry = entry._replace(outcome=outcome, accepted=accepted)
+        return super()._sequence_again(entry, op, by)
+
+
+class HalfTakenBack(Sequencer):
+    """Takes back only what was accepted."""
+
+    def take_back(self, run: list[bytes], by: bytes) -> list[bytes]:
+        super().take_back(run[:1] + run[-1:], by)
+        return super().take_back(run, by)[:1]
+
+
+class PoisonedQueue(Sequencer):
+    """Turns a whole push away for one op that a rule refuses."""
+
+    def take_run(self, push: Any, floor: Any, at_ms: int) -> list[bytes]:
+        if any(decode_op(raw).body.get("bad") for raw in push.ops):
+            raise Refused("told-to")
+        return super().take_run(push, floor, at_ms)
+
+
+def hub_with(sequencer: type[Sequencer]) -> type[Hub]:
+    """A server that runs another sequencer."""
+
+    class Mutant(Hub):
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            node = self.keys.node
+            self.sequencer = sequencer(self.keys.cafe, node, self.view, self.domain, self.verify)
+            self.sequencer.head = self.head
+
+    return Mutant
+
+
+class NeverRewinds(Replica):
+    """Takes what it gave back for told, and goes on from its old head."""
+
+    def _taken_back(self, link: int, cursor: int, returning: Any) -> list[Any]:
+        effects = super()._taken_back(link, cursor, returning)
+        if self._rewind_to is not None:
+            self._rewind_to, self._returning = None, None
+        return effects
+
+
+class GivesNothingBack(Replica):
+    """Rewinds before the server has anything."""
+
+    def _give_back(self, link: int, after: int) -> list[Any]:
+        assert self._returning is not None
+        self._rewind_to = self._returning.common
+        return []
+
+
+class ForkUnseen(Replica):
+    """Takes another op in its place for its own."""
+
+    def _freeze(self, now: Any) -> None:
+        for waiting in [w for w in self.pending if w.op.chain in self._forked]:
+            self._heads[(waiting.op.chain, waiting.op.n)] = bytes(32)
+        self._forked.clear()
+
+
+class OwnFoldedTwice(Replica):
+    """Folds its own op once more when it comes back."""
+
+    def fold(self, entries: list[Any]) -> None:
+        waiting = {w.op.raw for w in self.pending}
+        super().fold(entries)
+        for entry, _ in entries:
+            if entry.op_raw in waiting and entry.accepted and not self.view.pending:
+                self.view.push(entry.outcome)
+                self.view.settle()
+
+
+class EpochReused(Hub):
+    """Opens the same epoch at every start."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._author.chain = self.keys.node + bytes(8)
+
+
+class RevokedTrusted(Shop):
+    """Forgets whom the owner has revoked."""
+
+    def is_revoked(self, tables: Any, node: bytes) -> bool:
+        return False
+
+
+class PrintedAgain(Shop):
+    """Prints what comes back as if it had just been sold."""
+
+    def reapply(self, tables: Any, event: Any) -> None:
+        self.apply(tables, event)
+
+
+class AnyViewBelieved(Log):
+    """Takes every view file for one of this log."""
+
+    def ends_with(self, seal: bytes, position: Position) -> bool:
+        return True
+
+
 ZOO: dict[str, Bugs] = {
+    "decided again on recovery": Bugs(hub=hub_with(DecidedAgain)),
+    "half taken back": Bugs(hub=hub_with(HalfTakenBack)),
+    "poison message": Bugs(hub=hub_with(PoisonedQueue)),
+    "a station never rewinds": Bugs(replica=NeverRewinds),
+    "a station gives nothing back": Bugs(replica=GivesNothingBack),
+    "a fork is not seen": Bugs(replica=ForkUnseen),
+    "own op folded twice": Bugs(replica=OwnFoldedTwice),
+    "epoch reused after a restart": Bugs(hub=EpochReused),
+    "a revoked station is trusted": Bugs(shop=RevokedTrusted),
+    "recovered orders printed": Bugs(shop=PrintedAgain),
+    "older orders printed at once": Bugs(print_older=True),
+    "any view file believed": Bugs(log=AnyViewBelieved),
+    "a view saved with holes": Bugs(save_holes=True),
     "ack before sync at the server": Bugs(hub=EagerHub),
     "shown before sync": Bugs(replica=ShowBeforeSync),
     "torn tail kept": Bugs(log=TornTailKept),
