@@ -141,6 +141,8 @@ class World:
         self.loss = pick([0.0, 0.0, 0.05, 0.3])
         self.delay_ms = pick([5, 50, 1500])
         self.end_ms = 40_000
+        self.last_ms = self.end_ms + 60_000
+        """When it ends, unless all is quiet before."""
         self.calm = False
         self.now_ms = 0
         self.queue: list[tuple[int, int, Any]] = []
@@ -251,7 +253,9 @@ class World:
                 if self.node[name].up:
                     self.down(name)
             case ("tick", name):
-                if self.now_ms < self.end_ms + 60_000:
+                if name == "server" and self.is_quiet():
+                    self.last_ms = self.now_ms
+                if self.now_ms < self.last_ms:
                     self.later(1000, event)
                 self.give(name, Tick())
                 if name == "server" and self.node[name].up:
@@ -322,6 +326,17 @@ class World:
             self.ends.clear()
         node.disk.crash()
         self.later(self.chance.randrange(100, 4000), ("boot", name))
+
+    def is_quiet(self) -> bool:
+        """Whether nothing is left to do, some time behind the last trouble."""
+        server = self.node["server"].core
+        if self.now_ms < self.end_ms + 25_000 or server is None or server.unreported():
+            return False
+        jobs = server.view.table("jobs").scan()
+        if any(row["state"] in ("waiting", "sending") for _, row in jobs):
+            return False
+        cores = [n.core for n in self.node.values() if n.name != "server"]
+        return all(c and not c.pending and c.canon == server.head for c in cores)
 
     def stop(self, name: str) -> None:
         """A clean stop, and a start: the view file is written."""
@@ -430,7 +445,7 @@ class World:
 
     def connect(self, name: str) -> None:
         """Try to open a link now, and again whenever there is none."""
-        if self.now_ms > self.end_ms + 60_000:
+        if self.now_ms > self.last_ms:
             return
         self.later(self.chance.randrange(300, 3000), ("connect", name))
         node, server = self.node[name], self.node["server"]
