@@ -39,6 +39,12 @@ def _state(*states: str) -> Callable[[Node], Rows]:
     return rows
 
 
+def _exceptions(node: Node) -> Rows:
+    """Orders that were set aside, and what a restored server got back and could not fold."""
+    conflicts = [{"state": "conflict", **row} for row in _all("conflicts")(node)]
+    return [*_state("set_aside")(node), *conflicts]
+
+
 def _box(node: Node) -> Rows:
     opened = box.open_box(node.tables)
     return [dict(opened)] if opened else []
@@ -52,7 +58,7 @@ SHOWS: dict[str, Callable[[Node], Rows]] = {
     "orders": _orders,
     "queue": _state("pending", "allowed"),
     "sales": _state("collected"),
-    "exceptions": _state("set_aside"),
+    "exceptions": _exceptions,
     "products": _all("products"),
     "operators": _all("operators"),
     "stations": _all("stations"),

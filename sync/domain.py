@@ -32,6 +32,9 @@ class Context(NamedTuple):
     """Server's UTC at the server, the station's own at a station."""
     age_ms: int
     """Monotonic age at arrival, or -1."""
+    older: bool = False
+    """Whether the op was made before this start of the server, as far as that is known; if it was
+    put back from an old copy, it may have decided it before."""
 
 
 class Domain(Protocol):

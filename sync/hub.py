@@ -53,6 +53,7 @@ from sync.op import (
 )
 from sync.protocol import (
     NONCE_BYTES,
+    STATUS,
     Abandon,
     Act,
     Alarm,
@@ -154,6 +155,7 @@ class Hub:
         self._acked_at: dict[bytes, list[tuple[int, int]]] = {}
         """Per node: (our monotonic ms, cursor) of what it acknowledged, for `_floor`."""
         self._unreported = set(self.domain.nodes(self.view)) - {self._node}
+        self._born_ms = 0
         self.restored = False
         """Whether one of them held something."""
         self._kept_of_revoked: dict[bytes, int] = {}
@@ -329,6 +331,7 @@ class Hub:
             lost = {"node": link.peer, "what": f"{common.n + 1}-{hello.cursor}"}
             return [Alarm("recovering", lost)]
         self._unreported.discard(link.peer)
+        self.view.store.changed.add(STATUS)
         link.backlog = any(
             n - self._durable_head(chain)[1] >= BATCH_OPS for chain, n, _ in hello.chains
         )
@@ -424,6 +427,7 @@ class Hub:
 
     def open(self, now: Now) -> list[Effect]:
         """First step of a start."""
+        self._born_ms = now.mono_ms
         self._begin(now)
         return []
 
@@ -481,6 +485,7 @@ class Hub:
             self.view.begin_trial()
             self._head_before = self.sequencer.head
             self._staged = Staged(begun=True)
+            self.sequencer.alive_ms = now.mono_ms - self._born_ms
             if not self._author.head.n:
                 self._open_epoch(now)
 

@@ -28,6 +28,8 @@ class Now:
 
 
 NONCE_BYTES = 16
+STATUS = "status"
+"""Told to listeners beside the names of tables: something about the links has changed."""
 
 
 @dataclass

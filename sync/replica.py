@@ -56,6 +56,7 @@ from sync.messages import (
 from sync.op import CHAIN_FROZEN, CHAIN_OPEN, ENGINE_KINDS, GRANT_OPEN, OP_AGAIN, Entry, Head, Op
 from sync.protocol import (
     NONCE_BYTES,
+    STATUS,
     Abandon,
     Act,
     Alarm,
@@ -93,8 +94,6 @@ from sync.view import View, decode_entry_op
 _log = logging.getLogger(__name__)
 CREDIT_EVERY = BATCH_OPS
 SILENCE_MS = 10_000
-STATUS = "status"
-"""Told to listeners beside the names of tables: the link, or how much is unsent."""
 
 
 @dataclass

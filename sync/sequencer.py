@@ -64,6 +64,8 @@ class Sequencer:
         self._view, self._domain, self._verify = view, domain, verify
         self.head = Head()
         """Canonical head, staged entries included."""
+        self.alive_ms = 0
+        """How long ago this start of the server was."""
         self.odd: list[tuple[str, dict[str, Any]]] = []
         """What a person should know of the chains just taken: (code, details)."""
 
@@ -250,7 +252,8 @@ class Sequencer:
         else:
             operator = operator_of(op, view.grants)
         desk = op.node == self._server
-        context = Context(op, operator, True, desk, view.cursor + 1, at_ms, age_ms)
+        older = not 0 <= age_ms <= self.alive_ms
+        context = Context(op, operator, True, desk, view.cursor + 1, at_ms, age_ms, older)
         return self.judge(op, context)
 
     def _look_before(self, op: Op) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 from tinydb import where
 
-from node.cafe import settings
+from node.cafe import conflicts, settings
 from node.cafe.kinds import (
     Acting,
     Amount,
@@ -187,14 +187,37 @@ def apply_closed(tables: Tables, fact: BoxClosed) -> None:
     queue_print(tables, f"z-{fact.number}", "z", str(fact.number))
 
 
+def reapply_closed(tables: Tables, fact: BoxClosed) -> None:
+    """Its Z stands as it was printed; what this box has counted beside it is for a person."""
+    row = tables.table("boxes").peek(str(fact.number))
+    if row is None or row["state"] == "closed":
+        if row is not None and row["z"] != fact.z:
+            conflicts.note(tables, "closed-twice", str(fact.number), z=fact.z)
+        return
+    if row["total_minor"] != fact.z["total_minor"]:
+        more = row["total_minor"] - fact.z["total_minor"]
+        conflicts.note(tables, "box-differs", str(fact.number), more_minor=more)
+    apply_closed(tables, fact)
+    hold_print(tables, f"z-{fact.number}", unknown=True)
+
+
+def reapply_opened(tables: Tables, fact: BoxOpened) -> None:
+    if tables.table("boxes").peek(str(fact.number)) is None:
+        apply_opened(tables, fact)
+    else:
+        conflicts.note(tables, "opened-twice", str(fact.number), opening_minor=fact.opening_minor)
+
+
 def add_sale(
     tables: Tables, number: int, order_id: str, order: Mapping[str, Any], ticket: int
-) -> None:
-    """Count a collected order in the sums of its box, and queue its ticket."""
+) -> str:
+    """Count a collected order in the sums of its box, and queue its ticket; the print job, or
+    empty."""
     boxes = tables.table("boxes")
     row = boxes.row(str(number))
     if row is None:
-        return
+        return ""
+    job = ""
     total, cash = order["total_minor"], order["cash_minor"]
     row["sales"] += 1
     row["total_minor"] += total
@@ -218,10 +241,17 @@ def add_sale(
         sums = row["taxes"].get(str(bp), [0, 0, 0])
         row["taxes"][str(bp)] = [sums[0] + gross, sums[1] + net, sums[2] + tax]
     if ticket:
-        row["tickets"] = [row["tickets"][0] or ticket, ticket]
-        tables.table("counters").put("ticket", {"value": ticket})
-        queue_print(tables, f"t-{ticket}", "ticket", order_id)
+        first, last = row["tickets"]
+        row["tickets"] = [first or ticket, max(last, ticket)]
+        tables.table("counters").put("ticket", {"value": max(ticket, next_ticket(tables) - 1)})
+        job = f"t-{ticket}"
+        other = tables.table("prints").peek(job)
+        if other is not None and other["ref"] != order_id:  # given in two lives of the server
+            conflicts.note(tables, "ticket-twice", job, order=order_id)
+            job = f"t-{ticket}-{order_id[:8]}"
+        queue_print(tables, job, "ticket", order_id)
     boxes.put(str(number), row)
+    return job
 
 
 def add_till_cash(tables: Tables, operator: str, station: str, cash_minor: int) -> None:
@@ -242,8 +272,26 @@ def _add(sums: dict[str, int], key: str, amount: int) -> None:
 def queue_print(tables: Tables, job: str, what: str, ref: str) -> None:
     """Something is to be printed once; nothing happens in a café without a printer."""
     if settings.cafe(tables).get("printing"):
-        row = {"what": what, "ref": ref, "state": "waiting", "why": "", "tries": 0, "copies": 0}
+        row = {
+            "what": what,
+            "ref": ref,
+            "state": "waiting",
+            "why": "",
+            "tries": 0,
+            "copies": 0,
+            "older": False,
+        }
         tables.table("prints").put(job, row)
+
+
+def hold_print(tables: Tables, job: str, *, unknown: bool) -> None:
+    """It may be on paper already: not to be printed by itself (``unknown``: a person decides), or
+    only once it is sure that nothing was lost."""
+    table = tables.table("prints")
+    row = table.row(job)
+    if row is not None:
+        row.update({"state": "unknown", "why": "print.restored"} if unknown else {"older": True})
+        table.put(job, row)
 
 
 # --- queries -----------------------------------------------------------------
@@ -263,7 +311,7 @@ def next_ticket(tables: Tables) -> int:
 
 KINDS = (Kind("box.close", CloseBox, "box.close", decide_close, server_only=True),)
 EVENTS = (
-    EventKind("box.opened", BoxOpened, apply_opened),
-    EventKind("box.closed", BoxClosed, apply_closed),
+    EventKind("box.opened", BoxOpened, apply_opened, reapply=reapply_opened),
+    EventKind("box.closed", BoxClosed, apply_closed, reapply=reapply_closed),
 )
 INDEXES = {"boxes": (("state",), ("number",))}

@@ -7,8 +7,17 @@ from typing import Any
 
 import msgspec
 
-from node.cafe import box, catalog, operators, orders, receipts, settings, stations
-from node.cafe.kinds import Acting, EventKind, Kind, read_command
+from node.cafe import (
+    box,
+    catalog,
+    conflicts,
+    operators,
+    orders,
+    receipts,
+    settings,
+    stations,
+)
+from node.cafe.kinds import Acting, EventKind, Fact, Kind, read_command
 from sync.domain import Context, Tables
 from sync.errors import Refused
 from sync.op import Event, Op
@@ -21,6 +30,14 @@ EVENTS: dict[tuple[str, int], EventKind] = {
 }
 
 
+def _read_event(event: Event) -> tuple[EventKind, Fact]:
+    name, version, body = event
+    kind = EVENTS.get((name, version))
+    if kind is None:  # of a later version of Cabina: whoever folds it must know that it did not
+        raise Refused("unknown-event", kind=name, version=version)
+    return kind, msgspec.convert(body, kind.fact)
+
+
 class Cafe:
     """`sync.domain.Domain` of a café."""
 
@@ -31,6 +48,7 @@ class Cafe:
         **orders.INDEXES,
         **box.INDEXES,
         **receipts.INDEXES,
+        **conflicts.INDEXES,
         "refusals": ((), ("seq",)),
     }
 
@@ -63,14 +81,12 @@ class Cafe:
         return Acting(context, operator_id, operator, station, permitted)
 
     def apply(self, tables: Tables, event: Event) -> None:
-        name, version, body = event
-        kind = EVENTS.get((name, version))
-        if kind is None:  # of a later version of Cabina: whoever folds it must know that it did not
-            raise Refused("unknown-event", kind=name, version=version)
-        kind.apply(tables, msgspec.convert(body, kind.fact))
+        kind, fact = _read_event(event)
+        kind.apply(tables, fact)
 
     def reapply(self, tables: Tables, event: Event) -> None:
-        self.apply(tables, event)
+        kind, fact = _read_event(event)
+        (kind.reapply or kind.apply)(tables, fact)
 
     def refused(
         self,

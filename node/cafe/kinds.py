@@ -151,3 +151,6 @@ class EventKind:
     fact: type[Fact]
     apply: Apply
     version: int = 1
+    reapply: Apply | None = None
+    """How it is folded when a restored server gets it back, if that may meet what its desk has done
+    meanwhile."""

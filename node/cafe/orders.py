@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 from msgspec.structs import replace
 
-from node.cafe import box, catalog, settings
+from node.cafe import box, catalog, conflicts, settings
 from node.cafe.kinds import (
     Acting,
     Amount,
@@ -140,6 +140,9 @@ class OrderCollected(Fact, frozen=True):
     late_from: int
     """Number of the earlier box it was taken in, or 0."""
     flags: list[str]
+    older: bool = False
+    """Whether it was sold before the server that collected it had started: if that was put back
+    from a copy, its ticket may be out already."""
 
 
 # --- decide ------------------------------------------------------------------
@@ -311,6 +314,7 @@ def _collected(
             change_minor=tendered - cash,
             late_from=late,
             flags=list(row["flags"]),
+            older=context.older,
         ),
     )
 
@@ -422,6 +426,10 @@ def apply_denied(tables: Tables, fact: OrderDenied) -> None:
 
 
 def apply_collected(tables: Tables, fact: OrderCollected) -> None:
+    _collect(tables, fact)
+
+
+def _collect(tables: Tables, fact: OrderCollected, *, recovered: bool = False) -> None:
     row = _move(
         tables,
         fact.order,
@@ -437,7 +445,51 @@ def apply_collected(tables: Tables, fact: OrderCollected) -> None:
         sold_in=fact.box,
     )
     if row is not None:
-        box.add_sale(tables, fact.box, fact.order, row, fact.ticket)
+        job = box.add_sale(tables, fact.box, fact.order, row, fact.ticket)
+        if job and (recovered or fact.older):
+            box.hold_print(tables, job, unknown=recovered)
+
+
+# --- apply again, in a server that was put back from an old copy -------------
+
+
+def reapply_placed(tables: Tables, fact: OrderPlaced) -> None:
+    if tables.table("orders").peek(fact.order) is None:
+        apply_placed(tables, fact)
+
+
+def reapply_allowed(tables: Tables, fact: OrderAllowed) -> None:
+    if _may_move(tables, fact.order, "allowed"):
+        apply_allowed(tables, fact)
+
+
+def reapply_denied(tables: Tables, fact: OrderDenied) -> None:
+    if _may_move(tables, fact.order, "denied"):
+        apply_denied(tables, fact)
+
+
+def _may_move(tables: Tables, order: str, state: str) -> bool:
+    row = tables.table("orders").peek(order)
+    if row is not None and row["state"] in ("collected", "denied"):
+        if row["state"] != state:
+            conflicts.note(tables, "decided-twice", order, state=state)
+        return False
+    return True
+
+
+def reapply_collected(tables: Tables, fact: OrderCollected) -> None:
+    """Its money counts once: in the box it was counted in, or if that is closed by now without it,
+    in the one that is open."""
+    row = tables.table("orders").peek(fact.order)
+    if row is not None and row["state"] in ("collected", "denied"):
+        conflicts.note(tables, "collected-twice", fact.order, cash_minor=fact.cash_minor)
+        return
+    sold_in = tables.table("boxes").peek(str(fact.box))
+    opened = box.open_box(tables)
+    if opened is not None and (sold_in is None or sold_in["state"] == "closed"):
+        conflicts.note(tables, "collected-late", fact.order, box=fact.box)
+        fact = replace(fact, box=opened["number"], late_from=fact.box)
+    _collect(tables, fact, recovered=True)
 
 
 def _move(
@@ -462,9 +514,9 @@ KINDS = (
     Kind("order.reject", RejectOrder, "order.authorise", decide_reject, server_only=True),
 )
 EVENTS = (
-    EventKind("order.placed", OrderPlaced, apply_placed),
-    EventKind("order.allowed", OrderAllowed, apply_allowed),
-    EventKind("order.denied", OrderDenied, apply_denied),
-    EventKind("order.collected", OrderCollected, apply_collected),
+    EventKind("order.placed", OrderPlaced, apply_placed, reapply=reapply_placed),
+    EventKind("order.allowed", OrderAllowed, apply_allowed, reapply=reapply_allowed),
+    EventKind("order.denied", OrderDenied, apply_denied, reapply=reapply_denied),
+    EventKind("order.collected", OrderCollected, apply_collected, reapply=reapply_collected),
 )
 INDEXES = {"orders": (("state", "station"), ("taken_ms", "ticket"))}

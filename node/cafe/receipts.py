@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from node.cafe import settings
+from msgspec.structs import replace
+
+from node.cafe import conflicts, settings
 from node.cafe.kinds import Acting, Command, EventKind, Fact, Kind, Name, Reason, event
 from node.cafe.money import taxes
 from sync.domain import Tables
@@ -35,6 +37,12 @@ class EndPrint(Command, frozen=True):
     job: Name
     outcome: Literal["printed", "not_started", "unknown"]
     why: Reason = ""
+
+
+class HoldPrint(Command, frozen=True):
+    """The server has lost a part of its history: this job may be on paper already."""
+
+    job: Name
 
 
 class SettlePrint(Command, frozen=True):
@@ -81,6 +89,11 @@ def decide_start(tables: Tables, command: StartPrint, acting: Acting) -> list[Ev
     return _moved(command.job, "sending")
 
 
+def decide_hold(tables: Tables, command: HoldPrint, acting: Acting) -> list[Event]:
+    _job(tables, command.job, "waiting")
+    return _moved(command.job, "unknown", "print.restored")
+
+
 _AFTER = {"printed": "printed", "not_started": "waiting", "unknown": "unknown"}
 
 
@@ -110,6 +123,18 @@ def apply_moved(tables: Tables, fact: PrintMoved) -> None:
         row["tries"] += fact.state == "sending"
         row["copies"] += fact.copy
         table.put(fact.job, row)
+
+
+def reapply_moved(tables: Tables, fact: PrintMoved) -> None:
+    """What is on paper stays printed; what was being sent is unknown, as at any start."""
+    row = tables.table("prints").peek(fact.job)
+    if row is None or row["state"] == "printed":
+        return
+    if conflicts.known(tables, "ticket-twice", fact.job):  # the job of this life has this name
+        return
+    if fact.state in ("sending", "waiting"):
+        fact = replace(fact, state="unknown", why="print.restored")
+    apply_moved(tables, fact)
 
 
 # --- queries: what stands on the paper ---------------------------------------
@@ -186,8 +211,9 @@ def z_lines(tables: Tables, z: Mapping[str, Any]) -> dict[str, Any]:
 KINDS = (
     Kind("print.start", StartPrint, "", decide_start, server_only=True),
     Kind("print.end", EndPrint, "", decide_end, server_only=True),
+    Kind("print.hold", HoldPrint, "", decide_hold, server_only=True),
     Kind("print.settle", SettlePrint, "ticket.reprint", decide_settle, server_only=True),
     Kind("ticket.reprint", ReprintTicket, "ticket.reprint", decide_reprint, server_only=True),
 )
-EVENTS = (EventKind("print.moved", PrintMoved, apply_moved),)
+EVENTS = (EventKind("print.moved", PrintMoved, apply_moved, reapply=reapply_moved),)
 INDEXES = {"prints": (("state",), ())}

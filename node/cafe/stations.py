@@ -28,6 +28,13 @@ class RevokeStation(Command, frozen=True):
     station: Hex
 
 
+class OverrideStation(Command, frozen=True):
+    """Do not wait for this station, which has not been seen since the server started: whatever it
+    may hold that the server has lost comes as an exception later."""
+
+    station: Hex
+
+
 class NoteIncident(Command, frozen=True):
     """The server noted something at its door or on its disk."""
 
@@ -50,6 +57,12 @@ class StationEnrolled(Fact, frozen=True):
 
 class StationRevoked(Fact, frozen=True):
     station: str
+
+
+class StationOverridden(Fact, frozen=True):
+    station: str
+    operator: str
+    at_ms: int
 
 
 class IncidentNoted(Fact, frozen=True):
@@ -95,6 +108,16 @@ def decide_revoke(tables: Tables, command: RevokeStation, acting: Acting) -> lis
     return [event("station.revoked", StationRevoked(station=command.station))]
 
 
+def decide_override(tables: Tables, command: OverrideStation, acting: Acting) -> list[Event]:
+    row = tables.table("stations").peek(command.station)
+    if row is None or row["revoked"]:
+        raise Refused("unknown-station")
+    fact = StationOverridden(
+        station=command.station, operator=acting.operator_id, at_ms=acting.context.at_ms
+    )
+    return [event("station.overridden", fact)]
+
+
 def decide_incident(tables: Tables, command: NoteIncident, acting: Acting) -> list[Event]:
     return [
         event(
@@ -125,6 +148,7 @@ def apply_enrolled(tables: Tables, fact: StationEnrolled) -> None:
             "certificate": fact.certificate,
             "revoked": False,
             "orders": 0,
+            "overridden_ms": 0,
         },
     )
 
@@ -134,6 +158,13 @@ def apply_revoked(tables: Tables, fact: StationRevoked) -> None:
     row = table.row(fact.station)
     if row is not None:
         table.put(fact.station, {**row, "revoked": True})
+
+
+def apply_overridden(tables: Tables, fact: StationOverridden) -> None:
+    table = tables.table("stations")
+    row = table.row(fact.station)
+    if row is not None:
+        table.put(fact.station, {**row, "overridden_ms": fact.at_ms})
 
 
 def apply_incident(tables: Tables, fact: IncidentNoted) -> None:
@@ -151,11 +182,13 @@ def apply_incident(tables: Tables, fact: IncidentNoted) -> None:
 KINDS = (
     Kind("station.enrol", EnrolStation, "station.pair", decide_enrol, server_only=True),
     Kind("station.revoke", RevokeStation, "station.pair", decide_revoke, server_only=True),
+    Kind("station.override", OverrideStation, "box.close", decide_override, server_only=True),
     Kind("incident.note", NoteIncident, "", decide_incident, server_only=True),
 )
 EVENTS = (
     EventKind("station.enrolled", StationEnrolled, apply_enrolled),
     EventKind("station.revoked", StationRevoked, apply_revoked),
+    EventKind("station.overridden", StationOverridden, apply_overridden),
     EventKind("incident.noted", IncidentNoted, apply_incident),
 )
 INDEXES = {"incidents": ((), ("seq",))}

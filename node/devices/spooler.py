@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tinydb import where
@@ -20,14 +20,24 @@ _log = logging.getLogger(__name__)
 RETRY_S = 2.0
 
 Do = Callable[[str, dict[str, Any]], Awaitable[Any]]
+MayPrint = Callable[[str, Mapping[str, Any]], bool]
 
 
 class Spooler:
     """Takes waiting jobs in their order. ``do(kind, body)`` puts an op of the node itself into the
     log."""
 
-    def __init__(self, tables: Tables, do: Do, printer: Printer, retry_s: float = RETRY_S) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        do: Do,
+        printer: Printer,
+        retry_s: float = RETRY_S,
+        may_print: MayPrint = lambda job, row: True,
+    ) -> None:
+        """``may_print(job, row)`` holds back what may be on paper already."""
         self._tables, self._do, self._printer = tables, do, printer
+        self._may_print = may_print
         self._retry_s = retry_s
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -86,8 +96,10 @@ class Spooler:
 
     def _next(self) -> str | None:
         """The job that has waited longest: the index keeps the order in which jobs came to wait."""
-        row = self._tables.table("prints").get(where("state") == "waiting")
-        return None if row is None else str(row.doc_id)
+        for row in self._tables.table("prints").search(where("state") == "waiting"):
+            if self._may_print(str(row.doc_id), row):
+                return str(row.doc_id)
+        return None
 
     async def _print(self, job: str) -> str:
         """Print one job; why it must wait, or empty."""

@@ -30,7 +30,20 @@ SESSION_FILE = "session"
 TRIES_BEFORE_WAIT = 5
 LONGEST_WAIT_S = 900
 TOLD = frozenset(
-    {"bad-entries", "bad-server", "disk", "fault", "fork", "other-history", "unfolded", "unshown"}
+    {
+        "bad-entries",
+        "bad-server",
+        "cloned",
+        "disk",
+        "fault",
+        "fork",
+        "other-history",
+        "recovering",
+        "server-restored",
+        "station-restored",
+        "unfolded",
+        "unshown",
+    }
 )
 
 

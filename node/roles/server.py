@@ -4,17 +4,21 @@ close."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgpack
+from tinydb import where
 from websockets.asyncio.server import Server as WebsocketServer
 
 from node import config
 from node.cafe import box, operators
 from node.cafe.house import KINDS
+from node.cafe.kinds import Command
 from node.devices.ports import Printer
 from node.devices.spooler import Spooler
 from node.roles.base import Node
@@ -24,6 +28,7 @@ from sync.clock import Clock
 from sync.disk import OsDisk
 from sync.errors import Malformed, Refused, SyncError
 from sync.hub import Hub
+from sync.protocol import STATUS, Receipt
 from sync.recovery import Opened
 from sync.sealed import open_body
 
@@ -51,7 +56,17 @@ class ServerNode(Node):
         self.hub = opened.core
         self.driver.on_alarm = self._alarm
         self.driver.on_inquire = self._answer
-        self.spooler = Spooler(self.tables, self._do_self, printer) if printer else None
+        self.spooler = (
+            Spooler(self.tables, self._do_self, printer, may_print=self._may_print)
+            if printer
+            else None
+        )
+        self._waited = frozenset(
+            str(row.doc_id)
+            for row in self.tables.table("prints").search(where("state") == "waiting")
+        )
+        """Jobs that have waited since before this start."""
+        self._overridden: set[str] = set()
         if self.spooler:
             self.spooler.on_problem = lambda: self._tell(frozenset({"status"}))
         self._listener: WebsocketServer | None = None
@@ -90,12 +105,51 @@ class ServerNode(Node):
                 timer.cancel()
         await super().stop()
 
+    # --- a server that may have been put back from an old copy ---------------
+
+    def missing(self) -> list[str]:
+        """Stations that may hold what this server has lost: they have not been seen since it
+        started, and nobody has said not to wait for them."""
+        unreported = {node.hex() for node in self.hub.unreported()}
+        return sorted(unreported - self._overridden)
+
+    async def submit(
+        self, kind: str, fields: dict[str, Any] | Command | None = None, key: bytes | None = None
+    ) -> Receipt:
+        if kind == "box.close" and (missing := self.missing()):
+            labels = [self.tables.table("stations").peek(station) for station in missing]
+            names = ", ".join(f"{row['label']} {row['name']}" for row in labels if row)
+            raise Refused("stations-missing", names=names)
+        receipt = await super().submit(kind, fields, key)
+        if kind == "station.override":
+            for _, _, body in receipt.events:
+                self._overridden.add(body["station"])
+            self._look_again()
+        return receipt
+
+    def _may_print(self, job: str, row: Mapping[str, Any]) -> bool:
+        older = row["older"] or job in self._waited
+        return not older or not (self.hub.restored or self.missing())
+
+    def _look_again(self) -> None:
+        """Somebody has reported or was overridden: what was held back may be printed now."""
+        if self.spooler:
+            self.spooler.wake()
+        self._tell(frozenset({"status"}))
+
+    async def _hold_prints(self) -> None:
+        """It was: whatever was to be printed before may be on paper."""
+        for row in self.tables.table("prints").search(where("state") == "waiting"):
+            if row["older"] or str(row.doc_id) in self._waited:
+                with contextlib.suppress(Refused):  # it has moved meanwhile
+                    await self._do_self("print.hold", {"job": str(row.doc_id)})
+
     # --- stations ------------------------------------------------------------
 
     def _changed(self, names: frozenset[str]) -> None:
         if "stations" in names:
             self._trust_stations()
-        if self.spooler and "prints" in names:
+        if self.spooler and not names.isdisjoint(("prints", STATUS)):
             self.spooler.wake()
 
     def _trust_stations(self) -> None:
@@ -150,6 +204,8 @@ class ServerNode(Node):
     def _alarm(self, code: str, details: dict[str, Any]) -> None:
         """Note what happened at the door, at most once a minute a kind, with how often it did."""
         super()._alarm(code, details)
+        if code == "recovering":
+            self._in_background(self._hold_prints())
         count, timer = self._incidents.get(code, (0, None))
         if timer is not None:
             self._incidents[code] = (count + 1, timer)
@@ -179,7 +235,10 @@ class ServerNode(Node):
             except SyncError as error:
                 _log.warning("could not note %s: %s", code, error)
 
-        task = asyncio.get_running_loop().create_task(write())
+        self._in_background(write())
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._notes.add(task)
         task.add_done_callback(self._notes.discard)
 
@@ -202,5 +261,7 @@ class ServerNode(Node):
             "head": self.hub.head.hash.hex(),
             "box": dict(opened) if opened else None,
             "stations": stations,
+            "missing": self.missing(),
+            "restored": self.hub.restored,
             "printer": "none" if self.spooler is None else self.spooler.problem,
         }

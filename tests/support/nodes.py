@@ -62,8 +62,8 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
         await server.stop()
 
 
-async def until(condition: Callable[[], object]) -> None:
-    for _ in range(400):
+async def until(condition: Callable[[], object], patience_s: int = 8) -> None:
+    for _ in range(patience_s * 50):
         if condition():
             return
         await asyncio.sleep(0.02)
