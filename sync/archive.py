@@ -73,7 +73,7 @@ class Archive:
             for first_seq, count, frames in self._recent[start_at : start_at + BATCH_OPS + 1]:
                 yield first_seq, count, frames, None
             return
-        start_seq = max((at for at in self._places if at <= seq), default=0)
+        start_seq = max((at for at in self._places if at <= seq), default=self._log.base.n)
         start = self._places.get(start_seq, Position())
         next_seq = start_seq + 1
         segment, offset = start.segment, start.offset

@@ -18,14 +18,15 @@ from typing import Any, Protocol
 from sync.archive import Archive
 from sync.clock import Clock
 from sync.errors import Damaged, Refused, StorageFailed, SyncError
-from sync.frames import seal_in
+from sync.frames import framed, seal_in
 from sync.hub import Hub
 from sync.identity import Signer
-from sync.messages import SERVE_BYTES, Answer, Entries, Message
+from sync.messages import SERVE_BYTES, Answer, Entries, Message, SnapshotPart
 from sync.op import KEY_BYTES, Head
 from sync.protocol import (
     Abandon,
     Act,
+    Adopt,
     Alarm,
     Answered,
     Commit,
@@ -47,15 +48,20 @@ from sync.protocol import (
     Send,
     Serve,
     Served,
+    ServePart,
+    SetAside,
     SignIn,
     SyncKept,
     Tick,
 )
-from sync.recovery import Opened, rewind
+from sync.recovery import Opened, Snapshot, adopt, rewind
 from sync.replica import Replica
+from sync.snapshot import SNAPSHOT_FILE, file_of, header_frame, parts_of, read_header
 
 _log = logging.getLogger(__name__)
 TICK_S = 1.0
+SNAPSHOT_EVERY = 20_000
+"""Entries behind the last snapshot that make a new one worth its while."""
 
 Changed = Callable[[frozenset[str]], None]
 AlarmHook = Callable[[str, dict[str, Any]], None]
@@ -75,6 +81,10 @@ class Driver:
 
     def __init__(self, opened: Opened, clock: Clock) -> None:
         self.core: Hub | Replica = opened.core
+        self._disk = opened.canon.disk
+        self._snapshot = opened.snapshot
+        self.snapshot_every = SNAPSHOT_EVERY
+        self._making: asyncio.Task[None] | None = None
         self._opened, self._canon, self._own = opened, opened.canon, opened.own
         self.clock = clock
         self.archive = Archive(opened.canon)
@@ -101,7 +111,7 @@ class Driver:
     async def stop(self) -> None:
         if self._ticker is not None:
             self._ticker.cancel()
-        for task in list(self._tasks):
+        for task in [*self._tasks, *([self._making] if self._making else [])]:
             task.cancel()
         for wire in list(self._wires.values()):
             wire.drop("stopping")
@@ -113,6 +123,7 @@ class Driver:
             await asyncio.sleep(TICK_S)
             self._mend()
             self.post(Tick())
+            self._look_for_snapshot()
 
     # --- what nodes call -----------------------------------------------------
 
@@ -227,6 +238,13 @@ class Driver:
                         self._run(self._step(Kept(), self._now()))
                 case Rewind(head):
                     self._rewind(head)
+                case Adopt(header, parts):
+                    self._adopt(header, parts)
+                case SetAside(node, seq, frames):
+                    name = f"quarantine-returned-{node.hex()}-{seq}"
+                    self._disk.replace(name, b"".join(map(framed, frames)))
+                case ServePart(link, seq, number):
+                    self._serve_part(link, seq, number)
                 case Inquire(link, peer, number, kind, body):
                     self._inquire(link, peer, number, kind, body)
                 case Drop(link, code):
@@ -285,6 +303,59 @@ class Driver:
         self._unkept.clear()
         self.archive = Archive(self._canon)
         self._run(self._step(rewound, self._now()))
+
+    def _adopt(self, header: bytes, parts: list[bytes]) -> None:
+        try:
+            adopted = adopt(self._opened, header, parts)
+        except (SyncError, OSError) as error:
+            _log.error("the snapshot was not taken: %s", error)
+            for wire in self._wires.values():
+                wire.drop("bad-snapshot")
+            return
+        self._unkept.clear()
+        self.archive = Archive(self._canon)
+        self._run(self._step(adopted, self._now()))
+
+    def _serve_part(self, link: int, seq: int, number: int) -> None:
+        wire, ready = self._wires.get(link), self._snapshot
+        known = ready is not None and ready.header.seq == seq and number <= len(ready.parts)
+        if wire is not None and number >= 0:
+            data = b""
+            if ready is not None and known:
+                data = ready.parts[number - 1] if number else ready.frame
+            wire.send(SnapshotPart(seq if data else 0, number, data))
+
+    def _look_for_snapshot(self) -> None:
+        core = self.core
+        if not isinstance(core, Hub) or core.head.n - core.snapshot < self.snapshot_every:
+            return
+        if not (core.view.unfolded or self._making):
+            self._making = asyncio.get_running_loop().create_task(self._make_snapshot())
+
+    async def _make_snapshot(self) -> None:
+        try:
+            await self.make_snapshot()
+        except SyncError as error:  # without one, stations begin from the first entry
+            _log.error("no snapshot could be made: %s", error)
+        finally:
+            self._making = None
+
+    async def make_snapshot(self) -> None:
+        """Make the snapshot that stations begin from, in slices beside everything else, and keep it
+        beside the log."""
+        core = self.core
+        assert isinstance(core, Hub)
+        head, keys, parts = core.head, core.keys, []
+        chain = core.view.epochs[-1].chain
+        for part in parts_of(core.view):
+            parts.append(part)
+            await asyncio.sleep(0)
+        frame = header_frame(parts, head, keys.cafe, chain, keys.signer)
+        plain = [part.data for part in parts]
+        await asyncio.to_thread(self._disk.replace, SNAPSHOT_FILE, file_of(frame, plain))
+        header = read_header(frame, keys.cafe, keys.signer.public, core.verify)
+        self._snapshot = Snapshot(header, frame, plain)
+        core.snapshot = head.n
 
     def _serve(self, link: int, after: int, last: int) -> None:
         wire = self._wires.get(link)

@@ -6,6 +6,8 @@ commits.
 
 from __future__ import annotations
 
+import struct
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +15,9 @@ from sync.codec import pack, unpack, unpack_trusted
 from sync.errors import Malformed
 from sync.op import CHAIN_BYTES, Entry
 
-COMMIT, ENTRY, OP, SEAL, RUN_SEAL, SEGMENT = 0, 1, 2, 3, 4, 6
+COMMIT, ENTRY, OP, SEAL, RUN_SEAL, SEGMENT, SNAPSHOT = 0, 1, 2, 3, 4, 6, 7
 """Tags. 5 is kept for an erased body (digest in its place)."""
+_HEAD = struct.Struct("<II")
 
 SEAL_BYTES = 64
 
@@ -27,6 +30,26 @@ class Seal:
     n: int
     hash: bytes
     signature: bytes
+
+
+def framed(body: bytes) -> bytes:
+    """A frame as it stands in a file: length ‖ CRC-32 ‖ body."""
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+
+
+def read_frames(data: bytes) -> list[bytes]:
+    """Bodies of all frames of a file, or `Malformed` if one does not verify or is cut short."""
+    frames, at = [], 0
+    while at < len(data):
+        if at + _HEAD.size > len(data):
+            raise Malformed("bad-frame", f"at byte {at}")
+        length, crc = _HEAD.unpack_from(data, at)
+        body = data[at + _HEAD.size : at + _HEAD.size + length]
+        if len(body) != length or zlib.crc32(body) != crc:
+            raise Malformed("bad-frame", f"at byte {at}")
+        frames.append(body)
+        at += _HEAD.size + length
+    return frames
 
 
 def entry_frame(entry: Entry) -> bytes:

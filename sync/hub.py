@@ -41,6 +41,7 @@ from sync.messages import (
     Proof,
     Push,
     ServerHello,
+    Want,
 )
 from sync.op import (
     CHAIN_BYTES,
@@ -75,6 +76,8 @@ from sync.protocol import (
     Send,
     Serve,
     Served,
+    ServePart,
+    SetAside,
     SignIn,
     Staged,
     Tick,
@@ -110,6 +113,8 @@ class Link:
     signed_on: bool = False
     since_ms: int = 0
     """When it signed on."""
+    loading: bool = False
+    """It fetches the snapshot and wants no entries before it has that."""
     returning: Head | None = None
     """Up to where it has sent back what this server has lost; None if it has nothing of that."""
     sent: int = 0
@@ -156,6 +161,8 @@ class Hub:
         """Per node: (our monotonic ms, cursor) of what it acknowledged, for `_floor`."""
         self._unreported = set(self.domain.nodes(self.view)) - {self._node}
         self._born_ms = 0
+        self.snapshot = 0
+        """Seq of the snapshot that is ready; 0 for none."""
         self.restored = False
         """Whether one of them held something."""
         self._kept_of_revoked: dict[bytes, int] = {}
@@ -246,13 +253,17 @@ class Hub:
                 return self._push(number, link, message, now)
             case Ack(_, cursor) if link.signed_on and link.returning is None:
                 self.last_seen_ms[link.peer] = now.wall_ms
+                if link.loading:
+                    link.sent = min(cursor, self.head.n)
                 if not link.acked <= cursor <= link.sent:
                     return self._turn_away(number, link, "bad-cursor")
-                link.acked = cursor
+                link.acked, link.loading = cursor, False
                 acked = self._acked_at.setdefault(link.peer, [])
                 acked.append((now.mono_ms, cursor))
                 del acked[:-ACKS_KEPT]
                 return self._serve(number, link)
+            case Want(seq, part) if link.signed_on:
+                return [ServePart(number, seq, part)]
             case Ask(ask, kind, body) if link.signed_on:
                 return [Inquire(number, link.peer, ask, kind, body)]
             case Bye(code):
@@ -298,6 +309,7 @@ class Hub:
                 self.head.n,
                 self.head.hash,
                 self.view.epochs[-EPOCHS_TOLD:],
+                self.snapshot,
                 self.keys.signer.sign(text),
             ),
         )
@@ -320,12 +332,12 @@ class Hub:
         )
         if public is None or len(signature) != 64 or not self.verify(public, signature, text):
             return self._turn_away(number, link, "bad-proof")
-        ends = Head(hello.cursor, hello.hash), self.head
-        if common.n > min(ends).n or any(end.n == common.n and end != common for end in ends):
+        if not self._is_ours(Head(hello.cursor, hello.hash), common):
             return self._turn_away(number, link, "other-history")
         link.signed_on, link.since_ms = True, now.mono_ms
         self._newest[link.peer] = number
         link.sent = link.acked = common.n
+        link.loading = proof.snapshot
         if common.n < hello.cursor:
             link.returning, self.restored = common, True
             lost = {"node": link.peer, "what": f"{common.n + 1}-{hello.cursor}"}
@@ -341,6 +353,17 @@ class Hub:
         self.last_seen_ms[link.peer] = now.wall_ms
         return self._serve(number, link)
 
+    def _is_ours(self, cursor: Head, common: Head) -> bool:
+        """Whether a station's copy may go on from ours. What it has behind ``common`` must bear our
+        seal, so nothing is asked of ``common`` itself then."""
+        if common.n < cursor.n:
+            return True
+        return (
+            common == cursor
+            and cursor.n <= self.head.n
+            and (cursor.n < self.head.n or cursor == self.head)
+        )
+
     def _serve(self, number: int, link: Link) -> list[Effect]:
         """Send as far as the credit goes; a link with a full window waits for its own ack."""
         if self._is_revoked(link.peer):  # it may leave what it had to say, and hears nothing
@@ -348,7 +371,7 @@ class Hub:
             waits = any(n > self._durable_head(chain)[1] for chain, n, _ in link.hello.chains)
             return [] if waits else [Drop(number, "revoked")]
         last = min(self.head.n, link.acked + WINDOW)
-        if link.backlog or link.returning is not None or last <= link.sent:
+        if link.backlog or link.loading or link.returning is not None or last <= link.sent:
             return []
         return [Serve(number, link.sent, last)]
 
@@ -361,13 +384,19 @@ class Hub:
         public = self.keys.signer.public
         try:
             head = follow(link.returning, frames, self.keys.cafe, public, self.verify)
-            again = self.sequencer.take_back(frames, link.peer)
         except (Refused, Malformed) as error:
             return self._turn_away(number, link, error.code)
+        aside: list[Effect] = []
+        try:
+            again = self.sequencer.take_back(frames, link.peer)
+        except Refused as refusal:  # who has what comes before it has all of this as well
+            again = []
+            told = Alarm(refusal.code, {"node": link.peer, "what": str(head.n)})
+            aside = [SetAside(link.peer, head.n, frames), told]
         self._staged.add(again, sum(not is_run_seal(frame) for frame in again))
         link.returning = head
         self._staged.then.append(Send(number, Ack([], head.n)))
-        return []
+        return aside
 
     # --- pushes --------------------------------------------------------------
 

@@ -54,6 +54,11 @@ def grant_text(
     return GRANT_PURPOSE + cafe + operator + chain + u64(from_n) + u64(until_mono_ms)
 
 
+def snapshot_text(cafe: bytes, chain: bytes, seq: int, head: bytes, digest: bytes) -> bytes:
+    """``digest`` is over the parts of the snapshot."""
+    return SNAPSHOT_PURPOSE + cafe + chain + u64(seq) + head + digest
+
+
 def hello_text(
     cafe: bytes, node: bytes, nonces: bytes, own_certificate: bytes, peer_certificate: bytes
 ) -> bytes:

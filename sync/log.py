@@ -31,6 +31,7 @@ from sync.frames import (
     SEGMENT,
     decode_frame,
     decode_op_frame,
+    framed,
     seal_in,
     segment_frame,
 )
@@ -48,15 +49,11 @@ MAX_COMMIT_BYTES = 1 << 30
 READ_BYTES = 2 << 20
 
 
-def _frame(body: bytes) -> bytes:
-    return _HEAD.pack(len(body), zlib.crc32(body)) + body
-
-
 def encode_commit(frames: list[bytes]) -> bytes:
     """Bytes of one commit; the last frame is the seal."""
     head, crc32 = _HEAD.pack, zlib.crc32
     rest = b"".join([part for body in frames for part in (head(len(body), crc32(body)), body)])
-    return _frame(_COMMIT_BODY.pack(0x92, COMMIT, 0xC4, 4, len(rest))) + rest
+    return framed(_COMMIT_BODY.pack(0x92, COMMIT, 0xC4, 4, len(rest))) + rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +263,7 @@ class Log:
     """An append-only log of one kind, ``canon`` or ``own``, in ``<kind>-<number>.log`` files."""
 
     def __init__(self, disk: Disk, kind: str, cafe: bytes, node: bytes) -> None:
-        self._disk = disk
+        self.disk = disk
         self._kind = kind
         self._cafe, self._node = cafe, node
         self._file: AppendFile | None = None
@@ -280,6 +277,8 @@ class Log:
         self._void: Position | None = None
         """Behind it stand bytes of a failed write that could not be cut."""
         self.damage: Damage | None = None
+        self.base = Head()
+        """Head before the first entry: that of a snapshot, or nothing."""
 
     # --- reading -------------------------------------------------------------
 
@@ -289,24 +288,24 @@ class Log:
     def segments(self) -> list[int]:
         pattern = re.compile(re.escape(self._kind) + r"-(\d{6})\.log")
         return sorted(
-            int(match[1]) for name in self._disk.names() if (match := pattern.fullmatch(name))
+            int(match[1]) for name in self.disk.names() if (match := pattern.fullmatch(name))
         )
 
     def _read(self, number: int, numbers: list[int]) -> bytes:
         """A segment, as far as the one behind it says that it counts."""
-        data = self._disk.read(self.name(number))
+        data = self.disk.read(self.name(number))
         if number + 1 in numbers:
             return data[: self._length_by_next(number, len(data))]
         return data
 
     def _is_torn_at_once(self, number: int) -> bool:
         try:
-            return read_commit(self._disk.read(self.name(number)), 0) is None
+            return read_commit(self.disk.read(self.name(number)), 0) is None
         except _Bad:
             return False
 
     def _length_by_next(self, number: int, otherwise: int) -> int:
-        return _stated_before(self._disk.read(self.name(number + 1), 0, READ_BYTES), otherwise)
+        return _stated_before(self.disk.read(self.name(number + 1), 0, READ_BYTES), otherwise)
 
     def recover(self, checker: Checker, start: Position = Position()) -> Iterator[Commit]:
         """Yield every good commit from ``start`` on, mend the end, and get ready to append.
@@ -320,11 +319,11 @@ class Log:
             # Power failed inside its first commit: the segment before it is the last one still.
             torn = self.name(numbers.pop())
             self.damage = Damage(torn, "torn", 0, "short first commit")
-            before = self._disk.read(self.name(numbers[-1]))
-            length = _stated_before(self._disk.read(torn), len(before))
+            before = self.disk.read(self.name(numbers[-1]))
+            length = _stated_before(self.disk.read(torn), len(before))
             if length < len(before):  # what stands behind was never durable
                 self._cut(numbers[-1], length, self.damage)
-            self._disk.remove(torn)
+            self.disk.remove(torn)
         at = 0
         self._number, self._durable = start.segment, start.offset
         for number in numbers:
@@ -355,17 +354,17 @@ class Log:
                     self._cut(number, at, Damage(self.name(number), "torn", at, "short commit"))
         self._durable_end = (self._last_seal, self._only_seal)
         if self._number:
-            self._file = self._disk.open(self.name(self._number))
+            self._file = self.disk.open(self.name(self._number))
 
     def _quarantine(self, number: int, at: int, data: bytes) -> str:
         """Keep what stands behind ``at`` in a file of its own; never in the place of another."""
         copy = first = f"quarantine-{self.name(number)}-{at}"
-        taken, again = self._disk.names(), 1
-        while copy in taken and self._disk.read(copy) != data[at:]:
+        taken, again = self.disk.names(), 1
+        while copy in taken and self.disk.read(copy) != data[at:]:
             again += 1
             copy = f"{first}-{again}"
         if copy not in taken:
-            self._disk.replace(copy, data[at:])
+            self.disk.replace(copy, data[at:])
         return copy
 
     def _damaged(self, number: int, data: bytes, at: int, problem: str, last: bool) -> None:
@@ -388,7 +387,7 @@ class Log:
         return None
 
     def _cut(self, number: int, at: int, damage: Damage | None) -> None:
-        file = self._disk.open(self.name(number))
+        file = self.disk.open(self.name(number))
         file.truncate(at)
         file.sync()
         file.close()
@@ -400,9 +399,31 @@ class Log:
         number = next(n for n in self.segments() if self.name(n) == damaged.log)
         for later in self.segments():
             if later > number:
-                self._quarantine(later, 0, self._disk.read(self.name(later)))
-                self._disk.remove(self.name(later))
+                self._quarantine(later, 0, self.disk.read(self.name(later)))
+                self.disk.remove(self.name(later))
         self._cut(number, damaged.offset, self.damage)
+
+    def first_seq(self) -> int:
+        """Seq of the first entry that stands here; 0 if there is none."""
+        for _, commit in self.commits():
+            for frame in commit.frames:
+                if frame[1] == ENTRY:
+                    return int(decode_frame(frame)[1])
+        return 0
+
+    def begin_behind(self, base: Head) -> None:
+        """Drop everything: a snapshot of ``base`` stands for it, and what comes begins behind it.
+
+        Raises `StorageFailed`; it may be tried again.
+        """
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        for number in self.segments():
+            self.disk.remove(self.name(number))
+        self._number, self._durable, self._before_bytes = 0, 0, 0
+        self._last_seal, self._only_seal, self._durable_end = b"", True, (b"", True)
+        self._void, self.base = None, base
 
     def rewind(self, n: int) -> Head:
         """Cut the log back to the last seal over no more than its first ``n``, and tell which head
@@ -411,6 +432,11 @@ class Log:
         Raises `StorageFailed`; what is left then may be longer, and never shorter.
         """
         self.close()
+        if n < self.base.n:  # nothing of it is left: it begins anew
+            for number in self.segments():
+                self._quarantine(number, 0, self.disk.read(self.name(number)))
+            self.begin_behind(Head())
+            return self.base
         seal, place = b"", Position()
         for number, commit in self.commits():
             if seal_in(commit.frames[-1]).n > n:
@@ -420,18 +446,18 @@ class Log:
             if number < place.segment:
                 break
             at = place.offset if number == place.segment else 0
-            self._quarantine(number, at, self._disk.read(self.name(number)))
+            self._quarantine(number, at, self.disk.read(self.name(number)))
             if at:
                 self._cut(number, at, None)
             else:
-                self._disk.remove(self.name(number))
+                self.disk.remove(self.name(number))
         self._number, self._durable = place.segment, place.offset
         self._last_seal, self._only_seal, self._durable_end = seal, True, (seal, True)
         self._before_bytes = 0
         if self._number:
-            self._file = self._disk.open(self.name(self._number))
+            self._file = self.disk.open(self.name(self._number))
         ends = seal_in(seal) if seal else None
-        return Head(ends.n, ends.hash) if ends else Head()
+        return Head(ends.n, ends.hash) if ends else self.base
 
     def commits(self, start: Position = Position()) -> Iterator[tuple[int, Commit]]:
         """(segment, commit) of what is already durable, for serving peers; damage raises
@@ -443,7 +469,7 @@ class Log:
             name = self.name(number)
             end = self._length_by_next(number, 1 << 62) if number + 1 in numbers else 1 << 62
             base = start.offset if number == start.segment else 0
-            data, at = self._disk.read(name, base, min(READ_BYTES, max(0, end - base))), 0
+            data, at = self.disk.read(name, base, min(READ_BYTES, max(0, end - base))), 0
             while True:
                 try:
                     commit = read_commit(data, at)
@@ -451,7 +477,7 @@ class Log:
                     raise Damaged(name, base + at, str(bad)) from None
                 if commit is None:
                     reached = base + len(data)
-                    more = self._disk.read(name, reached, min(READ_BYTES, max(0, end - reached)))
+                    more = self.disk.read(name, reached, min(READ_BYTES, max(0, end - reached)))
                     if not more:
                         break
                     base, data, at = base + at, data[at:] + more, 0
@@ -461,7 +487,7 @@ class Log:
 
     def size(self, number: int) -> int:
         """Length of a segment in bytes, whatever stands in it."""
-        return len(self._disk.read(self.name(number)))
+        return len(self.disk.read(self.name(number)))
 
     @property
     def last_seal(self) -> bytes:
@@ -480,11 +506,11 @@ class Log:
 
     def ends_with(self, seal: bytes, position: Position) -> bool:
         """True if this seal frame stands right before a position."""
-        name, frame = self.name(position.segment), _frame(seal)
-        if name not in self._disk.names() or position.offset < len(frame):
+        name, frame = self.name(position.segment), framed(seal)
+        if name not in self.disk.names() or position.offset < len(frame):
             return False
         start = position.offset - len(frame)
-        return self._disk.read(name, start, len(frame)) == frame
+        return self.disk.read(name, start, len(frame)) == frame
 
     # --- writing -------------------------------------------------------------
 
@@ -536,7 +562,7 @@ class Log:
                 self.sync()
                 self._file.close()
                 self._file = None
-            file = self._disk.open(self.name(self._number + 1))
+            file = self.disk.open(self.name(self._number + 1))
             if file.size:  # a file of an attempt that failed: nothing in it was ever durable
                 file.truncate(0)
             self._before_bytes = self._durable if self._number else 0
@@ -562,7 +588,7 @@ class Log:
         """
         if self._void is None:
             return
-        again = self._disk.open(self.name(self._void.segment))
+        again = self.disk.open(self.name(self._void.segment))
         again.truncate(self._void.offset)
         again.sync()
         if self._void == self.position:

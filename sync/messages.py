@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from sync.codec import MAX_FRAME_BYTES, pack, unpack
 from sync.errors import Malformed
@@ -55,6 +55,8 @@ class ServerHello:
     hash: bytes
     epochs: list[Any]
     """``[chain, first seq, hash before]`` of its newest epochs."""
+    snapshot: int
+    """Seq of the snapshot that it offers; 0 for none."""
     signature: bytes
 
 
@@ -70,6 +72,8 @@ class Proof:
     signature: bytes
     seq: int
     hash: bytes
+    snapshot: bool
+    """It begins with the snapshot: no entries until it acknowledges that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,26 @@ class Entries:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotPart:
+    """By the server: one frame of its snapshot; empty if it has that one no more."""
+
+    TAG: ClassVar[int] = 7
+    seq: int
+    number: int
+    """0 for the header, then the parts."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """By a station: send me this frame of your snapshot. It asks for a few at a time."""
+
+    TAG: ClassVar[int] = 10
+    seq: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """A question beside the log; what it carries is never written down."""
 
@@ -133,12 +157,25 @@ class Bye:
     code: str
 
 
-Message = ClientHello | ServerHello | Proof | Push | Ack | Entries | Ask | Answer | Bye
+Message = (
+    ClientHello
+    | ServerHello
+    | Proof
+    | Push
+    | Ack
+    | Entries
+    | SnapshotPart
+    | Want
+    | Ask
+    | Answer
+    | Bye
+)
 
 _TYPES: dict[str, type] = {
     "int": int,
     "bytes": bytes,
     "str": str,
+    "bool": bool,
     "list[Any]": list,
     "dict[str, Any]": dict,
 }
@@ -147,7 +184,7 @@ _KINDS: dict[int, tuple[type[Any], tuple[type, ...]]] = {
         kind,
         tuple(_TYPES[str(f.type)] for f in kind.__dataclass_fields__.values() if f.name != "TAG"),
     )
-    for kind in (ClientHello, ServerHello, Proof, Push, Ack, Entries, Ask, Answer, Bye)
+    for kind in get_args(Message)
 }
 
 

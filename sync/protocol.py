@@ -149,6 +149,15 @@ class Rewound:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopted:
+    """The copy of the canonical log begins behind the snapshot now; the fields are `Rewound`'s."""
+
+    head: Head
+    view: Any
+    own: Sequence[tuple[Op, list[DomainEvent], Head]]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """About once a second."""
 
@@ -167,6 +176,7 @@ Event = (
     | Kept
     | Served
     | Rewound
+    | Adopted
     | Tick
 )
 
@@ -214,6 +224,34 @@ class Rewind:
     stood behind, fold it anew, and say `Rewound`. It is asked for again until that has worked."""
 
     head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Begin anew from this snapshot, whose header was checked: keep it, drop the log before it, and
+    say `Adopted`. If the disk refuses, the link is to be dropped; nothing has changed then."""
+
+    header: bytes
+    parts: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Keep these entries of a lost life in a file: what came before them is missing. If the disk
+    refuses, the link that they came from must be dropped."""
+
+    node: bytes
+    seq: int
+    frames: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ServePart:
+    """Send this frame of the snapshot to the link."""
+
+    link: int
+    seq: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +310,22 @@ class Alarm:
     details: dict[str, Any]
 
 
-Effect = Commit | Keep | SyncKept | Rewind | Send | Serve | Drop | Done | Inquire | Answered | Alarm
+Effect = (
+    Commit
+    | Keep
+    | SyncKept
+    | Rewind
+    | Adopt
+    | Send
+    | Serve
+    | ServePart
+    | SetAside
+    | Drop
+    | Done
+    | Inquire
+    | Answered
+    | Alarm
+)
 
 MAX_STAGED_BYTES = 256 << 10
 MAX_STAGED_ENTRIES = 512

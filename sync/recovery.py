@@ -12,8 +12,9 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+from sync import snapshot
 from sync.codec import pack, unpack_trusted
 from sync.disk import Disk
 from sync.domain import Domain
@@ -23,14 +24,23 @@ from sync.hub import Hub
 from sync.identity import Verifier, node_id
 from sync.log import CanonChecker, ChainChecker, Commit, Damage, Log, Position
 from sync.op import Entry, Head, Op, decode_op, sha256
-from sync.protocol import NodeKeys, Rewound
+from sync.protocol import Adopted, NodeKeys, Rewound
 from sync.replica import Replica
+from sync.snapshot import SNAPSHOT_FILE
 from sync.view import View, decode_entry_op
 
 _log = logging.getLogger(__name__)
 VIEW_FILE = "view"
-VIEW_FORMAT = 3
+VIEW_FORMAT = 4
 _T = TypeVar("_T")
+
+
+class Snapshot(NamedTuple):
+    """A snapshot in this folder."""
+
+    header: snapshot.Header
+    frame: bytes
+    parts: list[bytes]
 
 
 @dataclass
@@ -44,6 +54,8 @@ class Opened:
     damage: list[Damage] = field(default_factory=list)
     rebuilt: int = 0
     """Entries that were folded at this start."""
+    snapshot: Snapshot | None = None
+    """What a server offers to new stations."""
 
 
 def save_view(disk: Disk, view: View, head: Head, log: Log) -> None:
@@ -95,9 +107,56 @@ def load_view(disk: Disk, view: View, log: Log) -> tuple[Head, Position]:
     return Head(view.cursor, saved["head"]), position
 
 
-def _recover_view(disk: Disk, log: Log, checker: CanonChecker, view: View) -> int:
+def load_snapshot(disk: Disk, keys: NodeKeys, server: bytes, verify: Verifier) -> Snapshot | None:
+    """The snapshot in this folder, or None if there is none that verifies."""
+    if SNAPSHOT_FILE not in disk.names():
+        return None
+    try:
+        frame, parts = snapshot.split(disk.read(SNAPSHOT_FILE))
+        return Snapshot(snapshot.read_header(frame, keys.cafe, server, verify), frame, parts)
+    except Malformed as error:
+        _log.warning("the snapshot is damaged: %s", error)
+        return None
+
+
+def adopt(opened: Opened, frame: bytes, parts: list[bytes]) -> Adopted:
+    """Let a station's copy of the canonical log begin behind a snapshot whose header was checked.
+
+    Raises `Malformed`, `StorageFailed`: then the copy is as it was.
+    """
+    core = opened.core
+    assert isinstance(core, Replica) and opened.own is not None
+    header = snapshot.read_header(frame, core.keys.cafe, core.server, core.verify)
+    view = snapshot.load(header, parts, core.domain)
+    opened.canon.disk.replace(SNAPSHOT_FILE, snapshot.file_of(frame, parts))
+    opened.canon.begin_behind(header.head)
+    own = list(own_ops(commit for _, commit in opened.own.commits()))
+    return Adopted(header.head, view, own)
+
+
+def _find_base(disk: Disk, log: Log, found: Snapshot | None) -> Snapshot | None:
+    """The snapshot that a station's copy of the log begins behind, if it does not begin at 1."""
+    first = log.first_seq()
+    if first == 1 or (found is None and not first):
+        return None
+    if found is None:  # without it the log says nothing: all of it is fetched again
+        log.rewind(0)
+        log.damage = Damage(SNAPSHOT_FILE, "corrupt", 0, "it does not verify", SNAPSHOT_FILE)
+        return None
+    if first not in (0, found.header.seq + 1):  # a crash while it was being adopted
+        log.begin_behind(found.header.head)
+    log.base = found.header.head
+    return found
+
+
+def _recover_view(
+    disk: Disk, log: Log, checker: CanonChecker, view: View, base: Snapshot | None = None
+) -> int:
     """Fold ``view`` up to the end of ``log``; how many entries that took."""
     checker.head, position = load_view(disk, view, log)
+    if not position.segment and base is not None:
+        view.adopt(snapshot.load(base.header, base.parts, view.domain))
+        checker.head = base.header.head
     folded = 0
     for entry, op in _entries(log.recover(checker, position)):
         view.fold(entry, op)
@@ -130,7 +189,19 @@ def open_hub(
         what = f"this version cannot read entry {unread[0]}: start the one that wrote it"
         raise Damaged(log.name(log.position.segment), 0, what)
     hub = Hub(keys, view, domain, verify, random, head=checker.head)
-    return Opened(hub, log, None, [log.damage] if log.damage else [], folded)
+    ready = load_snapshot(disk, keys, keys.signer.public, verify)
+    if ready is not None and ready.header.seq <= hub.head.n and _is_ours(ready.header, view):
+        hub.snapshot = ready.header.seq
+    else:
+        ready = None
+    return Opened(hub, log, None, [log.damage] if log.damage else [], folded, ready)
+
+
+def _is_ours(header: snapshot.Header, view: View) -> bool:
+    """Whether a snapshot is of this history, not of a life of the server that was lost."""
+    ends = [epoch.first - 1 for epoch in view.epochs[1:]] + [view.cursor]
+    lives = zip(view.epochs, ends, strict=True)
+    return any(life.chain == header.chain and header.seq <= end for life, end in lives)
 
 
 def open_replica(
@@ -150,14 +221,16 @@ def open_replica(
 
     def read_canon(log: Log) -> tuple[View, CanonChecker, int]:
         view, checker = View(domain), CanonChecker(keys.cafe, server, verify)
-        return view, checker, _recover_view(disk, log, checker, view)
+        base = _find_base(disk, log, load_snapshot(disk, keys, server, verify))
+        return view, checker, _recover_view(disk, log, checker, view, base)
 
     def read_own(log: Log) -> list[tuple[Op, list[Any], Head]]:
         return list(own_ops(log.recover(ChainChecker(keys.cafe, keys.signer.public, verify))))
 
     canon, (view, checker, folded) = _mended(disk, "canon", keys.cafe, node_id(server), read_canon)
     own, ops = _mended(disk, "own", keys.cafe, keys.node, read_own)
-    replica = Replica(keys, server, view, domain, verify, random, canon=checker.head)
+    head, base = checker.head, canon.base
+    replica = Replica(keys, server, view, domain, verify, random, canon=head, base=base)
     replica.restore(ops)
     damage = [log.damage for log in (canon, own) if log.damage]
     if view.unfolded:
@@ -192,9 +265,18 @@ def rewind(opened: Opened, head: Head) -> Rewound:
     tried again."""
     core = opened.core
     assert isinstance(core, Replica) and opened.own is not None
-    head = opened.canon.rewind(head.n)
+    canon = opened.canon
+    if head.n < canon.base.n:  # the snapshot is of a life of the server that was lost
+        canon.disk.replace(f"quarantine-{SNAPSHOT_FILE}", canon.disk.read(SNAPSHOT_FILE))
+        canon.disk.remove(SNAPSHOT_FILE)
+    head = canon.rewind(head.n)
     view = View(core.domain)
-    for entry, op in _entries(commit for _, commit in opened.canon.commits()):
+    if canon.base.n:
+        base = load_snapshot(canon.disk, core.keys, core.server, core.verify)
+        if base is None:
+            raise Damaged(SNAPSHOT_FILE, 0, "it does not verify any more")
+        view = snapshot.load(base.header, base.parts, core.domain)
+    for entry, op in _entries(commit for _, commit in canon.commits()):
         view.fold(entry, op)
     own = list(own_ops(commit for _, commit in opened.own.commits()))
     return Rewound(head, view, own)

@@ -52,13 +52,27 @@ from sync.messages import (
     Proof,
     Push,
     ServerHello,
+    SnapshotPart,
+    Want,
 )
-from sync.op import CHAIN_FROZEN, CHAIN_OPEN, ENGINE_KINDS, GRANT_OPEN, OP_AGAIN, Entry, Head, Op
+from sync.op import (
+    CHAIN_FROZEN,
+    CHAIN_OPEN,
+    ENGINE_KINDS,
+    GRANT_OPEN,
+    OP_AGAIN,
+    Entry,
+    Head,
+    Op,
+    sha256,
+)
 from sync.protocol import (
     NONCE_BYTES,
     STATUS,
     Abandon,
     Act,
+    Adopt,
+    Adopted,
     Alarm,
     Answered,
     Closed,
@@ -88,11 +102,13 @@ from sync.protocol import (
     SyncKept,
     Tick,
 )
+from sync.snapshot import Header, read_header
 from sync.state import PendingOp, merge
 from sync.view import View, decode_entry_op
 
 _log = logging.getLogger(__name__)
 CREDIT_EVERY = BATCH_OPS
+PARTS_ASKED = 4
 SILENCE_MS = 10_000
 
 
@@ -104,6 +120,20 @@ class Returning:
     """The last canonical head that both have."""
     sent: int
     """Up to where it is sent, in our numbers."""
+
+
+@dataclass
+class Loading:
+    """We fetch the server's snapshot."""
+
+    seq: int
+    heard_ms: int
+    """When the last part came."""
+    header: Header | None = None
+    frame: bytes = b""
+    parts: dict[int, bytes] = field(default_factory=dict)
+    needed: list[int] = field(default_factory=list)
+    asked: int = 0
 
 
 @dataclass
@@ -119,6 +149,10 @@ class Replica:
     random: Callable[[int], bytes]
     canon: Head = field(default_factory=Head)
     """Canonical head that is folded."""
+    base: Head = field(default_factory=Head)
+    """Canonical head that our copy of the log begins behind: that of a snapshot, or nothing."""
+    worth_a_snapshot: int = 4_096
+    """So many entries behind, a snapshot is quicker."""
     before: tuple[bytes, int, bytes] | None = None
     """Chain, n and hash where the last chain in our log ended."""
 
@@ -158,6 +192,9 @@ class Replica:
         """What takes the place of their ops once it is durable."""
         self._returning: Returning | None = None
         """While we send back what the server has lost."""
+        self._loading: Loading | None = None
+        self._adopting: Loading | None = None
+        """All of it is here: it takes the place of our copy at the next flush."""
         self._rewind_to: Head | None = None
         """It has all of that: where our copy of the log must be cut back to."""
         self.skew_ms = 0
@@ -214,6 +251,8 @@ class Replica:
                 self._returning.sent = last
             case Rewound(head, view, own):
                 return self._rewound(head, view, own)
+            case Adopted(head, view, own):
+                return self._adopted(head, view, own)
             case Opened(link, _, certificate):
                 self._link, self._peer_certificate = link, certificate
                 self.signed_on = False
@@ -343,6 +382,11 @@ class Replica:
         """What is done between two commits."""
         if self._rewind_to is not None:
             return [Rewind(self._rewind_to)]
+        if self._adopting is not None:
+            loaded, self._adopting = self._adopting, None
+            assert loaded.header is not None
+            count = len(loaded.header.parts)
+            return [Adopt(loaded.frame, [loaded.parts.get(at, b"") for at in range(count)])]
         return [*self._fold_inbox(), *self._push(now)]
 
     def _faulted(self, what: str) -> list[Effect]:
@@ -420,6 +464,9 @@ class Replica:
             case Ack(heads, _) if self.signed_on:
                 self._take_ack(heads)
                 return self._push(now)
+            case SnapshotPart() if self._loading is not None:
+                self._loading.heard_ms = now.mono_ms
+                return self._take_part(link, message, self._loading)
             case Answer(number, code, body) if number in self._asked:
                 token = self._asked.pop(number)
                 return [Answered(token, Refused(code) if code else body)]
@@ -429,8 +476,9 @@ class Replica:
 
     def _tick(self, now: Now) -> list[Effect]:
         """A server that owes us an answer and says nothing is gone, whatever the socket thinks."""
-        owed = self.pending or not self.signed_on or self._returning is not None
-        if self._link is not None and owed and now.mono_ms - self._heard_ms > SILENCE_MS:
+        owed = self.pending or not self.signed_on or self._returning or self._loading
+        heard_ms = self._loading.heard_ms if self._loading else self._heard_ms
+        if self._link is not None and owed and now.mono_ms - heard_ms > SILENCE_MS:
             return [Drop(self._link, "silence")]
         return self._credit(at_least=1)
 
@@ -467,16 +515,77 @@ class Replica:
         self.signed_on = True
         self.skew_ms = now.wall_ms - hello.wall_ms
         self._credited = self.canon.n
-        proof = Send(link, Proof(self.keys.signer.sign(own), *common))
+        behind = common.n == self.canon.n and hello.snapshot - common.n >= self.worth_a_snapshot
+        start = max(common, self.base)  # what stands before our snapshot others may have
+        proof = Send(link, Proof(self.keys.signer.sign(own), *start, behind))
         if common.n < self.canon.n:
-            self._returning = Returning(common, common.n)
+            self._returning = Returning(common, start.n)
             lost = Alarm("server-restored", {"from": common.n + 1, "to": self.canon.n})
-            return [lost, proof, *self._give_back(link, common.n)]
+            if start.n == self.canon.n:
+                self._rewind_to = common
+                return [lost]
+            return [lost, proof, *self._give_back(link, start.n)]
         self._goal = hello.seq
         self._sent = self._acked = 0
         self._take_ack(hello.heads)
         self._sent = self._acked
+        if behind:
+            self._loading = Loading(hello.snapshot, now.mono_ms)
+            return [proof, Send(link, Want(hello.snapshot, 0))]
         return [proof]
+
+    # --- beginning from a snapshot -------------------------------------------
+
+    def _take_part(self, link: int, message: SnapshotPart, loading: Loading) -> list[Effect]:
+        """Check one frame of the snapshot and ask for the next."""
+        try:
+            if message.seq != loading.seq:
+                raise Malformed("bad-snapshot", "it is gone")
+            if loading.header is None:
+                header = read_header(message.data, self.keys.cafe, self.server, self.verify)
+                if message.number != 0 or header.seq != loading.seq:
+                    raise Malformed("bad-snapshot", "header")
+                loading.header, loading.frame = header, message.data
+                loading.needed = header.needed(keys=self.before is not None)
+            else:
+                at = message.number - 1
+                if at not in loading.needed[: loading.asked] or at in loading.parts:
+                    raise Malformed("bad-snapshot", "not asked for")
+                if sha256(message.data) != loading.header.parts[at][1]:
+                    raise Malformed("bad-snapshot", f"part {at}")
+                loading.parts[at] = message.data
+        except Malformed as error:
+            return [Alarm("bad-snapshot", {"what": error.what}), Drop(link, "bad-snapshot")]
+        if len(loading.parts) == len(loading.needed):
+            self._loading, self._adopting = None, loading
+            return []
+        to = min(len(loading.needed), len(loading.parts) + PARTS_ASKED)
+        wanted = loading.needed[loading.asked : to]
+        loading.asked = to
+        return [Send(link, Want(loading.seq, at + 1)) for at in wanted]
+
+    def _adopted(
+        self, head: Head, view: View, own: Sequence[tuple[Op, list[Any], Head]]
+    ) -> list[Effect]:
+        """Our copy begins behind the snapshot now."""
+        self.base = head
+        self._begin_again(head, view, own)
+        return [Send(self._link, Ack([], head.n))] if self._link is not None else []
+
+    def _begin_again(
+        self, head: Head, view: View, own: Sequence[tuple[Op, list[Any], Head]]
+    ) -> None:
+        """Fold what is ours on top of another view."""
+        self.canon = head
+        self.view.adopt(view)
+        self._durable = self._credited = head.n
+        self.pending.clear()
+        self._heads.clear()
+        self._keys.clear()
+        self._own.clear()
+        self._inbox.clear()
+        self.restore(own)
+        self._sent = self._acked = 0
 
     # --- what a restored server gets back ------------------------------------
 
@@ -495,17 +604,9 @@ class Replica:
         self, head: Head, view: View, own: Sequence[tuple[Op, list[Any], Head]]
     ) -> list[Effect]:
         """Our copy ends at ``head`` now; what the server answered behind it comes again."""
-        self._rewind_to, self.canon = None, head
-        self.view.adopt(view)
-        self._durable = self._credited = head.n
-        self.pending.clear()
-        self._heads.clear()
-        self._keys.clear()
-        self._own.clear()
-        self._inbox.clear()
-        self.restore(own)
+        self._rewind_to, self.base = None, min(head, self.base)
+        self._begin_again(head, view, own)
         self.author.renew()  # in its old chain our base would fall
-        self._sent = self._acked = 0
         return [Drop(self._link, "rewound")] if self._link is not None else []
 
     def _take_ack(self, heads: list[Any]) -> None:
@@ -532,7 +633,7 @@ class Replica:
             return []
         effects: list[Effect] = []
         window = BATCH_OPS * WINDOW_BATCHES
-        if self._sent == self._acked:
+        if self._sent == self._acked < len(self.pending):
             self._heard_ms = now.mono_ms  # the server owes us something from now on
         while self._sent < len(self.pending) and self._sent - self._acked < window:
             run: list[Op] = []
@@ -560,7 +661,7 @@ class Replica:
 
     def _closed(self) -> list[Effect]:
         self._link, self._nonce, self.signed_on = None, b"", False
-        self._returning = None
+        self._returning = self._loading = self._adopting = None
         self._sent = self._acked = 0
         asked, self._asked = self._asked, {}
         return [Answered(token, Disconnected()) for token in asked.values()]

@@ -47,7 +47,7 @@ class View:
     """Tables (`table`) and the registers that the engine itself needs."""
 
     def __init__(self, domain: Domain) -> None:
-        self._domain = domain
+        self.domain = domain
         self.store = RowStore(domain.indexes)
         self._tables: dict[str, RowTable] = {}
         self.cursor = 0
@@ -112,12 +112,12 @@ class View:
         store.writable = True
         try:
             if entry.accepted:
-                fold = self._domain.reapply if RECOVERED in entry.note else self._domain.apply
+                fold = self.domain.reapply if RECOVERED in entry.note else self.domain.apply
                 for event in entry.outcome:
                     fold(self, event)
             else:
                 code, details = entry.outcome
-                self._domain.refused(self, op, code, details, entry.seq, entry.at_ms)
+                self.domain.refused(self, op, code, details, entry.seq, entry.at_ms)
         except Exception:
             store.take_back(undo[before:])
             del undo[before:]
@@ -184,7 +184,7 @@ class View:
         store.undo, store.writable = undo, True
         try:
             for event in events:
-                self._domain.apply(self, event)
+                self.domain.apply(self, event)
         except Exception:
             _log.exception("a pending op cannot be shown")
             store.take_back(undo)
@@ -221,16 +221,36 @@ class View:
                 total.update(sha256(pack([name, row_id, canonical(rows[row_id])])))
         return total.digest()
 
-    def dump(self) -> dict[str, Any]:
-        """All of it as plain values; needs nothing to be pending."""
+    def registers(self) -> dict[str, list[Any]]:
+        """What the engine knows beside the tables, as plain rows; needs nothing to be pending."""
         assert not self._pending
+        return {
+            "keys": [*zip(self.keys, self.keys.values(), strict=True)],
+            "chains": [(c, *head) for c, head in self.chains.items()],
+            "grants": [(c, n, o, u) for (c, n), (o, u) in self.grants.items()],
+            "epochs": list(self.epochs),
+        }
+
+    def take_register(self, name: str, rows: list[Any]) -> None:
+        """Take rows that `registers` gave; `Malformed` for a name that it never gives."""
+        match name:
+            case "keys":
+                self.keys.update(rows)
+            case "chains":
+                self.chains.update((c, ChainHead(n, h, base)) for c, n, h, base in rows)
+            case "grants":
+                self.grants.update(((c, n), (o, u)) for c, n, o, u in rows)
+            case "epochs":
+                self.epochs += (Epoch(*row) for row in rows)
+            case _:
+                raise Malformed("bad-type", f"register {name}")
+
+    def dump(self) -> dict[str, Any]:
+        """All of it as plain values."""
         return {
             "cursor": self.cursor,
             "tables": {name: table.rows for name, table in self.store.tables.items()},
-            "keys": [b"".join(self.keys), list(self.keys.values())],
-            "chains": [[c, h.n, h.hash, h.base] for c, h in self.chains.items()],
-            "grants": [[c, n, o, u] for (c, n), (o, u) in self.grants.items()],
-            "epochs": self.epochs,
+            "registers": self.registers(),
         }
 
     def load(self, dump: dict[str, Any]) -> None:
@@ -238,11 +258,8 @@ class View:
         tables: dict[str, dict[str, Row]] = dump["tables"]
         for name, rows in tables.items():
             self.store.rows(name).load(rows)
-        joined, numbers = dump["keys"]
-        self.keys = {joined[i * 16 : i * 16 + 16]: seq for i, seq in enumerate(numbers)}
-        self.chains = {c: ChainHead(n, h, base) for c, n, h, base in dump["chains"]}
-        self.grants = {(c, n): (o, u) for c, n, o, u in dump["grants"]}
-        self.epochs = [Epoch(*epoch) for epoch in dump["epochs"]]
+        for name, register in dump["registers"].items():
+            self.take_register(name, register)
         self.cursor = dump["cursor"]
 
     def adopt(self, other: View) -> None:

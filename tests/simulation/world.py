@@ -22,10 +22,11 @@ from sync.frames import ENTRY, RUN_SEAL, decode_entry, decode_frame, decode_seal
 from sync.hub import Hub
 from sync.identity import Ed25519Signer, grant_text, node_id, seal_text, verify_ed25519
 from sync.log import Log
-from sync.messages import Entries, decode, encode
+from sync.messages import Entries, SnapshotPart, decode, encode
 from sync.op import decode_op
 from sync.protocol import (
     Act,
+    Adopt,
     Alarm,
     Closed,
     Commit,
@@ -47,13 +48,16 @@ from sync.protocol import (
     Send,
     Serve,
     Served,
+    ServePart,
+    SetAside,
     SignIn,
     SyncKept,
     Tick,
 )
 from sync.recovery import Opened as Found
-from sync.recovery import close, open_hub, open_replica, rewind, save_view
+from sync.recovery import adopt, close, open_hub, open_replica, rewind, save_view
 from sync.replica import Replica
+from sync.snapshot import SNAPSHOT_FILE, file_of, header_frame, parts_of
 from tests.simulation.shop import STOCK, Shop
 from tests.support.disks import SimDisk
 
@@ -122,6 +126,7 @@ class Node:
         self.links: dict[int, tuple[str, int]] = {}
         self.unkept: list[list[bytes]] = []
         self.archive: Any = None
+        self.snapshot: list[bytes] = []
 
     @property
     def up(self) -> bool:
@@ -148,6 +153,7 @@ class World:
         self.queue: list[tuple[int, int, Any]] = []
         self.order = 0
         self.trace = hashlib.blake2b(digest_size=8)
+        self.aside = 0
         self.events = self.crashes = self.links = 0
         self.shown: dict[str, dict[str, Any]] = {}
         self.sold_at: dict[str, int] = {}
@@ -186,6 +192,8 @@ class World:
             self.at(self.chance.randrange(self.end_ms), ("kill", pick(self.names)))
         for _ in range(self.chance.randrange(4)):
             self.at(self.chance.randrange(self.end_ms), ("stop", pick(self.names)))
+        for _ in range(self.chance.randrange(4)):
+            self.at(self.chance.randrange(self.end_ms), ("snap", "server"))
         for trouble in sorted(self.plan):
             begin = self.chance.randrange(self.end_ms - 10_000)
             name = "server" if trouble == "restore server" else pick(self.names[1:])
@@ -247,6 +255,8 @@ class World:
                 node.backup = dict(node.disk.durable)
             case ("boot", name):
                 self.boot(name)
+            case ("snap", name):
+                self.guarded(name, lambda: self.snap(self.node[name]))
             case ("stop", name):
                 self.stop(name)
             case ("kill", name):
@@ -293,6 +303,9 @@ class World:
             return
         node.core, node.inbox, node.links, node.unkept = node.found.core, [], {}, []
         node.archive = Archive(node.found.canon)
+        node.snapshot = []
+        if node.found.snapshot is not None:
+            node.snapshot = [node.found.snapshot.frame, *node.found.snapshot.parts]
         if name == "server":
             self.guarded(name, lambda: self.effects(node, node.core.open(self.now(node))))
             if self.bugs.forget_at_start and node.up:
@@ -312,7 +325,10 @@ class World:
         try:
             if name == "server":
                 return open_hub(node.disk, node.keys, shop, self.verify, random_)
-            return open_replica(node.disk, node.keys, self.server_key, shop, self.verify, random_)
+            found = open_replica(node.disk, node.keys, self.server_key, shop, self.verify, random_)
+            assert isinstance(found.core, Replica)
+            found.core.worth_a_snapshot = 12
+            return found
         finally:
             recovery.Log, recovery.Hub, recovery.Replica = Log, Hub, Replica  # type: ignore[attr-defined]
 
@@ -402,6 +418,15 @@ class World:
                         self.effects(node, node.core.step(Kept(), self.now(node)))
                 case Rewind(head):
                     self.rewind(node, head)
+                case Adopt(frame, parts):
+                    self.adopt(node, frame, parts)
+                case ServePart(link, seq, number):
+                    ready = node.snapshot if seq == node.core.snapshot else []
+                    data = ready[number] if 0 <= number < len(ready) else b""
+                    part = SnapshotPart(seq if data else 0, number, data)
+                    self.send(node, link, encode(part))
+                case SetAside():
+                    self.aside += 1
                 case Drop(link, _):
                     self.break_link(link, node.name)
                 case Alarm(code, _):
@@ -419,6 +444,30 @@ class World:
             return
         self.crash_point()
         self.effects(node, node.core.step(Committed(), self.now(node)))
+
+    def snap(self, node: Node) -> None:
+        """The server makes a snapshot, from which whoever is behind begins."""
+        core = node.core
+        if core is None or core.view.unfolded or not core.view.epochs:
+            return
+        parts = list(parts_of(core.view))
+        chain = core.view.epochs[-1].chain
+        frame = header_frame(parts, core.head, CAFE, chain, node.keys.signer)
+        node.snapshot = [frame, *(part.data for part in parts)]
+        node.disk.replace(SNAPSHOT_FILE, file_of(frame, node.snapshot[1:]))
+        core.snapshot = core.head.n
+
+    def adopt(self, node: Node, frame: bytes, parts: list[bytes]) -> None:
+        assert node.found is not None
+        try:
+            adopted = adopt(node.found, frame, parts)
+        except StorageFailed:
+            for number in list(node.links):
+                self.break_link(number, node.name)
+            return
+        node.unkept.clear()
+        node.archive = Archive(node.found.canon)
+        self.effects(node, node.core.step(adopted, self.now(node)))
 
     def rewind(self, node: Node, head: Any) -> None:
         assert node.found is not None

@@ -10,9 +10,10 @@ from sync.errors import SyncError
 from sync.hub import Hub
 from sync.identity import Ed25519Signer, node_id, verify_ed25519
 from sync.log import Log
-from sync.messages import Entries, Message, Push, decode, encode
+from sync.messages import Entries, Message, Push, SnapshotPart, decode, encode
 from sync.protocol import (
     Act,
+    Adopt,
     Alarm,
     Answered,
     Commit,
@@ -34,12 +35,15 @@ from sync.protocol import (
     Send,
     Serve,
     Served,
+    ServePart,
+    SetAside,
     SignIn,
     SyncKept,
 )
 from sync.recovery import Opened as Found
-from sync.recovery import rewind
+from sync.recovery import adopt, rewind
 from sync.replica import Replica
+from sync.snapshot import header_frame, parts_of
 from sync.view import View
 from tests.support.disks import SimDisk
 from tests.support.keep import Keep as KeepDomain
@@ -86,6 +90,8 @@ class Bench:
         self.to_hub: list[bytes] = []
         self.to_replica: list[bytes] = []
         self.pushes: list[Push] = []
+        self.snapshot: list[bytes] = []
+        self.aside: list[tuple[bytes, int]] = []
         self._do(self.hub, self.hub.open(self.now))
         self.flush(self.hub)
 
@@ -127,6 +133,20 @@ class Bench:
         self.give(self.hub, Received(LINK, decode(encode(message))))
         self.run()
 
+    def snap(self) -> None:
+        """The server makes a snapshot."""
+        view, keys, head = self.hub.view, self.hub.keys, self.hub.head
+        parts = list(parts_of(view))
+        chain = view.epochs[-1].chain
+        frame = header_frame(parts, head, keys.cafe, chain, keys.signer)
+        self.snapshot = [frame, *(part.data for part in parts)]
+        self.hub.snapshot = head.n
+
+    def serve_part(self, seq: int, number: int) -> None:
+        good = seq == self.hub.snapshot and 0 <= number < len(self.snapshot)
+        data = self.snapshot[number] if good else b""
+        self.to_replica.append(encode(SnapshotPart(seq if good else 0, number, data)))
+
     def refusals(self) -> list[str]:
         return [row["code"] for row in self.hub.view.table("refusals")]
 
@@ -162,6 +182,13 @@ class Bench:
                     self.alarms.append(code)
                 case Keep(frames):
                     self.copy.commit(frames)
+                case Adopt(frame, parts):
+                    opened = Found(self.replica, self.copy, self.own)
+                    self._do(core, core.step(adopt(opened, frame, parts), self.now))
+                case ServePart(_, seq, number):
+                    self.serve_part(seq, number)
+                case SetAside(node, seq, _):
+                    self.aside.append((node, seq))
                 case Rewind(head):
                     opened = Found(self.replica, self.copy, self.own)
                     self._do(core, core.step(rewind(opened, head), self.now))

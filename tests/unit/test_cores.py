@@ -281,7 +281,7 @@ def test_proof_must_be_the_nodes_own_over_both_nonces_and_certificates(bench: Be
     bench.give(bench.hub, Received(LINK, hello))
     nonce = decode(bench.to_replica[-1]).nonce  # type: ignore[union-attr]
     text = hello_text(CAFE, bench.replica.keys.node, bytes(16) + nonce, b"X" * 32, b"S" * 32)
-    bench.give(bench.hub, Received(LINK, Proof(bench.station_key.sign(text), 0, bytes(32))))
+    bench.give(bench.hub, Received(LINK, Proof(bench.station_key.sign(text), 0, bytes(32), False)))
     assert bench.dropped == ["bad-proof"]
     assert not bench.hub.online()
 
@@ -387,7 +387,7 @@ def test_encoding_of_every_message_goes_there_and_back() -> None:
     """The wire keeps every field."""
     for message in (
         *(m for m, _ in OUTSIDERS.values()),
-        Proof(bytes(64), 0, bytes(32)),
+        Proof(bytes(64), 0, bytes(32), False),
         Ack([], 3),
     ):
         assert decode(encode(message)) == message

@@ -203,12 +203,13 @@ def test_wrapped_key_with_absurd_costs_or_fields_is_malformed() -> None:
 
 def test_commit_that_states_nonsense_is_bad_not_torn() -> None:
     """A header of another form, a frame that does not fit, a commit without a seal."""
-    from sync.log import _COMMIT_BODY, _Bad, _frame
+    from sync.frames import framed
+    from sync.log import _COMMIT_BODY, _Bad
 
     good = encode_commit([pack(SEAL_FIELDS)])
     assert read_commit(good, 0) is not None
-    header = _frame(_COMMIT_BODY.pack(0x92, 7, 0xC4, 4, len(good) - 16))
-    cut_frame = _frame(_COMMIT_BODY.pack(0x92, 0, 0xC4, 4, 4)) + b"1234"
+    header = framed(_COMMIT_BODY.pack(0x92, 7, 0xC4, 4, len(good) - 16))
+    cut_frame = framed(_COMMIT_BODY.pack(0x92, 0, 0xC4, 4, 4)) + b"1234"
     for bad in (header + good[16:], cut_frame, encode_commit([pack([9, 1])])):
         with pytest.raises(_Bad):
             read_commit(bad, 0)
@@ -486,7 +487,9 @@ def test_answer_that_nobody_waits_for_and_a_server_that_lies() -> None:
     """Both end the link."""
     bench = Bench()
     bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
-    lie = ServerHello(1, CAFE, bench.hub.keys.node, 0, bytes(16), [], 0, bytes(32), [], bytes(64))
+    lie = ServerHello(
+        1, CAFE, bench.hub.keys.node, 0, bytes(16), [], 0, bytes(32), [], 0, bytes(64)
+    )
     bench.give(bench.replica, Received(LINK, lie))
     assert bench.dropped.pop() == "bad-hello"
     assert bench.replica.step(Kept(), bench.now) == []
@@ -572,7 +575,7 @@ def test_rows_are_copied_and_changed_as_tinydb_expects() -> None:
 def test_view_file_that_is_hurt_or_of_another_format_is_folded_again() -> None:
     """It is disposable."""
     bench = Bench()
-    disk = bench.log._disk
+    disk = bench.log.disk
     save_view(disk, bench.hub.view, bench.hub.head, bench.log)
     good = disk.read("view")
 
@@ -611,7 +614,7 @@ def test_stop_with_a_disk_that_refuses_loses_nothing(monkeypatch: pytest.MonkeyP
     assert "view" not in disk.names()
     opened.core.pending.append(None)  # type: ignore[union-attr,arg-type]
     close(opened, disk)
-    hub_disk = bench.log._disk
+    hub_disk = bench.log.disk
     monkeypatch.setattr(hub_disk, "replace", _refuse)
     close(OpenedCore(bench.hub, bench.log, None), hub_disk)  # type: ignore[arg-type]
     monkeypatch.undo()
@@ -830,7 +833,7 @@ def test_refusal_that_cannot_be_folded_is_an_entry_all_the_same() -> None:
 
     bench = Bench()
     bench.link()
-    bench.hub.view._domain = Broken(bench.keys)
+    bench.hub.view.domain = Broken(bench.keys)
     head = bench.hub.head.n
     bench.push(patched(bench, [op(bench, 1)]))
     assert bench.hub.head.n == head + 1
@@ -856,10 +859,10 @@ def test_station_over_a_log_of_a_newer_server_says_so_at_its_start() -> None:
     for name in ("newer", "plain"):
         bench.give(bench.hub, Act("t", "order.keep", 1, {"id": name}, name.encode().ljust(16)))
     bench.log.close()
-    archive = Archive(Log(bench.log._disk, "canon", CAFE, bench.hub.keys.node))
+    archive = Archive(Log(bench.log.disk, "canon", CAFE, bench.hub.keys.node))
     assert archive.after(0)[1] == bench.hub.head.n
     opened = open_replica(
-        bench.log._disk, bench.replica.keys, bench.server_key.public, Older(bench.keys),
+        bench.log.disk, bench.replica.keys, bench.server_key.public, Older(bench.keys),
         verify_ed25519, random.Random(2).randbytes,
     )  # fmt: skip
     assert [d.kind for d in opened.damage] == ["unfolded"]
@@ -912,7 +915,7 @@ def test_age_of_an_op_from_another_start_is_unknown() -> None:
 def test_view_is_loaded_with_the_collector_as_it_was() -> None:
     """Off if it was off, on if it was on."""
     bench = Bench()
-    disk = bench.log._disk
+    disk = bench.log.disk
     save_view(disk, bench.hub.view, bench.hub.head, bench.log)
     for was in (False, True):
         gc.disable()

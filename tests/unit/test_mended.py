@@ -332,7 +332,7 @@ def test_verify_wants_a_seal_of_the_station_behind_its_ops() -> None:
 
     def verified(log: Log) -> Any:
         return verify_canon(
-            log._disk,
+            log.disk,
             CAFE,
             bench.hub.keys.node,
             bench.server_key.public,
@@ -530,7 +530,7 @@ def test_events_that_cannot_be_folded_are_refused_as_a_fault() -> None:
     bench.hub.domain = bench.hub.sequencer._domain = HalfBroken(
         bench.keys, {OPERATOR: bench.operator_key.public}
     )
-    bench.hub.view._domain = bench.hub.domain
+    bench.hub.view.domain = bench.hub.domain
     bench.link()
     bench.push(
         patched(bench, [op(bench, 1), op(bench, 2, body={"id": "x", "bug": True}), op(bench, 3)])
@@ -557,7 +557,7 @@ def test_entry_of_a_newer_server_that_a_station_cannot_fold_blocks_nothing() -> 
             super().apply(tables, event)
 
     bench = Bench()
-    bench.replica.view._domain = Older(bench.keys)
+    bench.replica.view.domain = Older(bench.keys)
     bench.link()
     for number, newer in enumerate((False, True, False)):
         body = {"id": str(number), "newer": newer}
@@ -582,7 +582,7 @@ def test_server_does_not_start_over_history_that_it_cannot_read() -> None:
 
     bench = Bench()
     bench.give(bench.hub, Act("t", "order.keep", 1, {"id": "a"}, bytes(16)))
-    disk = bench.log._disk
+    disk = bench.log.disk
     bench.log.close()
     chance = random.Random(3).randbytes
     with pytest.raises(Damaged, match="start the one that wrote it"):
@@ -602,7 +602,7 @@ def test_pending_op_that_cannot_be_shown_any_more_is_told_and_blocks_nothing() -
                 raise KeyError("gone")
 
     bench = Bench()
-    picky = bench.replica.view._domain = Picky(bench.keys)
+    picky = bench.replica.view.domain = Picky(bench.keys)
     bench.act({"id": "mine"})
     picky.picky = True
     bench.give(bench.hub, Act("t", "order.keep", 1, {"id": "theirs"}, bytes(16)))
@@ -797,7 +797,7 @@ def test_torn_beginning_of_a_segment_still_says_what_does_not_count() -> None:
     ahead = Writer(new_log(SimDisk(random.Random(1))))
     ahead.head = writer.head
     ahead.commit(1)
-    void = next(iter(ahead.log._disk.durable.values()))  # type: ignore[attr-defined]
+    void = next(iter(ahead.log.disk.durable.values()))  # type: ignore[attr-defined]
     log._file = None
     writer.commit(1)
     second = disk.durable["own-000002.log"]
@@ -830,7 +830,7 @@ def test_act_whose_events_cannot_be_shown_is_refused_before_anything_is_kept() -
             raise KeyError("bug")
 
     bench = Bench()
-    bench.replica.view._domain = Broken(bench.keys)
+    bench.replica.view.domain = Broken(bench.keys)
     found = bench.act({"id": "a"})
     assert isinstance(found, Refused)
     assert found.code == "fault"

@@ -24,8 +24,8 @@ from tests.support.disks import SimDisk
 
 def copied(log: Log) -> SimDisk:
     """A copy of a disk as it is now."""
-    disk = SimDisk(log._disk.chance)  # type: ignore[attr-defined]
-    disk.durable = {n: log._disk.read(n) for n in log._disk.names()}
+    disk = SimDisk(log.disk.chance)  # type: ignore[attr-defined]
+    disk.durable = {n: log.disk.read(n) for n in log.disk.names()}
     disk.buffered = dict.fromkeys(disk.durable, b"")
     return disk
 
@@ -168,7 +168,7 @@ def test_restored_server_gets_back_what_it_lost_with_the_outcomes_it_had(bench: 
         )
         assert now.note == {"recovered": entry.seq, "by": bench.replica.keys.node}
     assert {"recovering", "server-restored"} <= set(bench.alarms)
-    assert any(name.startswith("quarantine-canon") for name in bench.copy._disk.names())
+    assert any(name.startswith("quarantine-canon") for name in bench.copy.disk.names())
     bench.act({"id": "after"}, operator=OPERATOR)
     bench.run()
     assert "after" in orders(bench.hub)
@@ -244,11 +244,15 @@ def test_nobody_gives_back_what_the_server_has_not_signed(bench: Bench) -> None:
         answer = decode(bench.to_replica.pop())
         assert isinstance(answer, ServerHello)
         text = hello_text(CAFE, node, bytes(16) + answer.nonce, b"T" * 32, b"S" * 32)
-        proof = Proof(bench.station_key.sign(text), seq, hash_)
+        proof = Proof(bench.station_key.sign(text), seq, hash_, False)
         bench.give(bench.hub, Received(LINK, proof))
 
     restart_server(bench, old)
-    for seq, hash_ in ((cursor.n, b"x" * 32), (cursor.n + 1, cursor.hash), (2**40, bytes(32))):
+    for seq, hash_ in (
+        (cursor.n, b"x" * 32),
+        (cursor.n + 1, cursor.hash),
+        (2**40, bytes(32)),
+    ):
         sign_on(seq, hash_)
         assert bench.dropped == ["other-history"]
         bench.give(bench.hub, Closed(LINK))
@@ -388,7 +392,7 @@ def test_folder_in_use_on_two_machines_is_told_and_both_are_served(bench: Bench)
     answer = decode(bench.to_replica.pop())
     assert isinstance(answer, ServerHello)
     text = hello_text(CAFE, node, bytes(16) + answer.nonce, b"T" * 32, b"S" * 32)
-    proof = Proof(bench.station_key.sign(text), 0, bytes(32))
+    proof = Proof(bench.station_key.sign(text), 0, bytes(32), False)
     bench.give(bench.hub, Received(other, proof))
     bench.to_replica.clear()
     bench.act({"id": "from the first"}, operator=OPERATOR)
