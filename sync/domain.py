@@ -35,6 +35,8 @@ class Context(NamedTuple):
     older: bool = False
     """Whether the op was made before this start of the server, as far as that is known; if it was
     put back from an old copy, it may have decided it before."""
+    lost: bool = False
+    """Whether it was made before the server found out that it had lost a part of its history."""
 
 
 class Domain(Protocol):

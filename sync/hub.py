@@ -44,6 +44,7 @@ from sync.messages import (
     Want,
 )
 from sync.op import (
+    CANON_RESTORED,
     CHAIN_BYTES,
     CHAIN_OPEN,
     GRANT_OPEN,
@@ -160,7 +161,7 @@ class Hub:
         self._acked_at: dict[bytes, list[tuple[int, int]]] = {}
         """Per node: (our monotonic ms, cursor) of what it acknowledged, for `_floor`."""
         self._unreported = set(self.domain.nodes(self.view)) - {self._node}
-        self._born_ms = 0
+        self._born_ms = self._opened_ms = 0
         self.snapshot = 0
         """Seq of the snapshot that is ready; 0 for none."""
         self.restored = False
@@ -339,7 +340,13 @@ class Hub:
         link.sent = link.acked = common.n
         link.loading = proof.snapshot
         if common.n < hello.cursor:
-            link.returning, self.restored = common, True
+            link.returning = common
+            if not self.restored:
+                self.restored = True
+                self._begin(now)
+                body = {"from": common.n + 1, "to": hello.cursor, "by": link.peer}
+                op = self._author.op(now, self.view.cursor, CANON_RESTORED, 1, body)
+                self._stage_own(op, [], now)
             lost = {"node": link.peer, "what": f"{common.n + 1}-{hello.cursor}"}
             return [Alarm("recovering", lost)]
         self._unreported.discard(link.peer)
@@ -456,7 +463,7 @@ class Hub:
 
     def open(self, now: Now) -> list[Effect]:
         """First step of a start."""
-        self._born_ms = now.mono_ms
+        self._born_ms, self._opened_ms = now.mono_ms, now.wall_ms
         self._begin(now)
         return []
 
@@ -564,6 +571,7 @@ class Hub:
         self.view.drop_trial()
         self.sequencer.head = self._head_before
         self._author.renew()  # what failed may have reached the disk all the same
+        self.restored = self.restored and self.view.restored_ms >= self._opened_ms
         code = "server-disk" if isinstance(error, StorageFailed) else "fault"
         done = [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
         return [*done, *(Drop(e.link, code) for e in flying.then if isinstance(e, Send))]

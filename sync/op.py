@@ -42,7 +42,11 @@ CHAIN_FROZEN = "chain.frozen"
 OP_AGAIN = "op.again"
 """An op of a frozen branch, once more, under the same key."""
 
-ENGINE_KINDS = frozenset({CHAIN_OPEN, GRANT_OPEN, CHAIN_FROZEN, OP_AGAIN})
+CANON_RESTORED = "canon.restored"
+"""By the server: a station holds what it has lost. What was made before may have had consequences
+that nobody remembers, such as paper."""
+
+ENGINE_KINDS = frozenset({CHAIN_OPEN, GRANT_OPEN, CHAIN_FROZEN, OP_AGAIN, CANON_RESTORED})
 
 Event = list[Any]
 """``[kind, version, body]``: what happened, in the past tense; folded, never refused."""

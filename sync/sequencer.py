@@ -29,6 +29,7 @@ from sync.history import RECOVERED
 from sync.identity import Verifier, seal_text
 from sync.messages import Push
 from sync.op import (
+    CANON_RESTORED,
     CHAIN_FROZEN,
     CHAIN_OPEN,
     GRANT_OPEN,
@@ -234,6 +235,8 @@ class Sequencer:
         if op.kind == CHAIN_OPEN:
             self._look_before(op)
             return []
+        if op.kind == CANON_RESTORED:
+            raise Refused("server-only")
         if op.kind == CHAIN_FROZEN:
             chain, n, _ = read_frozen(op)
             self.odd.append(("fork", {"node": op.node, "what": f"{chain.hex()}:{n}"}))
@@ -253,7 +256,8 @@ class Sequencer:
             operator = operator_of(op, view.grants)
         desk = op.node == self._server
         older = not 0 <= age_ms <= self.alive_ms
-        context = Context(op, operator, True, desk, view.cursor + 1, at_ms, age_ms, older)
+        lost = view.restored_ms > (at_ms - age_ms if age_ms >= 0 else 0)
+        context = Context(op, operator, True, desk, view.cursor + 1, at_ms, age_ms, older, lost)
         return self.judge(op, context)
 
     def _look_before(self, op: Op) -> None:

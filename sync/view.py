@@ -18,6 +18,7 @@ from sync.domain import Domain
 from sync.errors import Malformed
 from sync.history import RECOVERED, Epoch, begins_epoch
 from sync.op import (
+    CANON_RESTORED,
     CHAIN_OPEN,
     GRANT_OPEN,
     ZERO_HEAD,
@@ -58,6 +59,8 @@ class View:
         """(chain, n) → (operator, until on the node's monotonic clock)."""
         self.epochs: list[Epoch] = []
         """Lives of the server, in their order."""
+        self.restored_ms = 0
+        """When the server found out last that it had lost a part of its history; 0 if never."""
         self.unfolded: dict[int, bool] = {}
         """Entries that this build could not fold (bugs, or a newer server), and whether they were
         accepted. Such a view is never saved."""
@@ -65,7 +68,7 @@ class View:
         """How often a pending op could not be shown: what it rests on is gone."""
         self._pending: deque[list[Undo]] = deque()
         self._trial: list[tuple[dict[Any, Any], Any, Any]] | None = None
-        self._trial_from = (0, 0)
+        self._trial_from = (0, 0, 0)
 
     def table(self, name: str) -> RowTable:
         table = self._tables.get(name)
@@ -136,6 +139,8 @@ class View:
                 self._set(self.keys, op.key, entry.seq)
             if op.kind == GRANT_OPEN and entry.accepted:
                 self._set(self.grants, (op.chain, op.n), (op.body["operator"], op.body["until"]))
+            elif op.kind == CANON_RESTORED and entry.accepted:
+                self.restored_ms = max(self.restored_ms, entry.at_ms)
             elif op.kind == CHAIN_OPEN and entry.accepted and begins_epoch(entry, op):
                 self.epochs.append(Epoch(op.chain, entry.seq, op.body["canon"][1]))
 
@@ -157,7 +162,7 @@ class View:
         """Remember every change until `keep_trial` or `drop_trial`."""
         assert self._trial is None and not self._pending
         self._trial, self.store.undo = [], []
-        self._trial_from = self.cursor, len(self.epochs)
+        self._trial_from = self.cursor, len(self.epochs), self.restored_ms
 
     def keep_trial(self) -> None:
         self._trial, self.store.undo = None, None
@@ -172,7 +177,7 @@ class View:
             else:
                 register[key] = old
         self._trial = None
-        self.cursor, epochs = self._trial_from
+        self.cursor, epochs, self.restored_ms = self._trial_from
         del self.epochs[epochs:]
 
     # --- what is pending -----------------------------------------------------
@@ -229,6 +234,7 @@ class View:
             "chains": [(c, *head) for c, head in self.chains.items()],
             "grants": [(c, n, o, u) for (c, n), (o, u) in self.grants.items()],
             "epochs": list(self.epochs),
+            "restored": [self.restored_ms],
         }
 
     def take_register(self, name: str, rows: list[Any]) -> None:
@@ -240,6 +246,8 @@ class View:
                 self.chains.update((c, ChainHead(n, h, base)) for c, n, h, base in rows)
             case "grants":
                 self.grants.update(((c, n), (o, u)) for c, n, o, u in rows)
+            case "restored":
+                (self.restored_ms,) = rows
             case "epochs":
                 self.epochs += (Epoch(*row) for row in rows)
             case _:
@@ -271,6 +279,7 @@ class View:
             self.store.changed.add(name)
         self.cursor, self.unfolded, self.epochs = other.cursor, other.unfolded, other.epochs
         self.keys, self.chains, self.grants = other.keys, other.chains, other.grants
+        self.restored_ms = other.restored_ms
         self._pending.clear()
 
 

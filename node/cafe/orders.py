@@ -143,6 +143,8 @@ class OrderCollected(Fact, frozen=True):
     older: bool = False
     """Whether it was sold before the server that collected it had started: if that was put back
     from a copy, its ticket may be out already."""
+    lost: bool = False
+    """Whether it was sold before that server found out that it was."""
 
 
 # --- decide ------------------------------------------------------------------
@@ -315,6 +317,7 @@ def _collected(
             late_from=late,
             flags=list(row["flags"]),
             older=context.older,
+            lost=context.lost,
         ),
     )
 
@@ -447,7 +450,7 @@ def _collect(tables: Tables, fact: OrderCollected, *, recovered: bool = False) -
     if row is not None:
         job = box.add_sale(tables, fact.box, fact.order, row, fact.ticket)
         if job and (recovered or fact.older):
-            box.hold_print(tables, job, unknown=recovered)
+            box.hold_print(tables, job, unknown=recovered or fact.lost)
 
 
 # --- apply again, in a server that was put back from an old copy -------------

@@ -569,9 +569,9 @@ class World:
         waiting = [i for i, row in view.table("jobs").scan() if row["state"] == "waiting"]
         if not self.bugs.print_older:
             older = {job for job in waiting if self.sold_at[job] < node.booted_ms}
-            if node.core.restored:  # they may have been printed in the life that was lost
-                for job in older:
-                    self.act("print.end", {"job": job, "state": "unknown"})
+            lost = {job for job in older if LONG_AGO + self.sold_at[job] < view.restored_ms}
+            for job in lost:  # they may have been printed in the life that was lost
+                self.act("print.end", {"job": job, "state": "unknown"})
             if node.core.restored or node.core.unreported() - self.overridden:
                 waiting = [job for job in waiting if job not in older]
         for job in waiting[:4]:
@@ -813,9 +813,7 @@ class World:
             unknowable = any(not (who - revoked) for who in self.remember.get(key, []))
             times = self.printed[key] - unknowable
             assert times <= 1, f"ticket {key} was printed {times} times"
-            assert times == 1 or state == "unknown" or unknowable, (
-                f"ticket {key}: {times}"
-            )
+            assert times == 1 or state == "unknown" or unknowable, f"ticket {key}: {times}"
         digest = view.digest()
         for name in self.names[1:]:
             node = self.node[name]
