@@ -24,6 +24,8 @@ class Rules:
         self.cafe = Cafe()
         self.view = View(self.cafe)
         self._n = 0
+        self.older = self.lost = False
+        """Whether what is done next was made before the server's start, and before it lost history."""
         self.wall_ms = 1_700_000_000_000
         self.people: dict[str, bytes] = {}
         self.do(
@@ -94,6 +96,8 @@ class Rules:
             seq=self.view.cursor + 1,
             at_ms=self.wall_ms,
             age_ms=0,
+            older=self.older,
+            lost=self.lost,
         )
         events = self.cafe.decide(self.view, op, context)
         entry = Entry(self.view.cursor + 1, self.wall_ms, 0, op.raw, True, events, {})
