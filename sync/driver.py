@@ -318,11 +318,10 @@ class Driver:
 
     def _serve_part(self, link: int, seq: int, number: int) -> None:
         wire, ready = self._wires.get(link), self._snapshot
-        known = ready is not None and ready.header.seq == seq and number <= len(ready.parts)
-        if wire is not None and number >= 0:
-            data = b""
-            if ready is not None and known:
-                data = ready.parts[number - 1] if number else ready.frame
+        data = b""
+        if ready is not None and ready.header.seq == seq and 0 <= number <= len(ready.parts):
+            data = ready.parts[number - 1] if number else ready.frame
+        if wire is not None:
             wire.send(SnapshotPart(seq if data else 0, number, data))
 
     def _look_for_snapshot(self) -> None:

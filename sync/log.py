@@ -442,9 +442,8 @@ class Log:
             if seal_in(commit.frames[-1]).n > n:
                 break
             seal, place = commit.frames[-1], Position(number, commit.end)
-        for number in reversed(self.segments()):
-            if number < place.segment:
-                break
+        behind = [number for number in self.segments() if number >= place.segment]
+        for number in reversed(behind):
             at = place.offset if number == place.segment else 0
             self._quarantine(number, at, self.disk.read(self.name(number)))
             if at:

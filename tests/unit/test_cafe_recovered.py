@@ -122,7 +122,7 @@ def test_order_that_was_denied_here_and_collected_there_is_told(rules: Rules) ->
     other = rules.order()
     again(rules, lost(rules, lambda: rules.do("order.deny", by="Carl", order=other, reason="no")))
     assert rules.state(other) == "denied"
-    again(rules, denied[:0] + [["order.denied", 1, {**denied[0][2], "order": other}]])
+    again(rules, [["order.denied", 1, {**denied[0][2], "order": other}]])
     assert codes(rules) == ["decided-twice", "decided-twice"]
 
 
@@ -161,6 +161,13 @@ def test_close_that_comes_back_stands_as_it_was_printed(rules: Rules) -> None:
     assert box(rules, 2)["state"] == "open"
     (row,) = rules.view.table("conflicts")
     assert (row["code"], row["details"]) == ("box-differs", {"more_minor": 200})
+
+
+def test_close_that_comes_back_and_fits_is_told_to_nobody(rules: Rules) -> None:
+    """Nothing was sold in that box beside it."""
+    again(rules, lost(rules, lambda: rules.do("box.close", by="Ada")))
+    assert box(rules, 2)["state"] == "open"
+    assert codes(rules) == []
 
 
 def test_box_that_was_closed_in_both_lives_keeps_the_first_z(rules: Rules) -> None:

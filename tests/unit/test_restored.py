@@ -11,15 +11,17 @@ from sync.archive import Archive
 from sync.chains import again_body, frozen_body, read_again, read_frozen, read_open
 from sync.errors import Malformed, Refused, StorageFailed
 from sync.frames import ENTRY, decode_entry, decode_frame
+from sync.grant import sign_grant
 from sync.history import Epoch, common_head, follow, read_epochs
 from sync.identity import hello_text, verify_ed25519
 from sync.log import Log
-from sync.messages import Ack, ClientHello, Entries, Proof, ServerHello, decode
-from sync.op import CHAIN_FROZEN, CHAIN_OPEN, OP_AGAIN, Head, Op
+from sync.messages import Ack, ClientHello, Entries, Proof, Push, ServerHello, decode
+from sync.op import CHAIN_FROZEN, CHAIN_OPEN, OP_AGAIN, Head, Op, decode_op, encode_op
 from sync.protocol import Act, Closed, CommitFailed, Flush, NodeKeys, Opened, Received, Tick
 from sync.recovery import open_hub, open_replica
 from tests.support.cores import CAFE, LINK, OPERATOR, Bench
 from tests.support.disks import SimDisk
+from tests.unit.test_cores import op, patched
 
 
 def copied(log: Log) -> SimDisk:
@@ -256,7 +258,6 @@ def test_nobody_gives_back_what_the_server_has_not_signed(bench: Bench) -> None:
         sign_on(seq, hash_)
         assert bench.dropped == ["other-history"]
         bench.give(bench.hub, Closed(LINK))
-    before = bench.hub.head
     for run, code in (
         (frames[:-1], "other-history"),
         (frames[1:], "other-history"),
@@ -267,7 +268,7 @@ def test_nobody_gives_back_what_the_server_has_not_signed(bench: Bench) -> None:
         bench.give(bench.hub, Received(LINK, Entries(run)))
         assert bench.dropped == [code], code
         bench.give(bench.hub, Closed(LINK))
-    assert bench.hub.head == before
+    assert "lost" not in orders(bench.hub)
     sign_on(7, bytes(32))
     bench.give(bench.hub, Received(LINK, Ack([], 7)))
     assert bench.dropped == ["out-of-turn"], "only entries come now"
@@ -447,8 +448,6 @@ def test_op_again_is_its_authors_own_under_the_grant_of_its_chain(bench: Bench) 
     """Another node's op, another key, an engine's kind, a foreign or missing grant: each is refused."""
     granted = next(e for e in entries(bench) if b"grant.open" in e.op_raw)
     kept = next(e for e in entries(bench) if b"early-0" in e.op_raw)
-    from sync.op import decode_op
-
     op, grant = decode_op(kept.op_raw), decode_op(granted.op_raw)
     good = an_op(OP_AGAIN, again_body(op, grant.raw), chain=op.node + b"new-life", key=op.key)
 
@@ -456,7 +455,19 @@ def test_op_again_is_its_authors_own_under_the_grant_of_its_chain(bench: Bench) 
         return read_again(outer, CAFE, lambda who: bench.operator_key.public, verify_ed25519)
 
     assert read(good) == (op, OPERATOR)
+    nobody = op._replace(grant=0)
+    plain = decode_op(encode_op(**{n: v for n, v in nobody._asdict().items() if n != "raw"}).raw)
+    assert read(good._replace(body=again_body(plain, b""))) == (plain, None)
+    late = decode_op(
+        encode_op(
+            **{
+                **{n: v for n, v in grant._asdict().items() if n != "raw"},
+                "body": sign_grant(bench.operator_key, CAFE, OPERATOR, op.chain, grant.n, 0),
+            }
+        ).raw
+    )
     wrong: list[tuple[Op, str]] = [
+        (good._replace(body=again_body(op, late.raw)), "no-grant"),
         (good._replace(body={"op": op.raw}), "bad-field"),
         (good._replace(body={"op": 1, "grant": b""}), "bad-field"),
         (good._replace(chain=b"x" * 24), "bad-id"),
@@ -474,6 +485,141 @@ def test_run_of_the_log_needs_entries_and_a_seal() -> None:
     """An empty run would move nothing and could be sent for ever."""
     with pytest.raises(Malformed):
         follow(Head(), [], CAFE, b"", verify_ed25519)
+
+
+@pytest.mark.feature("SY-07", "SE-02")
+def test_station_refuses_epochs_that_make_no_sense(bench: Bench) -> None:
+    """Of another form, or of a history with which it shares nothing."""
+    for epochs, code in ((["x"], "bad-hello"), ([(b"x" * 24, 5, bytes(32))], "other-history")):
+        part(bench)
+        bench.dropped.clear()
+        told, bench.hub.view.epochs = bench.hub.view.epochs, epochs  # type: ignore[assignment]
+        bench.link()
+        assert bench.dropped == [code]
+        bench.hub.view.epochs = told
+
+
+@pytest.mark.feature("SY-07", "SY-15")
+def test_long_history_comes_back_in_windows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A station sends as far as the server has acknowledged."""
+    monkeypatch.setattr("sync.archive.BATCH_OPS", 2)
+    monkeypatch.setattr("sync.replica.BATCH_OPS", 2)
+    monkeypatch.setattr("sync.replica.WINDOW_BATCHES", 2)
+    old = copied(bench.log)
+    for at in range(9):
+        bench.act({"id": f"lost-{at}"}, operator=OPERATOR)
+        bench.run()
+    restart_server(bench, old)
+    link(bench)
+    assert {f"lost-{at}" for at in range(9)} <= orders(bench.hub)
+    assert bench.hub.view.digest() == bench.replica.view.digest()
+
+
+@pytest.mark.feature("SE-05")
+def test_station_cannot_say_that_history_was_lost(bench: Bench) -> None:
+    """Only the server writes that down."""
+    bench.push(patched(bench, [op(bench, 1, kind="canon.restored", body={})]))
+    assert bench.refusals() == ["server-only"]
+    assert bench.hub.view.restored_ms == 0
+
+
+@pytest.mark.feature("SY-06")
+def test_op_again_with_a_base_above_the_servers_is_refused(bench: Bench) -> None:
+    """As any op is."""
+    part(bench)
+    other = twin(bench)
+    bench.act({"id": "first"}, operator=OPERATOR)
+    other.replica.canon = Head(other.replica.canon.n + 100, other.replica.canon.hash)
+    other.act({"id": "second"}, operator=OPERATOR)
+    other.replica.canon = Head(other.replica.canon.n - 100, other.replica.canon.hash)
+    link(bench)
+    part(bench)
+    other.link()
+    other.run()
+    assert other.refusals()[-1] == "bad-base"
+    assert "second" not in orders(bench.hub)
+
+
+@pytest.mark.feature("SY-06")
+def test_forked_chain_is_found_at_a_start_too(bench: Bench) -> None:
+    """The process ended before it could freeze its branch; ops of another chain stay as they are."""
+    part(bench)
+    other = twin(bench)
+    bench.act({"id": "first"}, operator=OPERATOR)
+    bench.act({"id": "first-too"}, operator=OPERATOR)
+    other.act({"id": "second"}, operator=OPERATOR)
+    link(bench)
+    part(bench)
+    disk = copied(other.own)
+    canon = copied(bench.copy)
+    for name in [n for n in disk.durable if n.startswith("canon")]:
+        del disk.durable[name]
+    disk.durable |= {n: d for n, d in canon.durable.items() if n.startswith("canon")}
+    disk.buffered = dict.fromkeys(disk.durable, b"")
+    restart_station(other, disk)
+    other.sign_in()
+    other.act({"id": "third"}, operator=OPERATOR)
+    other.link()
+    other.run()
+    assert {"second", "third"} <= orders(bench.hub)
+    assert other.replica.view.digest() == bench.hub.view.digest()
+
+
+@pytest.mark.feature("SY-06")
+def test_only_the_forked_chain_is_sent_again(bench: Bench) -> None:
+    """Its grant and its start are not; what waits in another chain stays as it is."""
+    part(bench)
+    restart_station(bench, disk_of(bench))
+    bench.sign_in()
+    bench.act({"id": "forked"}, operator=OPERATOR)
+    old = bench.replica.author.chain
+    restart_station(bench, disk_of(bench))
+    bench.sign_in()
+    bench.act({"id": "other"}, operator=OPERATOR)
+    bench.replica._forked |= {old, b"nothing waits in this one"[:24]}
+    bench.flush(bench.replica)
+    kinds = [(w.op.chain == old, w.op.kind) for w in bench.replica.pending]
+    assert kinds == [
+        (False, "chain.open"),
+        (False, "grant.open"),
+        (False, "order.keep"),
+        (False, "chain.open"),
+        (False, "chain.frozen"),
+        (False, "op.again"),
+    ]
+    bench.link()
+    bench.run()
+    assert {"forked", "other"} <= orders(bench.hub)
+    assert bench.hub.view.digest() == bench.replica.view.digest()
+
+
+def disk_of(bench: Bench) -> SimDisk:
+    return copied(bench.own)
+
+
+def test_key_that_had_its_effect_elsewhere_shows_nothing_more_and_leaves_no_hole(
+    bench: Bench,
+) -> None:
+    """The op is sent all the same; the server says that it was done already."""
+    part(bench)
+    key = bytes(16)
+    bench.act({"id": "mine"}, operator=OPERATOR, key=key)
+    bench.give(bench.hub, Act("d", "order.keep", 1, {"id": "theirs"}, key))
+    part(bench)
+    bench.hub.step(Opened(LINK, bench.replica.keys.node, b"T" * 32), bench.now)
+    bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
+    hello = bench.to_hub.pop(0)
+    bench.give(bench.hub, Received(LINK, decode(hello)))
+    bench.give(bench.replica, Received(LINK, decode(bench.to_replica.pop(0))))
+    pushes = [m for m in bench.to_hub if isinstance(decode(m), Push)]
+    bench.to_hub = [m for m in bench.to_hub if m not in pushes]
+    bench.run()
+    assert [w.events for w in bench.replica.pending if w.op.key == key] == [[]]
+    assert "mine" not in orders(bench.replica)
+    bench.to_hub += pushes
+    bench.run()
+    assert bench.refusals() == ["already-done"]
+    assert not bench.replica.pending
 
 
 # --- revoked stations --------------------------------------------------------

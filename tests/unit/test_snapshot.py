@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import zlib
 from typing import Any
 
@@ -9,13 +11,15 @@ import pytest
 
 from sync import snapshot
 from sync.archive import Archive
+from sync.clock import SystemClock
 from sync.codec import MAX_FRAME_BYTES, pack
+from sync.driver import Driver
 from sync.errors import Damaged, Malformed, StorageFailed
 from sync.frames import framed, read_frames
 from sync.identity import verify_ed25519
 from sync.messages import SnapshotPart, decode, encode
 from sync.op import Head
-from sync.protocol import Received, Tick
+from sync.protocol import Adopt, Opened, Received, ServePart, SetAside, Tick
 from sync.recovery import Opened as Found
 from sync.recovery import adopt, rewind
 from sync.snapshot import SNAPSHOT_FILE, Header, file_of, header_frame, parts_of
@@ -248,7 +252,9 @@ def test_crash_while_a_snapshot_is_adopted_leaves_one_or_the_other(bench: Bench)
     before.buffered = dict.fromkeys(before.durable, b"")
     restart_station(bench, before)
     assert bench.replica.base == Head(), "a log from the first entry on needs no snapshot"
+    bench.replica.worth_a_snapshot = 3
     bench.link()
+    desk(bench, "tail")
     part(bench)
     for at in range(6):
         desk(bench, f"yet-more-{at}")
@@ -371,3 +377,154 @@ def test_server_offers_only_a_snapshot_of_its_own_history(bench: Bench) -> None:
     restart_server(bench, again)
     assert bench.hub.head.n > head.n
     assert bench.hub.snapshot == 0
+
+
+# --- the driver --------------------------------------------------------------
+
+
+class Heard:
+    """A wire that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.codes: list[str] = []
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    def drop(self, code: str) -> None:
+        self.codes.append(code)
+
+
+def refuse(*args: Any) -> None:
+    raise StorageFailed("full")
+
+
+@pytest.mark.feature("SY-11", "SY-15")
+async def test_server_makes_a_snapshot_when_it_is_worth_it_and_serves_its_parts(
+    bench: Bench,
+) -> None:
+    """In slices, one at a time, never of a view with holes; what it has not, it says so."""
+    driver = Driver(Found(bench.hub, bench.log, None), SystemClock())
+    driver._look_for_snapshot()
+    assert driver._making is None, "too few entries"
+    driver.snapshot_every = 3
+    bench.hub.view.unfolded[1] = True
+    driver._look_for_snapshot()
+    assert driver._making is None
+    bench.hub.view.unfolded.clear()
+    driver._look_for_snapshot()
+    making = driver._making
+    driver._look_for_snapshot()
+    assert driver._making is making, "one at a time"
+    assert making is not None
+    await making
+    assert driver._making is None
+    assert bench.hub.snapshot == bench.hub.head.n
+    assert SNAPSHOT_FILE in bench.log.disk.names()
+    wire = Heard()
+    number = driver.attach(wire)
+    seq = bench.hub.snapshot
+    last = len(driver._snapshot.parts) if driver._snapshot else 0
+    for wanted in ((seq, 0), (seq, last), (seq, last + 1), (seq + 1, 0), (seq, -1)):
+        driver._run([ServePart(number, *wanted)])
+    driver._run([ServePart(number + 1, seq, 0)])
+    assert [(m.seq, bool(m.data)) for m in wire.sent] == [
+        (seq, True),
+        (seq, True),
+        (0, False),
+        (0, False),
+        (0, False),
+    ]
+    station = Driver(Found(bench.replica, bench.copy, bench.own), SystemClock())
+    station._look_for_snapshot()
+    assert station._making is None
+    await driver.stop()
+
+
+async def test_snapshot_that_cannot_be_written_hurts_nobody(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stations go on with entries; a stop in the middle ends the making."""
+    driver = Driver(Found(bench.hub, bench.log, None), SystemClock())
+    driver.snapshot_every = 3
+    monkeypatch.setattr(bench.log.disk, "replace", refuse)
+    driver._look_for_snapshot()
+    assert driver._making is not None
+    await driver._making
+    assert bench.hub.snapshot == 0
+    driver._look_for_snapshot()
+    making = driver._making
+    await driver.stop()
+    assert making is not None
+    with pytest.raises(asyncio.CancelledError):
+        await making
+
+
+@pytest.mark.feature("SY-09")
+async def test_station_drops_the_link_if_its_disk_refuses_the_snapshot(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And takes it the next time."""
+    bench.snap()
+    station = Driver(Found(bench.replica, bench.copy, bench.own), SystemClock())
+    wire = Heard()
+    station.attach(wire)
+    with monkeypatch.context() as full:
+        full.setattr(bench.copy.disk, "replace", refuse)
+        station._run([Adopt(bench.snapshot[0], bench.snapshot[1:])])
+    assert wire.codes == ["bad-snapshot"]
+    assert bench.replica.canon == Head()
+    station._run([Adopt(bench.snapshot[0], bench.snapshot[1:])])
+    assert bench.replica.canon == bench.replica.base == bench.hub.head
+
+
+@pytest.mark.feature("SY-07", "SY-09")
+async def test_station_rewinds_when_its_disk_lets_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it takes nothing from the server, and goes on selling."""
+    bench.replica.worth_a_snapshot = 99
+    bench.link()
+    desk(bench, "more")
+    part(bench)
+    station = Driver(Found(bench.replica, bench.copy, bench.own), SystemClock())
+    with monkeypatch.context() as full:
+        full.setattr(bench.copy.disk, "replace", refuse)
+        bench.replica._rewind_to = Head(7, bytes(32))
+        station._flush()
+        assert bench.replica._rewind_to is not None
+        station.post(Opened(1, bench.hub.keys.node, b"S" * 32))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert bench.replica.canon.n == 8
+    station._flush()
+    assert bench.replica._rewind_to is None
+    assert bench.replica.canon.n == 7
+    hub = Driver(Found(bench.hub, bench.log, None), SystemClock())
+    hub._run([SetAside(b"n" * 16, 5, [b"one", b"two"])])
+    name = f"quarantine-returned-{(b'n' * 16).hex()}-5"
+    assert read_frames(bench.log.disk.read(name)) == [b"one", b"two"]
+
+
+def test_first_entry_is_looked_for_behind_commits_without_one(bench: Bench) -> None:
+    """A clean stop writes a seal alone."""
+    bench.link()
+    bench.copy.close()
+    assert bench.copy.first_seq() == 1
+    bench.act({"id": "a"})
+    bench.act({"id": "b"})
+    assert bench.own.first_seq() == 0
+
+
+def test_header_of_nothing_is_none(bench: Bench) -> None:
+    """Another shape of frame is malformed, and the collector stays as it was."""
+    header, parts = made(bench)
+    with pytest.raises(Malformed):
+        snapshot.read_header(pack([7, 1]), CAFE, bench.server_key.public, verify_ed25519)
+    gc.disable()
+    try:
+        snapshot.load(header, parts, bench.domain)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
