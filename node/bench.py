@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from sync.disk import OsDisk
 from sync.domain import Context, Tables
 from sync.driver import Driver
 from sync.errors import Refused
+from sync.frames import ENTRY, read_frames
 from sync.hub import Hub
 from sync.identity import Ed25519Signer, node_id, verify_ed25519
 from sync.op import Entry, Event, Head, Op, encode_op
@@ -38,6 +40,7 @@ from sync.protocol import NodeKeys
 from sync.recovery import Opened, close, open_hub, open_replica
 from sync.replica import Replica
 from sync.server import listen, port_of
+from sync.snapshot import SNAPSHOT_FILE, read_header, split
 from sync.view import View
 
 REPEATS = 3
@@ -124,33 +127,53 @@ def order(station: str, number: int) -> dict[str, Any]:
     }
 
 
-class Pair:
-    """A server and a station of the trivial domain, each with its folder, in this process."""
+@dataclass
+class Member:
+    """A node of the bench: its keys, and its folder's name."""
 
-    def __init__(self, folder: Path) -> None:
+    name: str
+    signer: Ed25519Signer
+    tls_key: bytes
+    certificate: bytes
+
+    @classmethod
+    def make(cls, name: str) -> Member:
+        signer = Ed25519Signer.generate()
+        return cls(name, signer, *make_certificate(node_id(signer.public)))
+
+    @property
+    def node(self) -> bytes:
+        return node_id(self.signer.public)
+
+
+class Pair:
+    """A server and its stations of the trivial domain, each with its folder, in this process."""
+
+    def __init__(self, folder: Path, stations: int = 1) -> None:
         self.folder = folder
         self.cafe = secrets.token_bytes(16)
         self.clock = SystemClock()
-        self.server_signer, self.station_signer = (
-            Ed25519Signer.generate(),
-            Ed25519Signer.generate(),
-        )
-        self._server_tls = make_certificate(node_id(self.server_signer.public))
-        self._station_tls = make_certificate(node_id(self.station_signer.public))
-        signers = (self.server_signer, self.station_signer)
-        self.domain = Documents({node_id(s.public): s.public for s in signers})
+        self.server = Member.make("server")
+        self.stations = [Member.make(f"station-{at}") for at in range(stations)]
         self._disks: list[tuple[Opened, OsDisk]] = []
 
+    @property
+    def domain(self) -> Documents:
+        return Documents({m.node: m.signer.public for m in (self.server, *self.stations)})
+
+    def keys(self, member: Member) -> NodeKeys:
+        return NodeKeys(self.cafe, member.signer, pin(member.certificate), self.clock.boot)
+
     def open_server(self) -> Driver:
-        keys = NodeKeys(self.cafe, self.server_signer, pin(self._server_tls[1]), self.clock.boot)
         disk = OsDisk(self.folder / "server")
+        keys = self.keys(self.server)
         opened = open_hub(disk, keys, self.domain, verify_ed25519, secrets.token_bytes)
         return self._run(opened, disk)
 
-    def open_station(self) -> Driver:
-        keys = NodeKeys(self.cafe, self.station_signer, pin(self._station_tls[1]), self.clock.boot)
-        disk = OsDisk(self.folder / "station")
-        server = self.server_signer.public
+    def open_station(self, at: int = 0) -> Driver:
+        station = self.stations[at]
+        disk = OsDisk(self.folder / station.name)
+        server, keys = self.server.signer.public, self.keys(station)
         opened = open_replica(disk, keys, server, self.domain, verify_ed25519, secrets.token_bytes)
         return self._run(opened, disk)
 
@@ -167,28 +190,52 @@ class Pair:
         self._disks.clear()
 
     async def listen(self, server: Driver) -> Any:
-        private, certificate = self._server_tls
         context = pinned_context(
             server=True,
-            private_key=private,
-            certificate=certificate,
-            trusted=[self._station_tls[1]],
+            private_key=self.server.tls_key,
+            certificate=self.server.certificate,
+            trusted=[station.certificate for station in self.stations],
         )
-        station = node_id(self.station_signer.public)
-        known = {pin(self._station_tls[1]): station}
+        known = {pin(station.certificate): station.node for station in self.stations}
         return await listen(server, context, known.get, "127.0.0.1", 0)
 
-    def client(self, station: Driver, port: int) -> Client:
-        private, certificate = self._station_tls
+    def client(self, driver: Driver, port: int, at: int = 0) -> Client:
+        station = self.stations[at]
         context = pinned_context(
             server=False,
-            private_key=private,
-            certificate=certificate,
-            trusted=[self._server_tls[1]],
+            private_key=station.tls_key,
+            certificate=station.certificate,
+            trusted=[self.server.certificate],
         )
-        server = node_id(self.server_signer.public)
-        server_pin = pin(self._server_tls[1])
-        return Client(station, context, server, server_pin, lambda: ("127.0.0.1", port))
+        server_pin = pin(self.server.certificate)
+        return Client(driver, context, self.server.node, server_pin, lambda: ("127.0.0.1", port))
+
+    # --- a server in a process of its own, as it is in a café -----------------
+
+    def save(self) -> None:
+        """Write down who is who, for the server's process."""
+        members = [
+            [m.name, m.signer.private, m.tls_key, m.certificate]
+            for m in (self.server, *self.stations)
+        ]
+        (self.folder / "pair").write_bytes(msgpack.packb([self.cafe, members]))
+
+    @classmethod
+    def load(cls, folder: Path) -> Pair:
+        pair = cls(folder, stations=0)
+        pair.cafe, members = msgpack.unpackb((folder / "pair").read_bytes())
+        known = [Member(name, Ed25519Signer(key), *tls) for name, key, *tls in members]
+        pair.server, *pair.stations = known
+        return pair
+
+    async def start_server(self) -> tuple[asyncio.subprocess.Process, int]:
+        """The server's process, and its port."""
+        self.save()
+        process = await asyncio.create_subprocess_exec(
+            *_own_command(f"server:{self.folder}"), stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        return process, int((await process.stdout.readline()).decode())
 
 
 async def _fill(driver: Driver, name: str, count: int) -> None:
@@ -243,46 +290,130 @@ async def bench_reconnect(folder: Path) -> tuple[float, float]:
 
     The server runs in a process of its own, as it does in a café.
     """
-    pair = Pair(folder)
-    station = pair.open_station()
     count = 10_000
-    await _fill(station, "pos", count)
+    pair = Pair(folder)
     raw = [msgpack.packb(order("pos", i)) for i in range(count)]
-    replica = station.core
-    assert isinstance(replica, Replica)
-    secrets_file = folder / "pair"
-    secrets_file.write_bytes(
-        msgpack.packb(
-            [
-                pair.cafe,
-                pair.server_signer.private,
-                pair.station_signer.public,
-                *pair._server_tls,
-                pair._station_tls[1],
-            ]
-        )
-    )
-    process = await asyncio.create_subprocess_exec(
-        *_own_command(f"server:{folder}"), stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    port = int((await process.stdout.readline()).decode())
+    reference = _median(lambda: _time_decode(raw), 7)
+    spent = await _send_all(pair, count)
+    reference = statistics.median([reference, _median(lambda: _time_decode(raw), 7)])
+    pair.close()
+    return spent, reference
+
+
+async def bench_fan_in(folder: Path) -> tuple[float, float]:
+    """2,000 queued orders of each of 8 stations at once, until all are durable at the server;
+    against 16,000 of one."""
+    folders = [folder / name for name in ("one", "eight")]
+    for each in folders:
+        each.mkdir()
+    one, eight = Pair(folders[0]), Pair(folders[1], stations=8)
+    alone = await _send_all(one, 16_000)
+    one.close()
+    together = await _send_all(eight, 2_000)
+    eight.close()
+    return together, alone
+
+
+async def _send_all(pair: Pair, count: int) -> float:
+    """Seconds until ``count`` orders that each station has queued are durable at the server."""
+    drivers = [pair.open_station(at) for at in range(len(pair.stations))]
+    for at, driver in enumerate(drivers):
+        await _fill(driver, f"pos{at}", count)
+    process, port = await pair.start_server()
     gc.collect()
     gc.freeze()
-    reference = _median(lambda: _time_decode(raw), 7)
-    client = pair.client(station, port)
+    clients = [pair.client(driver, port, at) for at, driver in enumerate(drivers)]
+    cores = [driver.core for driver in drivers if isinstance(driver.core, Replica)]
+    began = time.perf_counter()
+    for client in clients:
+        client.start()
+    await _until(lambda: all(core.signed_on for core in cores))
+    await _until(lambda: not any(core.unsent for core in cores))
+    spent = time.perf_counter() - began
+    for client in clients:
+        await client.stop()
+    process.terminate()
+    await process.wait()
+    for driver in drivers:
+        await driver.stop()
+    return spent
+
+
+async def bench_bootstrap(folder: Path) -> tuple[float, float]:
+    """A new station from 50,000 documents of a server in a process of its own, until all can be
+    read; against raw decode of the snapshot that it fetches."""
+    pair = Pair(folder)
+    server = pair.open_server()
+    await _fill(server, "doc", 50_000)
+    await server.make_snapshot()
+    await server.stop()
+    pair.close()
+    header, parts = split((folder / "server" / SNAPSHOT_FILE).read_bytes())
+    known = read_header(header, pair.cafe, pair.server.signer.public, verify_ed25519)
+    fetched = [parts[at] for at in known.needed(keys=False)]
+    process, port = await pair.start_server()
+    driver = pair.open_station()
+    gc.collect()
+    gc.freeze()
+    reference = _median(lambda: _time_unzip(fetched), REPEATS)
+    client = pair.client(driver, port)
+    table = driver.core.view.table("orders")
     began = time.perf_counter()
     client.start()
-    await _until(lambda: replica.signed_on)
-    await _until(lambda: not replica.unsent)
+    await _until(lambda: table.contains(doc_id="doc-00049999"))
     spent = time.perf_counter() - began
-    reference = statistics.median([reference, _median(lambda: _time_decode(raw), 7)])
+    assert len(table) == 50_000
     await client.stop()
     process.terminate()
     await process.wait()
-    await station.stop()
+    await driver.stop()
     pair.close()
     return spent, reference
+
+
+def _time_unzip(parts: list[bytes]) -> float:
+    gc.disable()
+    began = time.perf_counter()
+    kept = [msgpack.unpackb(zlib.decompress(part), strict_map_key=False) for part in parts]
+    spent = time.perf_counter() - began
+    assert kept
+    gc.enable()
+    return spent
+
+
+async def bench_replay(folder: Path) -> tuple[float, float]:
+    """100,000 entries from the log alone, without a view file, to the first read; against raw
+    frames and decode of entries and ops."""
+    pair = Pair(folder)
+    server = pair.open_server()
+    await _fill(server, "doc", 100_000)
+    await server.stop()
+    pair.close()
+    (folder / "server" / "view").unlink()
+    log = sorted((folder / "server").glob("canon-*.log"))
+    reference = _median(lambda: _time_frames(log), REPEATS)
+    gc.collect()
+    gc.freeze()
+    began = time.perf_counter()
+    server = pair.open_server()
+    assert server.core.view.table("orders").row("doc-00099999") is not None
+    spent = time.perf_counter() - began
+    await server.stop()
+    pair.close()
+    return spent, reference
+
+
+def _time_frames(files: list[Path]) -> float:
+    gc.disable()
+    began = time.perf_counter()
+    for file in files:
+        for frame in read_frames(file.read_bytes()):
+            value = msgpack.unpackb(frame, strict_map_key=False)
+            if value[0] == ENTRY:
+                msgpack.unpackb(value[4])
+    spent = time.perf_counter() - began
+    gc.enable()
+    return spent
 
 
 def _time_decode(raw: list[bytes]) -> float:
@@ -293,26 +424,11 @@ def _time_decode(raw: list[bytes]) -> float:
 
 
 async def _serve(folder: Path) -> None:
-    """The server of `bench_reconnect`: prints its port, and runs until it is ended."""
-    cafe, server_private, station_public, tls_key, certificate, station_certificate = (
-        msgpack.unpackb((folder / "pair").read_bytes())
-    )
-    pair = Pair(folder)
-    pair.cafe, pair.server_signer = cafe, Ed25519Signer(server_private)
-    pair._server_tls = (tls_key, certificate)
-    station = node_id(station_public)
-    pair.domain = Documents({station: station_public})
+    """A server by itself: prints its port, and runs until it is ended."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)  # as a node runs
-    driver = pair.open_server()
-    context = pinned_context(
-        server=True,
-        private_key=tls_key,
-        certificate=certificate,
-        trusted=[station_certificate],
-    )
-    known = {pin(station_certificate): station}
-    server = await listen(driver, context, known.get, "127.0.0.1", 0)
+    pair = Pair.load(folder)
+    server = await pair.listen(pair.open_server())
     print(port_of(server), flush=True)
     await asyncio.Event().wait()
 
@@ -385,7 +501,7 @@ class _Echo:
 
 async def _live_floor(folder: Path, pair: Pair, echo: _Echo) -> float:
     payload = os.urandom(400)
-    signer = pair.station_signer
+    signer = pair.stations[0].signer
     spent = []
     fd = os.open(folder / "floor", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     for _ in range(5):
@@ -462,12 +578,12 @@ async def bench_rebase(folder: Path) -> tuple[float, float]:
     """1,000 own orders that wait, over 1,000 new entries of another station; against folding
     those alone."""
     pair = Pair(folder)
-    mine, theirs = pair.station_signer, pair.server_signer
+    mine, theirs = pair.stations[0].signer, pair.server.signer
 
     def core() -> Replica:
-        keys = NodeKeys(pair.cafe, mine, pin(pair._station_tls[1]), pair.clock.boot)
-        view = View(pair.domain)
-        return Replica(keys, theirs.public, view, pair.domain, verify_ed25519, secrets.token_bytes)
+        keys, domain = pair.keys(pair.stations[0]), pair.domain
+        view = View(domain)
+        return Replica(keys, theirs.public, view, domain, verify_ed25519, secrets.token_bytes)
 
     def ops(signer: Ed25519Signer, name: str) -> list[Op]:
         chain = node_id(signer.public) + secrets.token_bytes(8)
@@ -582,6 +698,9 @@ BENCHES: dict[str, tuple[Bench, float]] = {
     "commit": (bench_commit, 1.5),
     "commit-growth": (bench_commit_growth, 1.3),
     "reconnect": (bench_reconnect, 8.0),
+    "fan-in": (bench_fan_in, 1.5),
+    "bootstrap": (bench_bootstrap, 2.0),
+    "replay": (bench_replay, 7.0),
     "live": (bench_live, 3.0),
     "cold-start": (bench_cold_start, 2.0),
     "rebase": (bench_rebase, 3.5),

@@ -132,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
     importer = add("import", "import a catalogue as CSV")
     importer.add_argument("what", choices=("catalogue",))
     importer.add_argument("file", type=Path)
-    bench = add("bench", "measure: commit, reconnect, live, cold-start")
+    bench = add("bench", "measure, as ratios inside one run")
     bench.add_argument("names", nargs="*", metavar="NAME")
     return top
 
