@@ -20,6 +20,8 @@ from sync.protocol import Closed, Opened, Received
 _log = logging.getLogger(__name__)
 MAX_QUEUED_BYTES = 16 << 20
 TOO_BIG = 1009
+HELLO_BYTES = 128 << 10
+"""Of a hello: two thousand chains with unsent orders."""
 OPTIONS: dict[str, Any] = {
     "compression": None,
     "max_size": MAX_FRAME_BYTES,
@@ -71,9 +73,13 @@ async def run_link(
     pump = asyncio.create_task(wire.pump())
     reason = "closed"
     try:
+        most = HELLO_BYTES
         async for data in connection:
             if isinstance(data, str):
                 raise Malformed("bad-type", "a text frame")
+            if len(data) > most:
+                raise Malformed("too-large", "a hello")
+            most = MAX_FRAME_BYTES
             message = decode(data)
             if isinstance(message, Bye):
                 reason = message.code

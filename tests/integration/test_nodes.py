@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from typing import Any
 
@@ -18,6 +19,7 @@ from sync.client import FIRST_DELAY_S, Client
 from sync.disk import OsAppendFile
 from sync.errors import Disconnected, Refused, StorageFailed
 from sync.messages import Bye, decode
+from sync.server import open_door
 from tests.support.nodes import PASSWORD, Nodes, until
 
 
@@ -409,3 +411,70 @@ async def test_node_that_stops_ends_its_tasks(nodes: Nodes) -> None:
     await until(lambda: not nodes.server.driver._tasks)
     with pytest.raises(Disconnected):
         await asyncio.wait_for(asked, 5)
+
+
+# --- before sign-on ----------------------------------------------------------
+
+
+def door_of(nodes: Nodes) -> Any:
+    (door,) = nodes.server._listener.sockets  # type: ignore[union-attr]
+    return getattr(door, "_sock", door)
+
+
+@pytest.mark.feature("SE-10")
+async def test_silent_sockets_cost_the_honest_nothing(nodes: Nodes) -> None:
+    """A hundred from elsewhere say nothing: eight are let in for three seconds; a station comes and goes
+    meanwhile, and in the end nobody is left."""
+    door = door_of(nodes)
+    port = door.getsockname()[1]
+    flood = []
+    for _ in range(100):
+        silent = socket.socket()
+        silent.bind(("127.0.0.2", 0))
+        silent.setblocking(False)
+        silent.connect_ex(("127.0.0.1", port))
+        flood.append(silent)
+    nodes.switch.cut()
+    await until(lambda: not nodes.station.online)
+    assert 0 < door.strangers["127.0.0.2"] <= 8
+    nodes.switch.join()
+    nodes.station.client.hurry()
+    await until(lambda: nodes.station.online, 2)
+    await until(lambda: not door.strangers)
+    for silent in flood:
+        silent.close()
+
+
+@pytest.mark.feature("SE-10")
+async def test_strangers_from_everywhere_are_bounded_too(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many addresses they come from."""
+    monkeypatch.setattr("sync.server.STRANGERS", 3)
+    door = door_of(nodes)
+    port = door.getsockname()[1]
+    flood = []
+    for at in range(2, 12):
+        silent = socket.socket()
+        silent.bind((f"127.0.0.{at}", 0))
+        silent.setblocking(False)
+        silent.connect_ex(("127.0.0.1", port))
+        flood.append(silent)
+    await until(lambda: door.strangers.total() == 3)
+    await asyncio.sleep(0.05)
+    assert door.strangers.total() == 3
+    for silent in flood:
+        silent.close()
+    await until(lambda: not door.strangers)
+
+
+@pytest.mark.feature("SE-10")
+async def test_hello_that_is_too_long_ends_the_link(nodes: Nodes) -> None:
+    """Large frames are for those who have signed on."""
+    assert await knock(nodes, bytes(200_000)) == "too-large"
+
+
+def test_port_that_is_taken_is_an_error() -> None:
+    """The caller says so in words; nothing is left open."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        open_door("127.0.0.1", taken.getsockname()[1])
