@@ -15,6 +15,7 @@ import locale
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -31,6 +32,7 @@ from node.cafe.catalog import read_csv
 from node.cafe.house import KINDS, Cafe
 from node.control import ControlClient, ControlServer, Door, LocalDoor, NotRunning
 from node.demo import Demo, Options, Plan, SettableClock, run_headless
+from node.pairing import PAIRING_PORT, join
 from node.roles.base import Node
 from node.roles.server import ServerNode
 from node.text import explain, say
@@ -98,7 +100,9 @@ def parser() -> argparse.ArgumentParser:
     server.add_argument("--printer", help="HOST:PORT of a network printer, or none")
     server.add_argument("--host", help="address to listen on")
     server.add_argument("--port", type=int)
-    station = add("station", "run a paired station")
+    station = add("station", "run a station; --join pairs it first")
+    station.add_argument("--join", metavar="HOST[:PORT]", help="pair with the server there")
+    station.add_argument("--name", default="", help="what the station is called")
     for role in (server, station):
         role.add_argument("--headless", action="store_true", help="without a screen")
         role.add_argument("--screen-port", type=int, default=0, help=argparse.SUPPRESS)
@@ -109,6 +113,8 @@ def parser() -> argparse.ArgumentParser:
     sign_in.add_argument("name")
     sign_in.add_argument("--password-stdin", action="store_true")
     add("sign-out", "nobody, for the commands that follow")
+    pair = add("pair", "at the server: let a station in that shows six digits")
+    pair.add_argument("--port", type=int, default=PAIRING_PORT, help="where stations knock")
 
     operator = add("operator", "add an operator")
     operator.add_argument("action", choices=("add",))
@@ -270,7 +276,67 @@ async def _at_door(args: argparse.Namespace, folder: Path, door: Door) -> int:
             _print(args, added, lambda a: [a["operator"]])
         case "import":
             await _import(args, door)
+        case "pair":
+            await _pair_station(args, door)
     return 0
+
+
+async def _pair_station(args: argparse.Namespace, door: Door) -> None:
+    """Open the door, wait for a station, and let a person type its digits."""
+    port = (await door.call("pair_open", port=args.port))["port"]
+    try:
+        _tell(say(language(), "pair.open", port=port))
+        name = (await door.call("pair_knock"))["name"]
+        while True:
+            digits = await _line(say(language(), "pair.digits", name=name))
+            try:
+                paired = await door.call("pair_type", digits=digits)
+            except Refused as refusal:
+                if refusal.code != "wrong-digits" or not refusal.details.get("left"):
+                    raise
+                _tell(explain(refusal, language()))
+            else:
+                break
+    finally:
+        await door.call("pair_close")
+    _print(args, paired, lambda p: [say(language(), "pair.done", name=p["name"])])
+
+
+async def _join(args: argparse.Namespace, folder: Path) -> None:
+    host, _, port = args.join.partition(":")
+    if port and not port.isdigit():
+        raise Failure("--join: HOST or HOST:PORT", 2)
+
+    async def confirm() -> bool:
+        return (await _line(say(language(), "pair.confirm"))).lower() in (
+            "y",
+            "yes",
+            "s",
+            "sí",
+            "si",
+        )
+
+    def show(digits: str) -> None:
+        _tell(say(language(), "pair.show", digits=digits))
+
+    name = args.name or socket.gethostname()
+    try:
+        await join(folder, host, int(port or PAIRING_PORT), name[:80], show, confirm)
+    except OSError:
+        raise Failure(say(language(), "error.no-pairing", host=host)) from None
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+async def _line(question: str) -> str:
+    """A person's answer, without stopping what runs beside it."""
+    print(question, end=" ", file=sys.stderr, flush=True)
+    line: str = await asyncio.to_thread(sys.stdin.readline)
+    if not line:
+        raise Refused("pairing-closed")
+    return line.strip()
 
 
 def _pair(text: str) -> tuple[str, Any]:
@@ -298,6 +364,8 @@ async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None)
     if args.command == "server" and args.init:
         node: Node = await _init(args, folder)
     else:
+        if args.command == "station" and args.join:
+            await _join(args, folder)
         settings = config.load(folder)
         if settings.role != args.command:
             raise Failure(say(language(), "error.wrong-role", role=args.command, folder=folder))

@@ -21,6 +21,7 @@ from node.bootstrap import add_operator
 from node.cafe.catalog import MAX_PRODUCTS_AN_OP
 from node.cafe.house import KINDS
 from node.cafe.kinds import read_command
+from node.pairing import PairingDoor
 from node.roles.base import Node
 from node.roles.server import ServerNode
 from node.roles.station import StationNode
@@ -54,7 +55,12 @@ class LocalDoor:
             "import_catalogue": self._import_catalogue,
             "set_clock": self._set_clock,
             "hurry": self._hurry,
+            "pair_open": self._pair_open,
+            "pair_knock": self._pair_knock,
+            "pair_type": self._pair_type,
+            "pair_close": self._pair_close,
         }
+        self._pairing: PairingDoor | None = None
 
     async def call(self, method: str, **params: Any) -> Any:
         function = self._calls.get(method)
@@ -122,6 +128,32 @@ class LocalDoor:
         set_wall(wall_ms)
         return {}
 
+    async def _pair_open(self, port: int) -> Any:
+        if not isinstance(self.node, ServerNode):
+            raise Refused("server-only", kind="station.enrol")
+        await self._pair_close()
+        self._pairing = PairingDoor(self.node)
+        try:
+            return {"port": await self._pairing.open(port)}
+        except OSError:
+            raise Refused("port-taken", port=port) from None
+
+    async def _pair_knock(self) -> Any:
+        if self._pairing is None:
+            raise Refused("pairing-closed")
+        return {"name": (await self._pairing.knock()).name}
+
+    async def _pair_type(self, digits: str) -> Any:
+        if self._pairing is None:
+            raise Refused("pairing-closed")
+        station = await self._pairing.type(digits)
+        return {"station": station.node.hex(), "name": station.name}
+
+    async def _pair_close(self) -> Any:
+        if self._pairing is not None:
+            self._pairing.close()
+        return {}
+
     async def _hurry(self) -> Any:
         if isinstance(self.node, StationNode):
             self.node.client.hurry()
@@ -145,6 +177,7 @@ class ControlServer:
 
     async def stop(self) -> None:
         self._path.unlink(missing_ok=True)
+        await self._door.call("pair_close")
         if self._server is not None:
             self._server.close()
 

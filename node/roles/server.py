@@ -70,6 +70,8 @@ class ServerNode(Node):
         if self.spooler:
             self.spooler.on_problem = lambda: self._tell(frozenset({"status"}))
         self._listener: WebsocketServer | None = None
+        self.port = settings.port
+        """Where stations find it."""
         self._context = pinned_context(
             server=True,
             private_key=keys.tls_key,
@@ -93,7 +95,8 @@ class ServerNode(Node):
         self._listener = await listener.listen(
             self.driver, self._context, self._node_of_pin, self.config.host, self.config.port
         )
-        return listener.port_of(self._listener)
+        self.port = listener.port_of(self._listener)
+        return self.port
 
     async def stop(self) -> None:
         if self._listener is not None:
