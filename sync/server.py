@@ -7,6 +7,7 @@ that a flood of slow or silent ones costs the honest nothing.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections import Counter
@@ -64,7 +65,9 @@ class _Door(socket.socket):
 
 
 def open_door(host: str, port: int) -> _Door:
-    """A listening socket; `OSError` when the port is taken."""
+    """A listening socket; `OSError` when the port is taken, or none."""
+    if not 0 <= port < 1 << 16:  # getaddrinfo would take the rest of it
+        raise OSError(errno.EINVAL, f"port {port}")
     family, kind, proto, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

@@ -37,6 +37,7 @@ TOLD = frozenset(
         "disk",
         "fault",
         "fork",
+        "history-missing",
         "other-history",
         "recovering",
         "server-restored",

@@ -478,3 +478,5 @@ def test_port_that_is_taken_is_an_error() -> None:
     """The caller says so in words; nothing is left open."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         open_door("127.0.0.1", taken.getsockname()[1])
+    with pytest.raises(OSError, match="70000"):
+        open_door("127.0.0.1", 70_000)

@@ -267,9 +267,9 @@ def test_station_is_paired_by_command_line(cafe: Path, cabina: Cabina, tmp_path:
         else:
             raise AssertionError("the station is not online")
     finally:
-        for process in reversed(running):
-            process.terminate()
-            process.communicate(timeout=30)
+        for process in running:
+            process.kill()
+            process.wait(timeout=30)
     nobody = cabina(
         "station", "--headless", "--data", tmp_path / "x", "--join", f"127.0.0.1:{knock}"
     )
