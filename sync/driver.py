@@ -54,9 +54,16 @@ from sync.protocol import (
     SyncKept,
     Tick,
 )
-from sync.recovery import Opened, Snapshot, adopt, rewind
+from sync.recovery import Opened, adopt, rewind
 from sync.replica import Replica
-from sync.snapshot import SNAPSHOT_FILE, file_of, header_frame, parts_of, read_header
+from sync.snapshot import (
+    SNAPSHOT_FILE,
+    Snapshot,
+    file_of,
+    header_frame,
+    parts_of,
+    read_header,
+)
 
 _log = logging.getLogger(__name__)
 TICK_S = 1.0

@@ -404,11 +404,14 @@ class Log:
         self._cut(number, damaged.offset, self.damage)
 
     def first_seq(self) -> int:
-        """Seq of the first entry that stands here; 0 if there is none."""
-        for _, commit in self.commits():
-            for frame in commit.frames:
-                if frame[1] == ENTRY:
-                    return int(decode_frame(frame)[1])
+        """Seq of the first entry that stands here; 0 if there is none, -1 if damage hides it."""
+        try:
+            for _, commit in self.commits():
+                for frame in commit.frames:
+                    if frame[1] == ENTRY:
+                        return int(decode_frame(frame)[1])
+        except Damaged:
+            return -1
         return 0
 
     def begin_behind(self, base: Head) -> None:

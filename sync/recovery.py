@@ -12,7 +12,7 @@ import gc
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from sync import snapshot
 from sync.codec import pack, unpack_trusted
@@ -26,21 +26,13 @@ from sync.log import CanonChecker, ChainChecker, Commit, Damage, Log, Position
 from sync.op import Entry, Head, Op, decode_op, sha256
 from sync.protocol import Adopted, NodeKeys, Rewound
 from sync.replica import Replica
-from sync.snapshot import SNAPSHOT_FILE
+from sync.snapshot import SNAPSHOT_FILE, Snapshot
 from sync.view import View, decode_entry_op
 
 _log = logging.getLogger(__name__)
 VIEW_FILE = "view"
 VIEW_FORMAT = 4
 _T = TypeVar("_T")
-
-
-class Snapshot(NamedTuple):
-    """A snapshot in this folder."""
-
-    header: snapshot.Header
-    frame: bytes
-    parts: list[bytes]
 
 
 @dataclass
@@ -107,18 +99,6 @@ def load_view(disk: Disk, view: View, log: Log) -> tuple[Head, Position]:
     return Head(view.cursor, saved["head"]), position
 
 
-def load_snapshot(disk: Disk, keys: NodeKeys, server: bytes, verify: Verifier) -> Snapshot | None:
-    """The snapshot in this folder, or None if there is none that verifies."""
-    if SNAPSHOT_FILE not in disk.names():
-        return None
-    try:
-        frame, parts = snapshot.split(disk.read(SNAPSHOT_FILE))
-        return Snapshot(snapshot.read_header(frame, keys.cafe, server, verify), frame, parts)
-    except Malformed as error:
-        _log.warning("the snapshot is damaged: %s", error)
-        return None
-
-
 def adopt(opened: Opened, frame: bytes, parts: list[bytes]) -> Adopted:
     """Let a station's copy of the canonical log begin behind a snapshot whose header was checked.
 
@@ -137,13 +117,13 @@ def adopt(opened: Opened, frame: bytes, parts: list[bytes]) -> Adopted:
 def _find_base(disk: Disk, log: Log, found: Snapshot | None) -> Snapshot | None:
     """The snapshot that a station's copy of the log begins behind, if it does not begin at 1."""
     first = log.first_seq()
-    if first == 1 or (found is None and not first):
+    if first == 1 or (found is None and first < 1):
         return None
     if found is None:  # without it the log says nothing: all of it is fetched again
         log.rewind(0)
         log.damage = Damage(SNAPSHOT_FILE, "corrupt", 0, "it does not verify", SNAPSHOT_FILE)
         return None
-    if first not in (0, found.header.seq + 1):  # a crash while it was being adopted
+    if first not in (-1, 0, found.header.seq + 1):  # a crash while it was being adopted
         log.begin_behind(found.header.head)
     log.base = found.header.head
     return found
@@ -189,7 +169,7 @@ def open_hub(
         what = f"this version cannot read entry {unread[0]}: start the one that wrote it"
         raise Damaged(log.name(log.position.segment), 0, what)
     hub = Hub(keys, view, domain, verify, random, head=checker.head)
-    ready = load_snapshot(disk, keys, keys.signer.public, verify)
+    ready = snapshot.read_file(disk, keys.cafe, keys.signer.public, verify)
     if ready is not None and ready.header.seq <= hub.head.n and _is_ours(ready.header, view):
         hub.snapshot = ready.header.seq
     else:
@@ -221,7 +201,7 @@ def open_replica(
 
     def read_canon(log: Log) -> tuple[View, CanonChecker, int]:
         view, checker = View(domain), CanonChecker(keys.cafe, server, verify)
-        base = _find_base(disk, log, load_snapshot(disk, keys, server, verify))
+        base = _find_base(disk, log, snapshot.read_file(disk, keys.cafe, server, verify))
         return view, checker, _recover_view(disk, log, checker, view, base)
 
     def read_own(log: Log) -> list[tuple[Op, list[Any], Head]]:
@@ -266,13 +246,14 @@ def rewind(opened: Opened, head: Head) -> Rewound:
     core = opened.core
     assert isinstance(core, Replica) and opened.own is not None
     canon = opened.canon
-    if head.n < canon.base.n:  # the snapshot is of a life of the server that was lost
+    lost = head.n < canon.base.n  # the snapshot is of a life of the server that was lost
+    if lost and SNAPSHOT_FILE in canon.disk.names():
         canon.disk.replace(f"quarantine-{SNAPSHOT_FILE}", canon.disk.read(SNAPSHOT_FILE))
         canon.disk.remove(SNAPSHOT_FILE)
     head = canon.rewind(head.n)
     view = View(core.domain)
     if canon.base.n:
-        base = load_snapshot(canon.disk, core.keys, core.server, core.verify)
+        base = snapshot.read_file(canon.disk, core.keys.cafe, core.server, core.verify)
         if base is None:
             raise Damaged(SNAPSHOT_FILE, 0, "it does not verify any more")
         view = snapshot.load(base.header, base.parts, core.domain)

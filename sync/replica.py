@@ -109,6 +109,9 @@ from sync.view import View, decode_entry_op
 _log = logging.getLogger(__name__)
 CREDIT_EVERY = BATCH_OPS
 PARTS_ASKED = 4
+SKEW_TOLD_MS = 60_000
+"""A wall clock that is so far from the server's is told: nothing depends on it but what people
+read."""
 SILENCE_MS = 10_000
 
 
@@ -529,10 +532,13 @@ class Replica:
         self._sent = self._acked = 0
         self._take_ack(hello.heads)
         self._sent = self._acked
+        effects: list[Effect] = [proof]
+        if abs(self.skew_ms) > SKEW_TOLD_MS:
+            effects.append(Alarm("skew", {"seconds": self.skew_ms // 1000}))
         if behind:
             self._loading = Loading(hello.snapshot, now.mono_ms)
-            return [proof, Send(link, Want(hello.snapshot, 0))]
-        return [proof]
+            effects.append(Send(link, Want(hello.snapshot, 0)))
+        return effects
 
     # --- beginning from a snapshot -------------------------------------------
 

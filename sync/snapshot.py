@@ -12,6 +12,7 @@ changed in place, so the copy stays what it was.
 from __future__ import annotations
 
 import gc
+import logging
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from sync.codec import MAX_FRAME_BYTES, pack, unpack, unpack_trusted
+from sync.disk import Disk
 from sync.domain import Domain
 from sync.errors import Malformed
 from sync.frames import SNAPSHOT, decode_frame, framed, read_frames
@@ -26,6 +28,7 @@ from sync.identity import Signer, Verifier, snapshot_text
 from sync.op import CHAIN_BYTES, Head, sha256
 from sync.view import View
 
+_log = logging.getLogger(__name__)
 SNAPSHOT_FILE = "snapshot"
 FORMAT = 1
 ROWS_A_PART = 2_000
@@ -163,6 +166,26 @@ def _unzip(data: bytes) -> bytes:
     if inflate.unconsumed_tail or not inflate.eof:
         raise Malformed("too-large", "part of a snapshot")
     return plain
+
+
+class Snapshot(NamedTuple):
+    """A snapshot in a folder, its header checked."""
+
+    header: Header
+    frame: bytes
+    parts: list[bytes]
+
+
+def read_file(disk: Disk, cafe: bytes, server: bytes, verify: Verifier) -> Snapshot | None:
+    """The snapshot in this folder, or None if there is none that verifies."""
+    if SNAPSHOT_FILE not in disk.names():
+        return None
+    try:
+        frame, parts = split(disk.read(SNAPSHOT_FILE))
+        return Snapshot(read_header(frame, cafe, server, verify), frame, parts)
+    except Malformed as error:
+        _log.warning("the snapshot is damaged: %s", error)
+        return None
 
 
 def split(data: bytes) -> tuple[bytes, list[bytes]]:

@@ -2,7 +2,8 @@
 written.
 
 Checked are every checksum, the chain through all entries and ops, the seals of the server and of
-each station over the runs it pushed, and the grants under which operators acted.
+each station over the runs it pushed, and the grants under which operators acted. Of a copy that
+begins behind a snapshot, that the server has signed it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sync import snapshot
 from sync.disk import Disk
 from sync.domain import Domain
 from sync.errors import Damaged, Malformed, Refused
@@ -66,6 +68,10 @@ def verify_canon(
     checker = CanonChecker(cafe, server, verify)
     view = View(domain)
     result = Verified("canon")
+    base = snapshot.read_file(disk, cafe, server, verify)
+    if base is not None and log.first_seq() != 1:
+        view = snapshot.load(base.header, base.parts, domain)
+        checker.head = base.header.head
     known: dict[bytes, bytes] = {}
     own = node_id(server)
 

@@ -41,6 +41,7 @@ TOLD = frozenset(
         "other-history",
         "recovering",
         "server-restored",
+        "skew",
         "station-restored",
         "unfolded",
         "unshown",

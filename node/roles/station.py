@@ -155,6 +155,7 @@ class StationNode(Node):
             "unsent_orders": self.unsent_orders,
             "pending": len(self.replica.pending),
             "problem": self.client.problem,
+            "skew_ms": self.replica.skew_ms,
             "label": row["label"] if row else "",
             "name": row["name"] if row else "",
         }

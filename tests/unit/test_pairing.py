@@ -40,6 +40,7 @@ def test_messages_are_read_back_or_refused() -> None:
     own = b"o" * 32
     commit = protocol.commitment(STATION, own)
     assert protocol.read_first(protocol.first(commit)) == commit
+    assert STATION.node != SERVER.node
     assert protocol.read_second(protocol.second(INVITATION)) == INVITATION
     assert protocol.read_third(protocol.third(STATION, own), commit) == (STATION, own)
     assert protocol.read_last(protocol.last("x")) == "x"

@@ -661,3 +661,25 @@ def test_revoked_station_cannot_fill_the_disk(
     bench.link()
     assert bench.hub.head == before
     assert bench.dropped == ["revoked"]
+
+
+# --- clocks ------------------------------------------------------------------
+
+
+@pytest.mark.feature("SY-13")
+@pytest.mark.parametrize("wall_ms", [0, 10**13])
+def test_clock_that_is_far_from_the_servers_is_told_and_stops_nothing(wall_ms: int) -> None:
+    """1970 or centuries ahead: orders go through all the same."""
+    bench = Bench()
+    bench.sign_in()
+    right = bench.now
+    bench.give(bench.hub, Opened(LINK, bench.replica.keys.node, b"T" * 32))
+    bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
+    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
+    bench.now = replace(right, wall_ms=wall_ms)
+    bench.give(bench.replica, Received(LINK, decode(bench.to_replica.pop(0))))
+    assert "skew" in bench.alarms
+    bench.act({"id": "a"}, operator=OPERATOR)
+    bench.now = right
+    bench.run()
+    assert "a" in orders(bench.hub)

@@ -23,6 +23,7 @@ from sync.protocol import Adopt, Opened, Received, ServePart, SetAside, Tick
 from sync.recovery import Opened as Found
 from sync.recovery import adopt, rewind
 from sync.snapshot import SNAPSHOT_FILE, Header, file_of, header_frame, parts_of
+from sync.verify import verify_canon
 from tests.support.cores import CAFE, LINK, OPERATOR, Bench
 from tests.unit.test_restored import (
     copied,
@@ -91,6 +92,28 @@ def test_station_with_ops_of_its_own_fetches_the_keys_too(bench: Bench) -> None:
     assert {"mine", "offline"} <= orders(bench.hub)
     assert bench.replica.view.digest() == bench.hub.view.digest()
     assert not bench.refusals()
+
+
+@pytest.mark.feature("SY-11", "SY-16")
+def test_copy_that_begins_behind_a_snapshot_verifies(bench: Bench) -> None:
+    """By public keys alone; a flipped byte in it is named all the same."""
+    bench.snap()
+    bench.link()
+    desk(bench, "one")
+    desk(bench, "two")
+    node, public = bench.hub.keys.node, bench.server_key.public
+
+    def look(disk: Any) -> Any:
+        return verify_canon(disk, CAFE, node, public, bench.domain, verify_ed25519)
+
+    good = look(disks(bench))
+    assert (good.problem, good.entries) == (None, 2)
+    bad = disks(bench)
+    (name,) = [n for n in bad.durable if n.startswith("canon")]
+    data = bytearray(bad.durable[name])
+    data[len(data) // 2] ^= 1
+    bad.durable[name] = bytes(data)
+    assert look(bad).problem is not None
 
 
 @pytest.mark.feature("SY-11")
@@ -233,6 +256,27 @@ def test_damaged_snapshot_lets_the_station_fetch_everything_again(bench: Bench) 
     disk.durable[SNAPSHOT_FILE] = b"garbled"
     restart_station(bench, disk)
     assert bench.replica.canon == Head()
+    bench.link()
+    assert bench.replica.view.digest() == bench.hub.view.digest()
+
+
+@pytest.mark.feature("SY-08", "SY-11")
+def test_damage_in_the_first_commit_behind_a_snapshot_is_quarantined_and_fetched_again(
+    bench: Bench,
+) -> None:
+    """The snapshot stands; what comes behind it comes again."""
+    bench.snap()
+    bench.link()
+    desk(bench, "one")
+    desk(bench, "two")
+    disk = disks(bench)
+    (name,) = [n for n in disk.durable if n.startswith("canon")]
+    data = bytearray(disk.durable[name])
+    data[150] ^= 1
+    disk.durable[name] = bytes(data)
+    restart_station(bench, disk)
+    assert bench.replica.canon == bench.replica.base
+    assert any(n.startswith("quarantine-canon") for n in disk.names())
     bench.link()
     assert bench.replica.view.digest() == bench.hub.view.digest()
 
