@@ -161,7 +161,7 @@ class Hub:
         self._acked_at: dict[bytes, list[tuple[int, int]]] = {}
         """Per node: (our monotonic ms, cursor) of what it acknowledged, for `_floor`."""
         self._unreported = set(self.domain.nodes(self.view)) - {self._node}
-        self._born_ms = self._opened_ms = 0
+        self._born_ms = 0
         self.snapshot = 0
         """Seq of the snapshot that is ready; 0 for none."""
         self.restored = False
@@ -342,8 +342,8 @@ class Hub:
         if common.n < hello.cursor:
             link.returning = common
             if not self.restored:
-                self.restored = True
                 self._begin(now)
+                self.restored = True
                 body = {"from": common.n + 1, "to": hello.cursor, "by": link.peer}
                 op = self._author.op(now, self.view.cursor, CANON_RESTORED, 1, body)
                 self._stage_own(op, [], now)
@@ -463,7 +463,7 @@ class Hub:
 
     def open(self, now: Now) -> list[Effect]:
         """First step of a start."""
-        self._born_ms, self._opened_ms = now.mono_ms, now.wall_ms
+        self._born_ms = now.mono_ms
         self._begin(now)
         return []
 
@@ -519,7 +519,7 @@ class Hub:
         together. Nothing is sequenced outside of an epoch."""
         if not self._staged.begun:
             self.view.begin_trial()
-            self._head_before = self.sequencer.head
+            self._head_before, self._restored_before = self.sequencer.head, self.restored
             self._staged = Staged(begun=True)
             self.sequencer.alive_ms = now.mono_ms - self._born_ms
             if not self._author.head.n:
@@ -571,7 +571,7 @@ class Hub:
         self.view.drop_trial()
         self.sequencer.head = self._head_before
         self._author.renew()  # what failed may have reached the disk all the same
-        self.restored = self.restored and self.view.restored_ms >= self._opened_ms
+        self.restored = self._restored_before
         code = "server-disk" if isinstance(error, StorageFailed) else "fault"
         done = [Done(e.token, error) for e in flying.then if isinstance(e, Done)]
         return [*done, *(Drop(e.link, code) for e in flying.then if isinstance(e, Send))]

@@ -683,3 +683,27 @@ def test_clock_that_is_far_from_the_servers_is_told_and_stops_nothing(wall_ms: i
     bench.now = right
     bench.run()
     assert "a" in orders(bench.hub)
+
+
+@pytest.mark.feature("SY-07", "SY-09")
+def test_loss_that_could_not_be_written_down_is_found_again(bench: Bench) -> None:
+    """The disk refuses the round in which the server finds out: nothing of it has happened."""
+    old = copied(bench.log)
+    bench.act({"id": "lost"}, operator=OPERATOR)
+    bench.run()
+    restart_server(bench, old)
+    bench.give(bench.hub, Opened(LINK, bench.replica.keys.node, b"T" * 32))
+    bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
+    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
+    bench.give(bench.replica, Received(LINK, decode(bench.to_replica.pop(0))))
+    bench.hub.step(Received(LINK, decode(bench.to_hub.pop(0))), bench.now)
+    assert bench.hub.restored
+    bench.hub.step(Flush(), bench.now)
+    bench.hub.step(CommitFailed(StorageFailed("full")), bench.now)
+    assert not bench.hub.restored
+    assert bench.hub.view.restored_ms == 0
+    part(bench)
+    link(bench)
+    assert bench.hub.restored
+    assert bench.hub.view.restored_ms > 0
+    assert "lost" in orders(bench.hub)
