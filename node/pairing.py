@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography import x509
 
 from node import config
+from node.cafe.kinds import check_text
 from node.roles.server import ServerNode
 from sync import pairing
 from sync.errors import Malformed, Refused, SyncError
@@ -113,17 +114,19 @@ class PairingDoor:
         await self._server.submit("station.enrol", body)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with contextlib.closing(writer):
             if self._busy:
-                return await _send(writer, pairing.last("pairing-busy"))
+                with contextlib.suppress(OSError):
+                    await _send(writer, pairing.last("pairing-busy"))
+                return
             self._busy = True
-            await self._pair(reader, writer)
-        except (SyncError, OSError, EOFError, TimeoutError, ValueError, asyncio.CancelledError):
-            self.station, self._typed = None, None
-            self._knocked.clear()
-        finally:
-            self._busy = False
-            writer.close()
+            try:
+                await self._pair(reader, writer)
+            except (SyncError, OSError, EOFError, TimeoutError, ValueError, asyncio.CancelledError):
+                self.station, self._typed = None, None
+                self._knocked.clear()
+            finally:
+                self._busy = False
 
     async def _pair(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = self._server
@@ -133,6 +136,7 @@ class PairingDoor:
         invitation = Invitation(server.cafe_id, card, nonce, server.port)
         await _send(writer, pairing.second(invitation))
         station, own = pairing.read_third(await _receive(reader), commit)
+        check_text(station.name)  # it will be seen on a terminal
         x509.load_der_x509_certificate(station.certificate)
         self._shown = pairing.digits(invitation, station, own)
         self._typed = asyncio.get_running_loop().create_future()

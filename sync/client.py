@@ -48,8 +48,7 @@ class Client:
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
 
     def hurry(self) -> None:
         """Try again now instead of at the end of the pause."""
@@ -64,7 +63,8 @@ class Client:
                 delay_s = FIRST_DELAY_S  # pragma: no cover - CPython 3.11 does not trace it here
             self._hurry.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), delay_s * (0.5 + self._jitter()))
+                async with asyncio.timeout(delay_s * (0.5 + self._jitter())):
+                    await self._hurry.wait()
                 delay_s = FIRST_DELAY_S / 2
             delay_s = min(LONGEST_DELAY_S, delay_s * 2)
 

@@ -27,6 +27,7 @@ from sync.protocol import (
     Abandon,
     Act,
     Adopt,
+    Adopted,
     Alarm,
     Answered,
     Commit,
@@ -45,6 +46,7 @@ from sync.protocol import (
     Receipt,
     Received,
     Rewind,
+    Rewound,
     Send,
     Serve,
     Served,
@@ -247,9 +249,8 @@ class Driver:
                     self._rewind(head)
                 case Adopt(header, parts):
                     self._adopt(header, parts)
-                case SetAside(node, seq, frames):
-                    name = f"quarantine-returned-{node.hex()}-{seq}"
-                    self._disk.replace(name, b"".join(map(framed, frames)))
+                case SetAside(link, node, seq, frames):
+                    self._set_aside(link, f"quarantine-returned-{node.hex()}-{seq}", frames)
                 case ServePart(link, seq, number):
                     self._serve_part(link, seq, number)
                 case Inquire(link, peer, number, kind, body):
@@ -307,9 +308,13 @@ class Driver:
         except (SyncError, OSError) as error:  # the core asks again with the next event
             _log.error("cannot rewind the copy of the log: %s", error)
             return
+        self._begin_again(rewound)
+
+    def _begin_again(self, event: Rewound | Adopted) -> None:
+        """The copy of the log is another one now."""
         self._unkept.clear()
         self.archive = Archive(self._canon)
-        self._run(self._step(rewound, self._now()))
+        self._run(self._step(event, self._now()))
 
     def _adopt(self, header: bytes, parts: list[bytes]) -> None:
         try:
@@ -319,9 +324,16 @@ class Driver:
             for wire in self._wires.values():
                 wire.drop("bad-snapshot")
             return
-        self._unkept.clear()
-        self.archive = Archive(self._canon)
-        self._run(self._step(adopted, self._now()))
+        self._begin_again(adopted)
+
+    def _set_aside(self, link: int, name: str, frames: list[bytes]) -> None:
+        try:
+            self._disk.replace(name, b"".join(map(framed, frames)))
+        except StorageFailed as error:
+            _log.error("%s could not be kept: %s", name, error)
+            wire = self._wires.get(link)
+            if wire is not None:  # it sends them again
+                wire.drop("server-disk")
 
     def _serve_part(self, link: int, seq: int, number: int) -> None:
         wire, ready = self._wires.get(link), self._snapshot

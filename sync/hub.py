@@ -399,7 +399,7 @@ class Hub:
         except Refused as refusal:  # who has what comes before it has all of this as well
             again = []
             told = Alarm(refusal.code, {"node": link.peer, "what": str(head.n)})
-            aside = [SetAside(link.peer, head.n, frames), told]
+            aside = [SetAside(number, link.peer, head.n, frames), told]
         self._staged.add(again, sum(not is_run_seal(frame) for frame in again))
         link.returning = head
         self._staged.then.append(Send(number, Ack([], head.n)))

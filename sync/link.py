@@ -4,7 +4,6 @@ ends it."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Any
 
@@ -88,8 +87,7 @@ async def run_link(
         reason = error.code
         driver.on_alarm(error.code, {"node": peer, "what": error.what})
         wire.drop(error.code)
-        with contextlib.suppress(TimeoutError, ConnectionClosed):
-            await asyncio.wait_for(asyncio.shield(pump), 1)
+        await asyncio.wait({pump}, timeout=1)
     except ConnectionClosed as closed:
         sent = closed.sent.code if closed.sent is not None else 0
         if sent == TOO_BIG:
@@ -97,8 +95,7 @@ async def run_link(
             driver.on_alarm("too-large", {"node": peer})
     finally:
         pump.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
-            await pump
+        await asyncio.gather(pump, return_exceptions=True)
         driver.post(Closed(link))
         driver.detach(link)
         await connection.close()

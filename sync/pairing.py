@@ -13,6 +13,7 @@ others: their digits agree by chance alone, one time in a million.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ MESSAGE_BYTES = 16 << 10
 DIGITS = 6
 VERSION = 1
 _PURPOSE = b"cabina:pair:1"
+_CODE = re.compile("[a-z-]{0,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def last(code: str) -> bytes:
 
 def read_last(data: bytes) -> str:
     match unpack(data, max_bytes=MESSAGE_BYTES):
-        case [str(code)]:
+        case [str(code)] if _CODE.fullmatch(code):  # somebody will see it on a terminal
             return code
     raise Malformed("bad-pairing", "end")
 

@@ -238,8 +238,9 @@ class Adopt:
 @dataclass(frozen=True, slots=True)
 class SetAside:
     """Keep these entries of a lost life in a file: what came before them is missing. If the disk
-    refuses, the link that they came from must be dropped."""
+    refuses, the link that they came from must be dropped: they would be acknowledged."""
 
+    link: int
     node: bytes
     seq: int
     frames: list[bytes]

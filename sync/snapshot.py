@@ -39,12 +39,11 @@ _QUICK = 1  # zlib's level: the next one takes twice as long for a tenth less
 
 
 class Part(NamedTuple):
-    """One part of a snapshot: what it holds, and its bytes."""
+    """One part of a snapshot in the making."""
 
     name: str
     """A register of the view, or ``/`` and the name of a table."""
     data: bytes
-    """Empty for one that its reader has left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class Header:
 
     def needed(self, *, keys: bool) -> list[int]:
         """Which parts a reader needs. The keys of effects are for those only who have made ops
-        before: they are half of it and cannot be compressed."""
+        before: they are a third of it and cannot be compressed."""
         return [at for at, (name, _) in enumerate(self.parts) if keys or name != KEYS]
 
 

@@ -365,8 +365,12 @@ class RowTable(Table):
                 return min(plans, key=len) if plans else None
         return None
 
+    def matching(self, cond: QueryLike) -> Iterator[Document]:
+        """What `search` gives, one after the other, each copied when it is reached."""
+        return map(self._document, self._matching(cond))
+
     def search(self, cond: QueryLike) -> list[Document]:
-        return [self._document(row_id) for row_id in self._matching(cond)]
+        return list(self.matching(cond))
 
     def count(self, cond: QueryLike) -> int:
         return sum(1 for _ in self._matching(cond))

@@ -428,11 +428,7 @@ def apply_denied(tables: Tables, fact: OrderDenied) -> None:
     _move(tables, fact.order, "denied", fact.at_ms, fact.operator, reason=fact.reason)
 
 
-def apply_collected(tables: Tables, fact: OrderCollected) -> None:
-    _collect(tables, fact)
-
-
-def _collect(tables: Tables, fact: OrderCollected, *, recovered: bool = False) -> None:
+def apply_collected(tables: Tables, fact: OrderCollected, *, recovered: bool = False) -> None:
     row = _move(
         tables,
         fact.order,
@@ -492,7 +488,7 @@ def reapply_collected(tables: Tables, fact: OrderCollected) -> None:
     if opened is not None and (sold_in is None or sold_in["state"] == "closed"):
         conflicts.note(tables, "collected-late", fact.order, box=fact.box)
         fact = replace(fact, box=opened["number"], late_from=fact.box)
-    _collect(tables, fact, recovered=True)
+    apply_collected(tables, fact, recovered=True)
 
 
 def _move(

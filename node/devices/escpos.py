@@ -271,10 +271,12 @@ class NetworkPrinter:
                     return Delivery(Outcome.NOT_STARTED, problem)
                 sent = True
                 writer.write((_REPORT_ALL if state else b"") + payload)
-                await asyncio.wait_for(writer.drain(), self._finish_s)
+                async with asyncio.timeout(self._finish_s):
+                    await writer.drain()
                 if not state:
                     return Delivery(Outcome.UNKNOWN, "print.blind")
-                return await asyncio.wait_for(_confirmed(reader, job), self._finish_s)
+                async with asyncio.timeout(self._finish_s):
+                    return await _confirmed(reader, job)
         except TimeoutError:
             why = "print.no-answer" if sent else "print.offline"
         except OSError:
@@ -285,21 +287,22 @@ class NetworkPrinter:
     async def _connection(
         self,
     ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        reader, writer = await asyncio.wait_for(
-            asyncio.open_connection(self.host, self.port), self._connect_s
-        )
+        async with asyncio.timeout(self._connect_s):
+            reader, writer = await asyncio.open_connection(self.host, self.port)
         try:
             yield reader, writer
         finally:
             writer.close()
             with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(writer.wait_closed(), 1)
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()
 
     async def _state(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         """Three status bytes; empty for a clone that does not report."""
         writer.write(_STATUS)
         try:
-            return await asyncio.wait_for(reader.readexactly(3), self._status_s)
+            async with asyncio.timeout(self._status_s):
+                return await reader.readexactly(3)
         except TimeoutError:
             return b""
         except asyncio.IncompleteReadError:

@@ -4,7 +4,6 @@ log."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -18,6 +17,8 @@ from sync.errors import Refused, StorageFailed, SyncError
 
 _log = logging.getLogger(__name__)
 RETRY_S = 2.0
+LAST_PAPER_S = 5.0
+"""How long a stop waits for the paper that is coming out."""
 
 Do = Callable[[str, dict[str, Any]], Awaitable[Any]]
 MayPrint = Callable[[str, Mapping[str, Any]], bool]
@@ -41,6 +42,7 @@ class Spooler:
         self._retry_s = retry_s
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._sending = self._stopping = False
         self.problem = ""
         """Why the next job waits, as a key of `node.text`; empty when nothing stands in the way."""
         self.on_problem: Callable[[], None] = lambda: None
@@ -49,10 +51,13 @@ class Spooler:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
+        """The job that is being sent may end first, so that nobody has to look for its paper."""
+        self._stopping = True
         if self._task is not None:
+            if self._sending:
+                await asyncio.wait({self._task}, timeout=LAST_PAPER_S)
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
 
     def wake(self) -> None:
         """Something changed: look for work now."""
@@ -60,7 +65,7 @@ class Spooler:
 
     async def _run(self) -> None:
         await self._own_up()
-        while True:
+        while not self._stopping:
             self._wake.clear()
             job = self._next()
             if job is None:
@@ -96,7 +101,7 @@ class Spooler:
 
     def _next(self) -> str | None:
         """The job that has waited longest: the index keeps the order in which jobs came to wait."""
-        for row in self._tables.table("prints").search(where("state") == "waiting"):
+        for row in self._tables.table("prints").matching(where("state") == "waiting"):
             if self._may_print(str(row.doc_id), row):
                 return str(row.doc_id)
         return None
@@ -110,8 +115,12 @@ class Spooler:
             await self._do("print.start", {"job": job})
         except Refused:
             return ""  # it has moved meanwhile
-        ticket = receipts.ticket(self._tables, job)
-        delivery = await self._printer.print(ticket)
-        body = {"job": job, "outcome": str(delivery.outcome), "why": delivery.why}
-        await self._record(body)
+        self._sending = True
+        try:
+            ticket = receipts.ticket(self._tables, job)
+            delivery = await self._printer.print(ticket)
+            body = {"job": job, "outcome": str(delivery.outcome), "why": delivery.why}
+            await self._record(body)
+        finally:
+            self._sending = False
         return delivery.why if delivery.outcome is Outcome.NOT_STARTED else ""

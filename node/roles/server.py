@@ -4,7 +4,6 @@ close."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import ssl
 from collections.abc import Coroutine, Mapping
@@ -26,7 +25,7 @@ from sync import server as listener
 from sync.certificates import pin, pinned_context
 from sync.clock import Clock
 from sync.disk import OsDisk
-from sync.errors import Malformed, Refused, SyncError
+from sync.errors import Malformed, Refused, StorageFailed, SyncError
 from sync.hub import Hub
 from sync.protocol import STATUS, Receipt
 from sync.recovery import Opened
@@ -34,6 +33,7 @@ from sync.sealed import open_body
 
 _log = logging.getLogger(__name__)
 INCIDENT_EVERY_S = 60.0
+HOLD_RETRY_S = 2.0
 
 
 class ServerNode(Node):
@@ -106,6 +106,8 @@ class ServerNode(Node):
         for _, timer in self._incidents.values():
             if timer is not None:
                 timer.cancel()
+        for task in self._notes:
+            task.cancel()
         await super().stop()
 
     # --- a server that may have been put back from an old copy ---------------
@@ -144,8 +146,19 @@ class ServerNode(Node):
         """It was: whatever was to be printed before may be on paper."""
         for row in self.tables.table("prints").search(where("state") == "waiting"):
             if row["older"] or str(row.doc_id) in self._waited:
-                with contextlib.suppress(Refused):  # it has moved meanwhile
-                    await self._do_self("print.hold", {"job": str(row.doc_id)})
+                await self._hold(str(row.doc_id))
+
+    async def _hold(self, job: str) -> None:
+        """It must get into the log before the next start, however late the disk allows it."""
+        while True:
+            try:
+                await self._do_self("print.hold", {"job": job})
+            except StorageFailed:
+                await asyncio.sleep(HOLD_RETRY_S)
+            except Refused:  # it has moved meanwhile
+                return
+            else:
+                return
 
     # --- stations ------------------------------------------------------------
 

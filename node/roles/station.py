@@ -130,7 +130,8 @@ class StationNode(Node):
     async def _fetch_keys(self) -> None:
         """Wrapped keys of the operators who may sign in here; kept for the days without a
         network."""
-        answer = await asyncio.wait_for(self.driver.ask("operator.keys", {}), ANSWER_S)
+        async with asyncio.timeout(ANSWER_S):
+            answer = await self.driver.ask("operator.keys", {})
         config.write_private(self.folder / KEYS_FILE, msgpack.packb(answer["keys"]))
 
     def _wrapped_key(self, operator: str, row: Any) -> dict[str, Any]:

@@ -23,6 +23,11 @@ from sync.server import open_door
 from tests.support.nodes import PASSWORD, Nodes, until
 
 
+async def ask(nodes: Nodes, kind: str) -> dict[str, Any]:
+    async with asyncio.timeout(5):
+        return await nodes.station.driver.ask(kind, {})
+
+
 async def sell(nodes: Nodes, sku: str = "") -> str:
     """An order of one product at the station; its id."""
     product = next(iter(nodes.station.tables.table("products")))
@@ -73,7 +78,7 @@ async def test_question_that_fails_is_answered_and_hurts_nobody(
 
     monkeypatch.setattr(nodes.server.driver, "on_inquire", fail)
     with pytest.raises(Refused, match="fault"):
-        await asyncio.wait_for(nodes.station.driver.ask("operator.keys", {}), 5)
+        await ask(nodes, "operator.keys")
     order = await sell(nodes)
     await until(lambda: nodes.server.tables.table("orders").peek(order))
 
@@ -117,7 +122,8 @@ async def test_fault_at_an_act_is_answered(nodes: Nodes, monkeypatch: pytest.Mon
 
         broken.setattr(replica, "_queue", fail)
         with pytest.raises(Refused, match="fault"):
-            await asyncio.wait_for(sell(nodes), 5)
+            async with asyncio.timeout(5):
+                await sell(nodes)
     assert (replica.view.pending, len(replica.pending)) == (0, 0)
     assert replica.author.head != head  # a new chain: none of its ids is used twice
     assert "alarm-fault" in [notice["code"] for notice in nodes.station.notices]
@@ -332,11 +338,11 @@ async def test_link_that_held_long_begins_its_pauses_anew(
     that has just begun."""
     monkeypatch.setattr("sync.client.LONGEST_DELAY_S", 0.05)
     await nodes.station.client.stop()
-    real, pauses = asyncio.wait_for, []
+    real, pauses = asyncio.timeout, []
 
-    async def waiting(what: Any, pause_s: float) -> Any:
+    def bounded(pause_s: float) -> asyncio.Timeout:
         pauses.append(pause_s)
-        return await real(what, pause_s)
+        return real(pause_s)
 
     holds = iter((0.1, 0, 0, 0.1))
     done = asyncio.Event()
@@ -354,7 +360,7 @@ async def test_link_that_held_long_begins_its_pauses_anew(
     scripted = Scripted(
         nodes.station.driver, client._context, b"", b"", client._address, jitter=lambda: 0.5
     )
-    monkeypatch.setattr("sync.client.asyncio.wait_for", waiting)
+    monkeypatch.setattr("sync.client.asyncio.timeout", bounded)
     scripted.start()
     await done.wait()
     monkeypatch.undo()
@@ -393,7 +399,7 @@ async def test_peer_that_does_not_read_is_dropped(
 async def test_question_that_is_refused_is_answered_with_its_code(nodes: Nodes) -> None:
     """A question that nobody knows."""
     with pytest.raises(Refused, match="unknown-question"):
-        await asyncio.wait_for(nodes.station.driver.ask("no such thing", {}), 5)
+        await ask(nodes, "no such thing")
 
 
 async def test_node_that_stops_ends_its_tasks(nodes: Nodes) -> None:
@@ -410,7 +416,8 @@ async def test_node_that_stops_ends_its_tasks(nodes: Nodes) -> None:
     await nodes.server.driver.stop()
     await until(lambda: not nodes.server.driver._tasks)
     with pytest.raises(Disconnected):
-        await asyncio.wait_for(asked, 5)
+        async with asyncio.timeout(5):
+            await asked
 
 
 # --- before sign-on ----------------------------------------------------------

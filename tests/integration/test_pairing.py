@@ -143,8 +143,9 @@ async def test_only_one_knocks_at_a_time_and_noise_is_forgotten(
         writer.close()
     knock = Knock(tmp_path / "one", port)
     digits = await knock.shown
-    with pytest.raises(Refused, match="pairing-busy"):
-        await Knock(tmp_path / "two", port).task
+    for _ in range(2):  # being turned away makes no room
+        with pytest.raises(Refused, match="pairing-busy"):
+            await Knock(tmp_path / "two", port).task
     await door.type(digits)
     await knock.task
     # The same station again, which has lost what it knew: it is the same one to the server.

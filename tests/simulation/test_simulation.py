@@ -27,9 +27,7 @@ def keep(seed: int, error: Exception) -> None:
 
 
 @pytest.mark.timeout(0)
-@pytest.mark.feature(
-    "SY-01", "SY-02", "SY-03", "SY-05", "SY-06", "SY-07", "SY-10", "SY-12", "SY-13"
-)
+@pytest.mark.feature("SY-01", "SY-02", "SY-03", "SY-05", "SY-06", "SY-07", "SY-10", "SY-13")
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_world_keeps_every_invariant_whatever_the_seed(chunk: int, seeds: int) -> None:
     """Shown orders are there once, keys are unique, sums and digests agree, tickets are printed once."""

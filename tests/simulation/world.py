@@ -153,7 +153,6 @@ class World:
         self.queue: list[tuple[int, int, Any]] = []
         self.order = 0
         self.trace = hashlib.blake2b(digest_size=8)
-        self.aside = 0
         self.events = self.crashes = self.links = 0
         self.shown: dict[str, dict[str, Any]] = {}
         self.sold_at: dict[str, int] = {}
@@ -178,7 +177,7 @@ class World:
         self.verify: Any = verify_ed25519 if self.real_keys else FakeSigner.verify
         self.server_key = signers["server"].public
         self.keys = {node_id(s.public): s.public for s in signers.values()}
-        self.signers = {**self.keys}
+        self.publics = {**self.keys}
         self.node: dict[str, Node] = {}
         for name, signer in signers.items():
             self.node[name] = Node(self, name, self.new_keys(name, signer))
@@ -426,7 +425,7 @@ class World:
                     part = SnapshotPart(seq if data else 0, number, data)
                     self.send(node, link, encode(part))
                 case SetAside():
-                    self.aside += 1
+                    pass
                 case Drop(link, _):
                     self.break_link(link, node.name)
                 case Alarm(code, _):
@@ -660,7 +659,7 @@ class World:
         if not node.up:
             return
         twin = self.twin(node)
-        shared = [self, self.chance, node.keys, *self.signers.values(), self.vendor]
+        shared = [self, self.chance, node.keys, self.vendor]
         memo = {id(thing): thing for thing in shared}
         memo[id(node.disk)] = twin.disk
         twin.disk.durable, twin.disk.buffered = dict(node.disk.durable), dict(node.disk.buffered)
@@ -688,7 +687,7 @@ class World:
         name = "station-new"
         signer = self.make(self.chance.randbytes(32))
         new = Node(self, name, self.new_keys(name, signer))
-        self.signers[new.id] = signer.public
+        self.publics[new.id] = signer.public
         self.names.append(name)
         self.node[name] = new
         self.desk("enrol", new)
@@ -743,7 +742,7 @@ class World:
                 if frame[1] == RUN_SEAL:
                     seal = decode_seal(value)
                     assert runs[seal.chain] == (seal.n, seal.hash), "a seal that fits no run"
-                    public = self.signers[seal.chain[:16]]
+                    public = self.publics[seal.chain[:16]]
                     text = seal_text(CAFE, seal.chain, seal.n, seal.hash)
                     assert self.verify(public, seal.signature, text), "accepted without signature"
                 if frame[1] != ENTRY:

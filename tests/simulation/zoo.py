@@ -126,17 +126,6 @@ class GrantsUnchecked(Sequencer):
             raise
 
 
-class OpenHub(Hub):
-    """The server of `GrantsUnchecked`."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.sequencer = GrantsUnchecked(
-            self.keys.cafe, self._node, self.view, self.domain, self.verify
-        )
-        self.sequencer.head = self.head
-
-
 class CutAtDamage(Log):
     """Never cuts at all and starts a new segment, so that a torn end hides what follows."""
 
@@ -299,7 +288,7 @@ ZOO: dict[str, Bugs] = {
     "card sold twice": Bugs(shop=PinSoldTwice),
     "print before log": Bugs(print_before_log=True),
     "reprint after unknown": Bugs(reprint_unknown=True),
-    "grants unchecked": Bugs(hub=OpenHub),
+    "grants unchecked": Bugs(hub=hub_with(GrantsUnchecked)),
     "a rebase forgets": Bugs(replica=RebaseForgets),
     "cut too far": Bugs(log=CutAtDamage),
 }

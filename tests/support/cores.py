@@ -187,7 +187,7 @@ class Bench:
                     self._do(core, core.step(adopt(opened, frame, parts), self.now))
                 case ServePart(_, seq, number):
                     self.serve_part(seq, number)
-                case SetAside(node, seq, _):
+                case SetAside(_, node, seq, _):
                     self.aside.append((node, seq))
                 case Rewind(head):
                     opened = Found(self.replica, self.copy, self.own)

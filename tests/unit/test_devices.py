@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -219,8 +220,6 @@ def sold(count: int) -> Rules:
 
 
 async def settle(rules: Rules, states: set[str]) -> None:
-    import asyncio
-
     for _ in range(300):
         if {row["state"] for row in rules.view.table("prints")} <= states:
             return
@@ -250,8 +249,6 @@ async def test_spooler_prints_each_job_once_in_order() -> None:
 @pytest.mark.feature("PR-03")
 async def test_spooler_waits_while_the_printer_is_off_and_writes_nothing_meanwhile() -> None:
     """A printer may be off for days: the log does not grow by it."""
-    import asyncio
-
     rules = sold(1)
     roll, desk = VirtualPrinter(), Desk(rules)
     await roll.start()
@@ -287,6 +284,47 @@ async def test_job_that_was_being_sent_at_a_stop_is_unknown() -> None:
         await roll.stop()
     assert rules.row("prints", "t-1")["why"] == "print.restart"
     assert roll.papers == []
+
+
+@pytest.mark.feature("PR-03")
+async def test_spooler_stops_at_any_moment() -> None:
+    """Whatever it was doing: it ends, and the paper that was coming out is known to have come out."""
+    roll = VirtualPrinter()
+    await roll.start()
+    for turns in range(60):
+        rules = sold(2)
+        desk = Desk(rules)
+        spooler = Spooler(rules.view, desk, NetworkPrinter("127.0.0.1", roll.port))
+        spooler.start()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await spooler.stop()
+        assert {row["state"] for row in rules.view.table("prints")} <= {"waiting", "printed"}
+        assert desk.kinds.count("print.start") == desk.kinds.count("print.end")
+    await roll.stop()
+
+
+@pytest.mark.feature("PR-03")
+async def test_stop_does_not_wait_for_a_printer_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its job is a person's question at the next start."""
+    monkeypatch.setattr("node.devices.spooler.LAST_PAPER_S", 0.05)
+    rules = sold(1)
+    roll, desk = VirtualPrinter(), Desk(rules)
+    await roll.start()
+    spooler = Spooler(rules.view, desk, NetworkPrinter("127.0.0.1", roll.port))
+    real = roll.decoder.feed
+    monkeypatch.setattr(
+        roll.decoder, "feed", lambda data: [a for a in real(data) if not a.startswith(b"\x37")]
+    )
+    spooler.start()
+    await settle(rules, {"sending"})
+    async with asyncio.timeout(10):
+        await spooler.stop()
+    assert rules.row("prints", "t-1")["state"] == "sending"
+    await roll.stop()
 
 
 def test_unknown_job_cannot_be_composed() -> None:

@@ -57,6 +57,7 @@ def test_messages_are_read_back_or_refused() -> None:
         ),
         (lambda d: protocol.read_third(d, commit), pack([])),
         (protocol.read_last, pack([1])),
+        (protocol.read_last, pack(["\x1b[2Jpaired"])),
     ]
     for read, data in bad:
         with pytest.raises(Malformed):

@@ -546,7 +546,15 @@ async def test_station_rewinds_when_its_disk_lets_it(
     assert bench.replica._rewind_to is None
     assert bench.replica.canon.n == 7
     hub = Driver(Found(bench.hub, bench.log, None), SystemClock())
-    hub._run([SetAside(b"n" * 16, 5, [b"one", b"two"])])
+    wire = Heard()
+    aside = SetAside(hub.attach(wire), b"n" * 16, 5, [b"one", b"two"])
+    with monkeypatch.context() as full:
+        full.setattr(bench.log.disk, "replace", refuse)
+        hub._run([aside])
+        assert wire.codes == ["server-disk"], "nothing is acknowledged that was not kept"
+        hub.detach(aside.link)
+        hub._run([aside])
+    hub._run([aside])
     name = f"quarantine-returned-{(b'n' * 16).hex()}-5"
     assert read_frames(bench.log.disk.read(name)) == [b"one", b"two"]
 
