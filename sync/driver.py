@@ -18,9 +18,10 @@ from typing import Any, Protocol
 from sync.archive import Archive
 from sync.clock import Clock
 from sync.errors import Damaged, Refused, StorageFailed, SyncError
-from sync.frames import framed, seal_in
+from sync.frames import framed
 from sync.hub import Hub
 from sync.identity import Signer
+from sync.kept import KeptCopy
 from sync.messages import SERVE_BYTES, Answer, Entries, Message, SnapshotPart
 from sync.op import KEY_BYTES, Head
 from sync.protocol import (
@@ -33,6 +34,7 @@ from sync.protocol import (
     Commit,
     CommitFailed,
     Committed,
+    Compact,
     Done,
     Drop,
     Effect,
@@ -56,7 +58,7 @@ from sync.protocol import (
     SyncKept,
     Tick,
 )
-from sync.recovery import Opened, adopt, rewind
+from sync.recovery import Opened, adopt, compact, rewind
 from sync.replica import Replica
 from sync.snapshot import (
     SNAPSHOT_FILE,
@@ -101,7 +103,7 @@ class Driver:
         self._busy = False
         self._wires: dict[int, Wire] = {}
         self._links = 0
-        self._unkept: list[list[bytes]] = []
+        self._kept = KeptCopy(opened.canon)
         self._listeners: set[Changed] = set()
         self.on_alarm: AlarmHook = lambda code, details: None
         self.on_inquire: InquireHook = _no_answers
@@ -125,7 +127,7 @@ class Driver:
         for wire in list(self._wires.values()):
             wire.drop("stopping")
         self._round()
-        self._keep()
+        self._kept.sync()
 
     async def _tick(self) -> None:
         while True:
@@ -241,14 +243,16 @@ class Driver:
                 case Done(token, result) | Answered(token, result):
                     _resolve(token, result)
                 case Keep(frames):
-                    self._unkept.append(frames)
+                    self._kept.add(frames)
                 case SyncKept():
-                    if self._keep():
+                    if self._kept.sync():
                         self._run(self._step(Kept(), self._now()))
                 case Rewind(head):
                     self._rewind(head)
                 case Adopt(header, parts):
                     self._adopt(header, parts)
+                case Compact(header, parts):
+                    self._compact(header, parts)
                 case SetAside(link, node, seq, frames):
                     self._set_aside(link, f"quarantine-returned-{node.hex()}-{seq}", frames)
                 case ServePart(link, seq, number):
@@ -284,22 +288,6 @@ class Driver:
                 with contextlib.suppress(StorageFailed):
                     log.mend()
 
-    def _keep(self) -> bool:
-        """Write the kept copies and sync them. A failure keeps them in memory: it is tried
-        again."""
-        log = self._canon
-        try:
-            for frames in self._unkept:
-                log.commit(frames, sync=False)
-            log.sync()
-        except StorageFailed as error:
-            _log.error("the disk refused the copy of the log: %s", error)
-            durable = log.sealed_n  # a new segment makes durable what stands before it
-            self._unkept = [f for f in self._unkept if seal_in(f[-1]).n > durable]
-            return False
-        self._unkept.clear()
-        return True
-
     def _rewind(self, head: Head) -> None:
         """What stands behind ``head`` in our copy is in the server's log again, in another
         order."""
@@ -312,7 +300,7 @@ class Driver:
 
     def _begin_again(self, event: Rewound | Adopted) -> None:
         """The copy of the log is another one now."""
-        self._unkept.clear()
+        self._kept.forget()
         self.archive = Archive(self._canon)
         self._run(self._step(event, self._now()))
 
@@ -325,6 +313,15 @@ class Driver:
                 wire.drop("bad-snapshot")
             return
         self._begin_again(adopted)
+
+    def _compact(self, header: bytes, parts: list[bytes]) -> None:
+        try:
+            compacted = compact(self._opened, header, parts)
+        except (SyncError, OSError) as error:  # nothing is lost; another checkpoint will come
+            _log.error("the logs were not compacted: %s", error)
+            return
+        self.archive = Archive(self._canon)
+        self._run(self._step(compacted, self._now()))
 
     def _set_aside(self, link: int, name: str, frames: list[bytes]) -> None:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sync.codec import pack, unpack, unpack_trusted
 from sync.errors import Malformed
@@ -101,13 +101,35 @@ def decode_seal(value: list[Any]) -> Seal:
     return Seal(*value[1:])
 
 
-def segment_frame(kind: str, cafe: bytes, node: bytes, number: int, before_bytes: int) -> bytes:
-    """First frame of each file of a log: what it is, whose, and how long the file before it is.
+class Segment(NamedTuple):
+    """First frame of each file of a log: what it is, whose, and what stands before it."""
 
-    What stands in that file behind ``before_bytes`` was never durable: a write that failed and
-    could not be taken back.
-    """
-    return pack([SEGMENT, 1, kind, cafe, node, number, before_bytes])
+    kind: str
+    cafe: bytes
+    node: bytes
+    number: int
+    before_bytes: int
+    """How long the file before it is. What stands there behind that was never durable: a write
+    that failed and could not be taken back."""
+    chain: bytes
+    """Chain (canonical log: epoch) of the last seal before it; zeros if there is none."""
+    n: int
+    hash: bytes
+    """Head at that seal: the files before it may have been dropped."""
+
+
+_SEGMENT_SHAPE = (int, int, str, bytes, bytes, int, int, bytes, int, bytes)
+
+
+def segment_frame(segment: Segment) -> bytes:
+    return pack([SEGMENT, 1, *segment])
+
+
+def decode_segment(value: list[Any]) -> Segment:
+    """The fields of a first frame, or `Malformed`."""
+    if tuple(map(type, value)) != _SEGMENT_SHAPE or value[:2] != [SEGMENT, 1]:
+        raise Malformed("bad-type", "segment fields")
+    return Segment(*value[2:])
 
 
 def decode_frame(body: bytes, *, trusted: bool = False) -> list[Any]:

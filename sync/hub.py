@@ -44,6 +44,7 @@ from sync.messages import (
     Want,
 )
 from sync.op import (
+    CANON_CHECKED,
     CANON_RESTORED,
     CHAIN_BYTES,
     CHAIN_OPEN,
@@ -59,6 +60,7 @@ from sync.protocol import (
     Abandon,
     Act,
     Alarm,
+    Checked,
     Closed,
     Commit,
     CommitFailed,
@@ -127,10 +129,11 @@ class Link:
 
     @property
     def patience_ms(self) -> float:
-        """How long it may say nothing: it owes us its sign-on, or the ack of what we sent."""
+        """How long it may say nothing: it owes us its sign-on, the ack of what we sent, or a word
+        while it fetches the snapshot."""
         if not self.signed_on:
             return HELLO_TIMEOUT_MS
-        return SILENCE_MS if self.acked < self.sent else float("inf")
+        return SILENCE_MS if self.loading or self.acked < self.sent else float("inf")
 
 
 def _size(push: Push) -> int:
@@ -197,6 +200,8 @@ class Hub:
                 link.sent = last
             case SignIn():
                 return self._sign_in(event, now)
+            case Checked(head, copy):
+                self._checked(head, copy, now)
             case Tick():
                 return self._tick(now)
         return []
@@ -219,6 +224,12 @@ class Hub:
     @property
     def staged_full(self) -> bool:
         return self._staged.full
+
+    @property
+    def offered(self) -> int:
+        """Seq of the snapshot that stations may begin from; 0 for none. Behind a checkpoint only:
+        what they then do not have must not be ours alone."""
+        return self.snapshot if self.snapshot <= self.view.checkpoint.n else 0
 
     def online(self) -> set[bytes]:
         """Nodes that are signed on now."""
@@ -310,7 +321,7 @@ class Hub:
                 self.head.n,
                 self.head.hash,
                 self.view.epochs[-EPOCHS_TOLD:],
-                self.snapshot,
+                self.offered,
                 self.keys.signer.sign(text),
             ),
         )
@@ -482,6 +493,13 @@ class Hub:
             self._stage_own(self._author.op(now, self.view.cursor, GRANT_OPEN, 1, body), [], now)
             known = self._author.granted(operator)
         return known
+
+    def _checked(self, head: Head, copy: str, now: Now) -> None:
+        if head.n > self.view.checkpoint.n:
+            self._begin(now)
+            body = {"seq": head.n, "hash": head.hash, "copy": copy}
+            op = self._author.op(now, self.view.cursor, CANON_CHECKED, 1, body)
+            self._stage_own(op, [], now)
 
     def _act(self, act: Act, now: Now) -> list[Effect]:
         self._begin(now)

@@ -29,8 +29,10 @@ from sync.frames import (
     RUN_SEAL,
     SEAL,
     SEGMENT,
+    Segment,
     decode_frame,
     decode_op_frame,
+    decode_segment,
     framed,
     seal_in,
     segment_frame,
@@ -44,9 +46,11 @@ _COMMIT_BYTES = _HEAD.size + _COMMIT_BODY.size
 _COMMIT_START = re.compile(
     re.escape(struct.pack("<I", _COMMIT_BODY.size)) + b"[\\s\\S]{4}\x92\x00\xc4\x04"
 )
-MAX_SEGMENT_BYTES = 32 << 20
+MAX_SEGMENT_BYTES = 4 << 20
 MAX_COMMIT_BYTES = 1 << 30
 READ_BYTES = 2 << 20
+FIRST_BYTES = 4096
+"""More than the first frame of a file can have."""
 
 
 def encode_commit(frames: list[bytes]) -> bytes:
@@ -135,25 +139,36 @@ def _signed(commits: list[Commit], checker: Checker) -> int:
     return good
 
 
-def _stated_before(data: bytes, otherwise: int) -> int:
-    """How long the file before it was, by the first frame of a segment; ``otherwise`` if that is
-    not readable. It counts even where the rest of its commit is torn."""
+def _first_frame(data: bytes) -> Segment | None:
+    """The first frame of a file; None if it is not readable. It counts even where the rest of its
+    commit is torn."""
     at = 2 * _HEAD.size + _COMMIT_BODY.size
     if len(data) < at:
-        return otherwise
+        return None
     length, crc = _HEAD.unpack_from(data, at - _HEAD.size)
     body = data[at : at + length]
     if len(body) != length or zlib.crc32(body) != crc:
-        return otherwise
+        return None
     try:
-        fields = decode_frame(body)
-        return min(otherwise, int(fields[6])) if fields[0] == SEGMENT else otherwise
-    except (Malformed, IndexError, TypeError, ValueError):
-        return otherwise
+        return decode_segment(decode_frame(body))
+    except Malformed:
+        return None
+
+
+def _fits(frame: bytes, head: Head) -> bool:
+    """Whether a file states that it goes on from this head."""
+    try:
+        first = decode_segment(decode_frame(frame))
+    except Malformed:
+        return False
+    return Head(first.n, first.hash) == head
 
 
 class Checker(Protocol):
     """Follows the chain through the frames of a log, and knows whose seals close it."""
+
+    chain: bytes
+    head: Head
 
     def take(self, frames: list[bytes]) -> str:
         """Advance over one commit. Empty if its seal states the head we computed, else what is
@@ -172,13 +187,20 @@ class CanonChecker:
     verify: Verifier
     head: Head = field(default_factory=Head)
     chain: bytes = bytes(CHAIN_BYTES)
+    expected: Head = field(default_factory=Head)
+    """A head that it must come by: that of a snapshot."""
 
     def take(self, frames: list[bytes]) -> str:
         n, head = self.head.n, self.head.hash
         for body in frames[:-1]:
             if body[1] == ENTRY:
                 n, head = n + 1, link(head, sha256(body))
-            elif body[1] not in (SEGMENT, RUN_SEAL, SEAL):
+                if n == self.expected.n and head != self.expected.hash:
+                    return f"entry {n} is another one than in the snapshot"
+            elif body[1] == SEGMENT:
+                if not _fits(body, self.head):
+                    return f"the file does not go on behind entry {n}"
+            elif body[1] != RUN_SEAL:
                 return f"unknown frame behind entry {n}"
         try:
             seal = seal_in(frames[-1])
@@ -218,7 +240,10 @@ class ChainChecker:
                     if author != chain:
                         chain, head = author, Head()
                     head = head.next(raw)
-                elif body[1] not in (SEGMENT, SEAL):
+                elif body[1] == SEGMENT:
+                    if not _fits(body, self.head):
+                        return f"the file does not go on behind op {head.n}"
+                else:
                     return f"unknown frame behind op {head.n}"
             seal = seal_in(frames[-1])
         except Malformed as error:
@@ -251,7 +276,7 @@ class Damage:
     copy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Position:
     """A place between two commits."""
 
@@ -266,6 +291,7 @@ class Log:
         self.disk = disk
         self._kind = kind
         self._cafe, self._node = cafe, node
+        self.segment_bytes = MAX_SEGMENT_BYTES
         self._file: AppendFile | None = None
         self._number = 0
         self._durable = 0
@@ -278,7 +304,8 @@ class Log:
         """Behind it stand bytes of a failed write that could not be cut."""
         self.damage: Damage | None = None
         self.base = Head()
-        """Head before the first entry: that of a snapshot, or nothing."""
+        """Head before the first file: what stood before it was dropped, or was never here."""
+        self.base_chain = bytes(CHAIN_BYTES)
 
     # --- reading -------------------------------------------------------------
 
@@ -305,7 +332,20 @@ class Log:
             return False
 
     def _length_by_next(self, number: int, otherwise: int) -> int:
-        return _stated_before(self.disk.read(self.name(number + 1), 0, READ_BYTES), otherwise)
+        behind = self._first(number + 1)
+        return min(otherwise, behind.before_bytes) if behind else otherwise
+
+    def _first(self, number: int) -> Segment | None:
+        return _first_frame(self.disk.read(self.name(number), 0, FIRST_BYTES))
+
+    def find_base(self) -> Head | None:
+        """Set ``base`` to what the first file states; None if there is no file that states it."""
+        numbers = self.segments()
+        first = self._first(numbers[0]) if numbers else None
+        if first is None:
+            return None
+        self.base, self.base_chain = Head(first.n, first.hash), first.chain
+        return self.base
 
     def recover(self, checker: Checker, start: Position = Position()) -> Iterator[Commit]:
         """Yield every good commit from ``start`` on, mend the end, and get ready to append.
@@ -314,15 +354,18 @@ class Log:
         that verifies, and anything that no seal of the log's owner covers, raises `Damaged` once
         everything before it has been yielded: nothing is cut.
         """
+        self.find_base()
+        if not start.segment:
+            checker.chain, checker.head = self.base_chain, self.base
         numbers = [number for number in self.segments() if number >= start.segment]
         while len(numbers) > 1 and self._is_torn_at_once(numbers[-1]):
             # Power failed inside its first commit: the segment before it is the last one still.
             torn = self.name(numbers.pop())
             self.damage = Damage(torn, "torn", 0, "short first commit")
-            before = self.disk.read(self.name(numbers[-1]))
-            length = _stated_before(self.disk.read(torn), len(before))
-            if length < len(before):  # what stands behind was never durable
-                self._cut(numbers[-1], length, self.damage)
+            length = len(self.disk.read(self.name(numbers[-1])))
+            counts = self._length_by_next(numbers[-1], length)
+            if counts < length:  # what stands behind was never durable
+                self._cut(numbers[-1], counts, self.damage)
             self.disk.remove(torn)
         at = 0
         self._number, self._durable = start.segment, start.offset
@@ -403,18 +446,22 @@ class Log:
                 self.disk.remove(self.name(later))
         self._cut(number, damaged.offset, self.damage)
 
-    def first_seq(self) -> int:
-        """Seq of the first entry that stands here; 0 if there is none, -1 if damage hides it."""
-        try:
-            for _, commit in self.commits():
-                for frame in commit.frames:
-                    if frame[1] == ENTRY:
-                        return int(decode_frame(frame)[1])
-        except Damaged:
-            return -1
-        return 0
+    def starts(self) -> list[Segment]:
+        """First frames of the files in which something is durable."""
+        numbers = [n for n in self.segments() if Position(n) < self.position]
+        return [first for number in numbers if (first := self._first(number))]
 
-    def begin_behind(self, base: Head) -> None:
+    def drop_before(self, number: int) -> None:
+        """Remove the files before this one; something else stands for them.
+
+        Raises `StorageFailed`; it may be tried again.
+        """
+        for old in self.segments():
+            if old < number:
+                self.disk.remove(self.name(old))
+        self.find_base()
+
+    def begin_behind(self, base: Head, chain: bytes = bytes(CHAIN_BYTES)) -> None:
         """Drop everything: a snapshot of ``base`` stands for it, and what comes begins behind it.
 
         Raises `StorageFailed`; it may be tried again.
@@ -426,7 +473,7 @@ class Log:
             self.disk.remove(self.name(number))
         self._number, self._durable, self._before_bytes = 0, 0, 0
         self._last_seal, self._only_seal, self._durable_end = b"", True, (b"", True)
-        self._void, self.base = None, base
+        self._void, self.base, self.base_chain = None, base, chain
 
     def rewind(self, n: int) -> Head:
         """Cut the log back to the last seal over no more than its first ``n``, and tell which head
@@ -435,7 +482,7 @@ class Log:
         Raises `StorageFailed`; what is left then may be longer, and never shorter.
         """
         self.close()
-        if n < self.base.n:  # nothing of it is left: it begins anew
+        if n < self.base.n or n < 0:  # nothing of it is left: it begins anew
             for number in self.segments():
                 self._quarantine(number, 0, self.disk.read(self.name(number)))
             self.begin_behind(Head())
@@ -528,7 +575,7 @@ class Log:
         seal and reopened, or a new segment is begun. A failed sync is never tried again on its
         descriptor.
         """
-        if self._file is None or not 0 < self._file.size <= MAX_SEGMENT_BYTES:
+        if self._file is None or not 0 < self._file.size <= self.segment_bytes:
             frames = self._begin_segment(frames)
         file = self._file
         assert file is not None
@@ -569,8 +616,12 @@ class Log:
                 file.truncate(0)
             self._before_bytes = self._durable if self._number else 0
             self._number, self._durable, self._file = self._number + 1, 0, file
-        header = segment_frame(self._kind, self._cafe, self._node, self._number, self._before_bytes)
-        return [header, *frames]
+        chain, head = self.base_chain, self.base
+        if self._last_seal:
+            seal = seal_in(self._last_seal)
+            chain, head = seal.chain, Head(seal.n, seal.hash)
+        owner = (self._kind, self._cafe, self._node, self._number)
+        return [segment_frame(Segment(*owner, self._before_bytes, chain, *head)), *frames]
 
     def _take_back(self, file: AppendFile) -> None:
         file.close()

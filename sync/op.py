@@ -46,7 +46,11 @@ CANON_RESTORED = "canon.restored"
 """By the server: a station holds what it has lost. What was made before may have had consequences
 that nobody remembers, such as paper."""
 
-ENGINE_KINDS = frozenset({CHAIN_OPEN, GRANT_OPEN, CHAIN_FROZEN, OP_AGAIN, CANON_RESTORED})
+CANON_CHECKED = "canon.checked"
+"""By the server, a checkpoint: all up to a head is also on another disk or in a backup."""
+
+SERVER_KINDS = frozenset({CANON_RESTORED, CANON_CHECKED})
+ENGINE_KINDS = frozenset({CHAIN_OPEN, GRANT_OPEN, CHAIN_FROZEN, OP_AGAIN, *SERVER_KINDS})
 
 Event = list[Any]
 """``[kind, version, body]``: what happened, in the past tense; folded, never refused."""

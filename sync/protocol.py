@@ -140,9 +140,11 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Rewound:
-    """The copy of the canonical log ends at ``head`` again; ``view`` is what it folds to. ``own``
-    are all ops of the own log, each with its events and the head of its chain."""
+    """The copy of the canonical log begins behind ``base`` and ends at ``head`` again; ``view`` is
+    what it folds to. ``own`` are all ops of the own log, each with its events and the head of its
+    chain."""
 
+    base: Head
     head: Head
     view: Any
     own: Sequence[tuple[Op, list[DomainEvent], Head]]
@@ -155,6 +157,23 @@ class Adopted:
     head: Head
     view: Any
     own: Sequence[tuple[Op, list[DomainEvent], Head]]
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """The snapshot of entry ``seq`` stands for the beginning of our logs now; our copy of the
+    canonical one begins behind ``base``."""
+
+    seq: int
+    base: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A copy of all up to ``head`` is somewhere else: a ``mirror``, or a ``backup``."""
+
+    head: Head
+    copy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +196,8 @@ Event = (
     | Served
     | Rewound
     | Adopted
+    | Compacted
+    | Checked
     | Tick
 )
 
@@ -230,6 +251,15 @@ class Rewind:
 class Adopt:
     """Begin anew from this snapshot, whose header was checked: keep it, drop the log before it, and
     say `Adopted`. If the disk refuses, the link is to be dropped; nothing has changed then."""
+
+    header: bytes
+    parts: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """Let this snapshot, whose header was checked, stand for the beginning of both logs, and say
+    `Compacted`. If the disk refuses, nothing is lost and nothing is asked again."""
 
     header: bytes
     parts: list[bytes]
@@ -317,6 +347,7 @@ Effect = (
     | SyncKept
     | Rewind
     | Adopt
+    | Compact
     | Send
     | Serve
     | ServePart

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,20 +18,29 @@ from sync import snapshot
 from sync.codec import pack, unpack_trusted
 from sync.disk import Disk
 from sync.domain import Domain
-from sync.errors import Damaged, Malformed, StorageFailed
-from sync.frames import ENTRY, OP, decode_entry, decode_frame, decode_op_frame, seal_in
+from sync.errors import Damaged, Malformed, Refused, StorageFailed
+from sync.frames import (
+    ENTRY,
+    OP,
+    SEGMENT,
+    decode_entry,
+    decode_frame,
+    decode_op_frame,
+    decode_segment,
+    seal_in,
+)
 from sync.hub import Hub
 from sync.identity import Verifier, node_id
 from sync.log import CanonChecker, ChainChecker, Commit, Damage, Log, Position
-from sync.op import Entry, Head, Op, decode_op, sha256
-from sync.protocol import Adopted, NodeKeys, Rewound
+from sync.op import Entry, Head, Op, decode_op, link, sha256
+from sync.protocol import Adopted, Compacted, NodeKeys, Rewound
 from sync.replica import Replica
 from sync.snapshot import SNAPSHOT_FILE, Snapshot
 from sync.view import View, decode_entry_op
 
 _log = logging.getLogger(__name__)
 VIEW_FILE = "view"
-VIEW_FORMAT = 4
+VIEW_FORMAT = 5
 _T = TypeVar("_T")
 
 
@@ -109,47 +118,95 @@ def adopt(opened: Opened, frame: bytes, parts: list[bytes]) -> Adopted:
     header = snapshot.read_header(frame, core.keys.cafe, core.server, core.verify)
     view = snapshot.load(header, parts, core.domain)
     opened.canon.disk.replace(SNAPSHOT_FILE, snapshot.file_of(frame, parts))
-    opened.canon.begin_behind(header.head)
+    opened.canon.begin_behind(header.head, header.chain)
     own = list(own_ops(commit for _, commit in opened.own.commits()))
     return Adopted(header.head, view, own)
 
 
-def _find_base(disk: Disk, log: Log, found: Snapshot | None) -> Snapshot | None:
-    """The snapshot that a station's copy of the log begins behind, if it does not begin at 1."""
-    first = log.first_seq()
-    if first == 1 or (found is None and first < 1):
+def compact(opened: Opened, frame: bytes, parts: list[bytes]) -> Compacted:
+    """Let a snapshot whose header was checked stand for the beginning of a station's logs: whole
+    files of both are dropped. The view stays as it is.
+
+    Raises `Refused` ``other-history`` if it is not of our history, `Malformed`, `StorageFailed`:
+    what is left then is good all the same.
+    """
+    core, canon, own = opened.core, opened.canon, opened.own
+    assert isinstance(core, Replica) and own is not None
+    header = snapshot.read_header(frame, core.keys.cafe, core.server, core.verify)
+    if _head_at(canon, header.seq) != header.head:
+        raise Refused("other-history", seq=header.seq)
+    canon.disk.replace(SNAPSHOT_FILE, snapshot.file_of(frame, parts))
+    canon.drop_before(max(first.number for first in canon.starts() if first.n <= header.seq))
+    kept = max((first.number for first in own.starts()), default=0)
+    for number, commit in own.commits():
+        if number == kept:
+            break
+        if not all(core.is_settled(op, header.seq) for op in _ops(commit)):
+            kept = number
+    own.drop_before(kept)
+    return Compacted(header.seq, canon.base)
+
+
+def _head_at(log: Log, seq: int) -> Head | None:
+    """The canonical head behind entry ``seq``, as our copy of the log has it."""
+    first = max((first for first in log.starts() if first.n <= seq), default=None)
+    if first is None:
         return None
-    if found is None:  # without it the log says nothing: all of it is fetched again
-        log.rewind(0)
+    n, head = first.n, first.hash
+    for _, commit in log.commits(Position(first.number)):
+        for frame in commit.frames:
+            if n == seq:
+                return Head(n, head)
+            if frame[1] == ENTRY:
+                n, head = n + 1, link(head, sha256(frame))
+    return None
+
+
+def _base_of(log: Log, found: Snapshot | None) -> Snapshot | None:
+    """The snapshot that stands for what is not in a station's copy of the log; None if all of it
+    is there, or nothing."""
+    base = log.find_base()
+    if base is None:
+        return found
+    if base.n and (found is None or found.header.seq < base.n):  # it is all fetched again
+        log.rewind(-1)
         log.damage = Damage(SNAPSHOT_FILE, "corrupt", 0, "it does not verify", SNAPSHOT_FILE)
         return None
-    if first not in (-1, 0, found.header.seq + 1):  # a crash while it was being adopted
-        log.begin_behind(found.header.head)
-    log.base = found.header.head
-    return found
+    return found if base.n else None
 
 
 def _recover_view(
     disk: Disk, log: Log, checker: CanonChecker, view: View, base: Snapshot | None = None
 ) -> int:
-    """Fold ``view`` up to the end of ``log``; how many entries that took."""
+    """Fold ``view`` up to the end of ``log``, beginning at the snapshot that stands for what is not
+    in it any more; how many entries that took."""
     checker.head, position = load_view(disk, view, log)
-    if not position.segment and base is not None:
-        view.adopt(snapshot.load(base.header, base.parts, view.domain))
-        checker.head = base.header.head
+    if position.segment:
+        base = None
+    elif base is not None:
+        view.adopt(_loaded(base, view.domain))
+        checker.expected = base.header.head
     folded = 0
-    for entry, op in _entries(log.recover(checker, position)):
+    for entry, op in _entries(log.recover(checker, position), behind=view.cursor):
         view.fold(entry, op)
         folded += 1
+    if base is not None and checker.head.n < base.header.seq:  # a crash while it was being taken
+        log.begin_behind(base.header.head, base.header.chain)
+        checker.head = log.base
     return folded
 
 
-def _entries(commits: Iterator[Commit]) -> Iterator[tuple[Entry, Op | None]]:
+def _loaded(found: Snapshot, domain: Domain) -> View:
+    return snapshot.load(found.header, found.parts, domain)
+
+
+def _entries(commits: Iterable[Commit], behind: int = 0) -> Iterator[tuple[Entry, Op | None]]:
     for commit in commits:
         for frame in commit.frames:
             if frame[1] == ENTRY:
                 entry = decode_entry(decode_frame(frame, trusted=True))
-                yield entry, decode_entry_op(entry)
+                if entry.seq > behind:
+                    yield entry, decode_entry_op(entry)
 
 
 def open_hub(
@@ -163,6 +220,9 @@ def open_hub(
     hurt."""
     log = Log(disk, "canon", keys.cafe, keys.node)
     checker, view = CanonChecker(keys.cafe, keys.signer.public, verify), View(domain)
+    base = log.find_base()
+    if base is not None and base.n:
+        raise Damaged(log.name(1), 0, f"entries 1 to {base.n} are missing")
     folded = _recover_view(disk, log, checker, view)
     unread = [seq for seq, accepted in view.unfolded.items() if accepted]
     if unread:  # money would be missing from the box without a word
@@ -199,18 +259,24 @@ def open_replica(
     old one comes back by itself.
     """
 
-    def read_canon(log: Log) -> tuple[View, CanonChecker, int]:
+    def read_canon(log: Log) -> tuple[View, CanonChecker, int, int]:
         view, checker = View(domain), CanonChecker(keys.cafe, server, verify)
-        base = _find_base(disk, log, snapshot.read_file(disk, keys.cafe, server, verify))
-        return view, checker, _recover_view(disk, log, checker, view, base)
+        base = _base_of(log, snapshot.read_file(disk, keys.cafe, server, verify))
+        folded = _recover_view(disk, log, checker, view, base)
+        return view, checker, folded, base.header.seq if base else 0
 
     def read_own(log: Log) -> list[tuple[Op, list[Any], Head]]:
         return list(own_ops(log.recover(ChainChecker(keys.cafe, keys.signer.public, verify))))
 
-    canon, (view, checker, folded) = _mended(disk, "canon", keys.cafe, node_id(server), read_canon)
+    canon, (view, checker, folded, compacted) = _mended(
+        disk, "canon", keys.cafe, node_id(server), read_canon
+    )
     own, ops = _mended(disk, "own", keys.cafe, keys.node, read_own)
     head, base = checker.head, canon.base
     replica = Replica(keys, server, view, domain, verify, random, canon=head, base=base)
+    replica.compacted = compacted
+    if own.base.n:
+        replica.before = (own.base_chain, *own.base)
     replica.restore(ops)
     damage = [log.damage for log in (canon, own) if log.damage]
     if view.unfolded:
@@ -246,28 +312,41 @@ def rewind(opened: Opened, head: Head) -> Rewound:
     core = opened.core
     assert isinstance(core, Replica) and opened.own is not None
     canon = opened.canon
-    lost = head.n < canon.base.n  # the snapshot is of a life of the server that was lost
-    if lost and SNAPSHOT_FILE in canon.disk.names():
-        canon.disk.replace(f"quarantine-{SNAPSHOT_FILE}", canon.disk.read(SNAPSHOT_FILE))
-        canon.disk.remove(SNAPSHOT_FILE)
-    head = canon.rewind(head.n)
-    view = View(core.domain)
+    base = None
     if canon.base.n:
         base = snapshot.read_file(canon.disk, core.keys.cafe, core.server, core.verify)
-        if base is None:
-            raise Damaged(SNAPSHOT_FILE, 0, "it does not verify any more")
-        view = snapshot.load(base.header, base.parts, core.domain)
-    for entry, op in _entries(commit for _, commit in canon.commits()):
+    if canon.base.n and (base is None or head.n < base.header.seq):
+        # The snapshot is of a life of the server that was lost, or does not verify any more.
+        base, head = None, canon.rewind(-1)
+        if SNAPSHOT_FILE in canon.disk.names():
+            canon.disk.replace(f"quarantine-{SNAPSHOT_FILE}", canon.disk.read(SNAPSHOT_FILE))
+            canon.disk.remove(SNAPSHOT_FILE)
+    else:
+        head = canon.rewind(head.n)
+        if base is not None and head.n < base.header.seq:  # no seal stands right behind it
+            canon.begin_behind(base.header.head, base.header.chain)
+            head = canon.base
+    view = View(core.domain) if base is None else _loaded(base, core.domain)
+    for entry, op in _entries((commit for _, commit in canon.commits()), behind=view.cursor):
         view.fold(entry, op)
     own = list(own_ops(commit for _, commit in opened.own.commits()))
-    return Rewound(head, view, own)
+    return Rewound(canon.base, head, view, own)
 
 
-def own_ops(commits: Iterator[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:
+def _ops(commit: Commit) -> Iterator[Op]:
+    for frame in commit.frames:
+        if frame[1] == OP:
+            yield decode_op(decode_op_frame(decode_frame(frame, trusted=True))[0], trusted=True)
+
+
+def own_ops(commits: Iterable[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:
     """(op, events it was shown with, head of its chain) for each own op in a log, in order."""
     chain, head = b"", Head()
     for commit in commits:
         for frame in commit.frames:
+            if frame[1] == SEGMENT:
+                first = decode_segment(decode_frame(frame, trusted=True))
+                chain, head = first.chain, Head(first.n, first.hash)
             if frame[1] != OP:
                 continue
             raw, events = decode_op_frame(decode_frame(frame, trusted=True))

@@ -27,6 +27,7 @@ from sync.chains import again_body, frozen_body, place_body, read_frozen
 from sync.codec import as_written
 from sync.domain import Context, Domain
 from sync.errors import Disconnected, Malformed, Refused, SyncError
+from sync.fetch import Fetch
 from sync.frames import (
     ENTRY,
     Seal,
@@ -64,7 +65,6 @@ from sync.op import (
     Entry,
     Head,
     Op,
-    sha256,
 )
 from sync.protocol import (
     NONCE_BYTES,
@@ -79,6 +79,8 @@ from sync.protocol import (
     Commit,
     CommitFailed,
     Committed,
+    Compact,
+    Compacted,
     Done,
     Drop,
     Effect,
@@ -102,13 +104,11 @@ from sync.protocol import (
     SyncKept,
     Tick,
 )
-from sync.snapshot import Header, read_header
 from sync.state import PendingOp, merge
 from sync.view import View, decode_entry_op
 
 _log = logging.getLogger(__name__)
 CREDIT_EVERY = BATCH_OPS
-PARTS_ASKED = 4
 SKEW_TOLD_MS = 60_000
 """A wall clock that is so far from the server's is told: nothing depends on it but what people
 read."""
@@ -123,20 +123,6 @@ class Returning:
     """The last canonical head that both have."""
     sent: int
     """Up to where it is sent, in our numbers."""
-
-
-@dataclass
-class Loading:
-    """We fetch the server's snapshot."""
-
-    seq: int
-    heard_ms: int
-    """When the last part came."""
-    header: Header | None = None
-    frame: bytes = b""
-    parts: dict[int, bytes] = field(default_factory=dict)
-    needed: list[int] = field(default_factory=list)
-    asked: int = 0
 
 
 @dataclass
@@ -155,7 +141,9 @@ class Replica:
     base: Head = field(default_factory=Head)
     """Canonical head that our copy of the log begins behind: that of a snapshot, or nothing."""
     worth_a_snapshot: int = 4_096
-    """So many entries behind, a snapshot is quicker."""
+    """So many entries behind, a snapshot is quicker; so many can be dropped behind one."""
+    compacted: int = 0
+    """Seq of the snapshot that stands beside our logs."""
     before: tuple[bytes, int, bytes] | None = None
     """Chain, n and hash where the last chain in our log ended."""
 
@@ -195,9 +183,12 @@ class Replica:
         """What takes the place of their ops once it is durable."""
         self._returning: Returning | None = None
         """While we send back what the server has lost."""
-        self._loading: Loading | None = None
-        self._adopting: Loading | None = None
-        """All of it is here: it takes the place of our copy at the next flush."""
+        self._fetch: Fetch | None = None
+        """The server's snapshot, on its way."""
+        self._fetched: Fetch | None = None
+        """All of it is here: it takes its place at the next flush."""
+        self._gone = 0
+        """Seq of a checkpoint whose snapshot the server does not have any more."""
         self._rewind_to: Head | None = None
         """It has all of that: where our copy of the log must be cut back to."""
         self.skew_ms = 0
@@ -252,10 +243,12 @@ class Replica:
                 return self._kept(now)
             case Served(link, last) if link == self._link and self._returning is not None:
                 self._returning.sent = last
-            case Rewound(head, view, own):
-                return self._rewound(head, view, own)
+            case Rewound():
+                return self._rewound(event)
             case Adopted(head, view, own):
                 return self._adopted(head, view, own)
+            case Compacted(seq, base):
+                self.compacted, self.base = seq, base
             case Opened(link, _, certificate):
                 self._link, self._peer_certificate = link, certificate
                 self.signed_on = False
@@ -385,11 +378,11 @@ class Replica:
         """What is done between two commits."""
         if self._rewind_to is not None:
             return [Rewind(self._rewind_to)]
-        if self._adopting is not None:
-            loaded, self._adopting = self._adopting, None
-            assert loaded.header is not None
-            count = len(loaded.header.parts)
-            return [Adopt(loaded.frame, [loaded.parts.get(at, b"") for at in range(count)])]
+        if self._fetched is not None:
+            fetched, self._fetched = self._fetched, None
+            if fetched.beneath:
+                return [Compact(fetched.frame, fetched.parts)]
+            return [Adopt(fetched.frame, fetched.parts)]
         return [*self._fold_inbox(), *self._push(now)]
 
     def _faulted(self, what: str) -> list[Effect]:
@@ -467,9 +460,9 @@ class Replica:
             case Ack(heads, _) if self.signed_on:
                 self._take_ack(heads)
                 return self._push(now)
-            case SnapshotPart() if self._loading is not None:
-                self._loading.heard_ms = now.mono_ms
-                return self._take_part(link, message, self._loading)
+            case SnapshotPart() if self._fetch is not None:
+                self._fetch.heard_ms = now.mono_ms
+                return self._take_part(link, message, self._fetch)
             case Answer(number, code, body) if number in self._asked:
                 token = self._asked.pop(number)
                 return [Answered(token, Refused(code) if code else body)]
@@ -479,11 +472,11 @@ class Replica:
 
     def _tick(self, now: Now) -> list[Effect]:
         """A server that owes us an answer and says nothing is gone, whatever the socket thinks."""
-        owed = self.pending or not self.signed_on or self._returning or self._loading
-        heard_ms = self._loading.heard_ms if self._loading else self._heard_ms
+        owed = self.pending or not self.signed_on or self._returning or self._fetch
+        heard_ms = self._fetch.heard_ms if self._fetch else self._heard_ms
         if self._link is not None and owed and now.mono_ms - heard_ms > SILENCE_MS:
             return [Drop(self._link, "silence")]
-        return self._credit(at_least=1)
+        return [*self._credit(at_least=1), *self._look_for_checkpoint(now)]
 
     def _server_hello(self, link: int, hello: ServerHello, now: Now) -> list[Effect]:
         text = hello_text(
@@ -536,45 +529,53 @@ class Replica:
         if abs(self.skew_ms) > SKEW_TOLD_MS:
             effects.append(Alarm("skew", {"seconds": self.skew_ms // 1000}))
         if behind:
-            self._loading = Loading(hello.snapshot, now.mono_ms)
-            effects.append(Send(link, Want(hello.snapshot, 0)))
+            effects += self._ask_for_snapshot(link, hello.snapshot, now)
         return effects
 
-    # --- beginning from a snapshot -------------------------------------------
+    # --- snapshots -----------------------------------------------------------
 
-    def _take_part(self, link: int, message: SnapshotPart, loading: Loading) -> list[Effect]:
+    def _ask_for_snapshot(
+        self, link: int, seq: int, now: Now, *, beneath: bool = False
+    ) -> list[Effect]:
+        self._fetch = Fetch(seq, now.mono_ms, keys=self.before is not None, beneath=beneath)
+        return [Send(link, Want(seq, 0))]
+
+    def _take_part(self, link: int, message: SnapshotPart, fetch: Fetch) -> list[Effect]:
         """Check one frame of the snapshot and ask for the next."""
+        if fetch.beneath and not message.seq:  # the next checkpoint will do
+            self._gone, self._fetch = fetch.seq, None
+            return []
         try:
-            if message.seq != loading.seq:
-                raise Malformed("bad-snapshot", "it is gone")
-            if loading.header is None:
-                header = read_header(message.data, self.keys.cafe, self.server, self.verify)
-                if message.number != 0 or header.seq != loading.seq:
-                    raise Malformed("bad-snapshot", "header")
-                loading.header, loading.frame = header, message.data
-                loading.needed = header.needed(keys=self.before is not None)
-            else:
-                at = message.number - 1
-                if at not in loading.needed[: loading.asked] or at in loading.parts:
-                    raise Malformed("bad-snapshot", "not asked for")
-                if sha256(message.data) != loading.header.parts[at][1]:
-                    raise Malformed("bad-snapshot", f"part {at}")
-                loading.parts[at] = message.data
+            wanted = fetch.take(message, self.keys.cafe, self.server, self.verify)
         except Malformed as error:
             return [Alarm("bad-snapshot", {"what": error.what}), Drop(link, "bad-snapshot")]
-        if len(loading.parts) == len(loading.needed):
-            self._loading, self._adopting = None, loading
+        if fetch.done:
+            self._fetch, self._fetched = None, fetch
+        return [Send(link, Want(fetch.seq, number)) for number in wanted]
+
+    def _look_for_checkpoint(self, now: Now) -> list[Effect]:
+        """What is also somewhere else need not stand here in full: the snapshot of a checkpoint
+        takes the place of what our logs have before it."""
+        seq = self.view.checkpoint.n
+        if self._link is None or not self.signed_on or self._returning is not None:
             return []
-        to = min(len(loading.needed), len(loading.parts) + PARTS_ASKED)
-        wanted = loading.needed[loading.asked : to]
-        loading.asked = to
-        return [Send(link, Want(loading.seq, at + 1)) for at in wanted]
+        if self._fetch is not None or self._gone == seq or self._durable < seq:
+            return []
+        if seq - max(self.compacted, self.base.n) < self.worth_a_snapshot:
+            return []
+        return self._ask_for_snapshot(self._link, seq, now, beneath=True)
+
+    def is_settled(self, op: Op, seq: int) -> bool:
+        """Whether an own op is answered no later than by entry ``seq``, and nothing that is still
+        to be sent can need it."""
+        live = {self.author.chain, *(waiting.op.chain for waiting in self.pending)}
+        return op.chain not in live and self.view.keys.get(op.key, seq + 1) <= seq
 
     def _adopted(
         self, head: Head, view: View, own: Sequence[tuple[Op, list[Any], Head]]
     ) -> list[Effect]:
         """Our copy begins behind the snapshot now."""
-        self.base = head
+        self.base, self.compacted = head, head.n
         self._begin_again(head, view, own)
         return [Send(self._link, Ack([], head.n))] if self._link is not None else []
 
@@ -606,12 +607,11 @@ class Replica:
             return self._give_back(link, cursor)
         return []
 
-    def _rewound(
-        self, head: Head, view: View, own: Sequence[tuple[Op, list[Any], Head]]
-    ) -> list[Effect]:
-        """Our copy ends at ``head`` now; what the server answered behind it comes again."""
-        self._rewind_to, self.base = None, min(head, self.base)
-        self._begin_again(head, view, own)
+    def _rewound(self, done: Rewound) -> list[Effect]:
+        """Our copy ends earlier now; what the server answered behind that comes again."""
+        self._rewind_to, self.base = None, done.base
+        self.compacted = self.compacted if done.base.n else 0
+        self._begin_again(done.head, done.view, done.own)
         self.author.renew()  # in its old chain our base would fall
         return [Drop(self._link, "rewound")] if self._link is not None else []
 
@@ -667,7 +667,8 @@ class Replica:
 
     def _closed(self) -> list[Effect]:
         self._link, self._nonce, self.signed_on = None, b"", False
-        self._returning = self._loading = self._adopting = None
+        self._returning = self._fetch = self._fetched = None
+        self._gone = 0
         self._sent = self._acked = 0
         asked, self._asked = self._asked, {}
         return [Answered(token, Disconnected()) for token in asked.values()]

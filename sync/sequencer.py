@@ -29,12 +29,12 @@ from sync.history import RECOVERED
 from sync.identity import Verifier, seal_text
 from sync.messages import Push
 from sync.op import (
-    CANON_RESTORED,
     CHAIN_FROZEN,
     CHAIN_OPEN,
     GRANT_OPEN,
     NODE_BYTES,
     OP_AGAIN,
+    SERVER_KINDS,
     UNKNOWN_AGE,
     ZERO_HEAD,
     Entry,
@@ -235,7 +235,7 @@ class Sequencer:
         if op.kind == CHAIN_OPEN:
             self._look_before(op)
             return []
-        if op.kind == CANON_RESTORED:
+        if op.kind in SERVER_KINDS:
             raise Refused("server-only")
         if op.kind == CHAIN_FROZEN:
             chain, n, _ = read_frozen(op)

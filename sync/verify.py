@@ -20,6 +20,7 @@ from sync.grant import operator_of, read_grant
 from sync.identity import Verifier, node_id, seal_text
 from sync.log import CanonChecker, ChainChecker, Commit, Log, Position
 from sync.op import GRANT_OPEN, NODE_BYTES, ZERO_HEAD, Op
+from sync.snapshot import SNAPSHOT_FILE
 from sync.view import View, decode_entry_op
 
 
@@ -68,10 +69,12 @@ def verify_canon(
     checker = CanonChecker(cafe, server, verify)
     view = View(domain)
     result = Verified("canon")
-    base = snapshot.read_file(disk, cafe, server, verify)
-    if base is not None and log.first_seq() != 1:
+    begins = log.find_base()
+    base = snapshot.read_file(disk, cafe, server, verify) if begins and begins.n else None
+    if base is not None:
         view = snapshot.load(base.header, base.parts, domain)
-        checker.head = base.header.head
+        checker.expected = base.header.head
+    checker.head = log.base
     known: dict[bytes, bytes] = {}
     own = node_id(server)
 
@@ -87,6 +90,8 @@ def verify_canon(
             if frame[1] == ENTRY:
                 entry = decode_entry(decode_frame(frame))
                 where = f"entry {entry.seq}"
+                if base is not None and entry.seq <= base.header.seq:
+                    continue  # the server's seals cover it; what it rests on is not here any more
                 if entry.seq != view.cursor + 1:
                     raise _Wrong(where, f"it stands behind entry {view.cursor}")
                 op = decode_entry_op(entry)
@@ -101,7 +106,7 @@ def verify_canon(
                     raise _Wrong(where, "this version cannot read it")
                 result.entries += 1
                 result.ops += op is not None
-            elif frame[1] == RUN_SEAL:
+            elif frame[1] == RUN_SEAL and (base is None or view.cursor > base.header.seq):
                 seal = seal_in(frame)
                 _check_run(seal, view, key_of(seal.chain[:NODE_BYTES]), cafe, verify)
                 open_runs.pop(seal.chain, None)
@@ -110,7 +115,14 @@ def verify_canon(
             raise _Wrong(f"entry {seq}", f"no seal of its station stands behind it ({chain.hex()})")
         progress(result.entries)
 
+    if begins and begins.n and (base is None or base.header.seq < begins.n):
+        what = f"nothing stands for entries 1 to {begins.n}"
+        result.problem = Problem(log.name(1), 0, "entry 1", what)
+        return result
     _walk(log, checker, check, result)
+    if base is not None and not result.problem and checker.head.n < base.header.seq:
+        what = f"entries {checker.head.n + 1} to {base.header.seq} are missing"
+        result.problem = Problem(SNAPSHOT_FILE, 0, f"entry {checker.head.n + 1}", what)
     result.head = checker.head.hash.hex()
     return result
 
@@ -139,7 +151,8 @@ def _check_run(seal: Seal, view: View, public: bytes | None, cafe: bytes, verify
 def verify_own(disk: Disk, cafe: bytes, author: bytes, node: bytes, verify: Verifier) -> Verified:
     """Check a station's log of its own ops."""
     log = Log(disk, "own", cafe, node)
-    checker = ChainChecker(cafe, author, verify)
+    log.find_base()
+    checker = ChainChecker(cafe, author, verify, log.base, log.base_chain)
     result = Verified("own")
 
     def check(commit: Commit) -> None:

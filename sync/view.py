@@ -18,12 +18,14 @@ from sync.domain import Domain
 from sync.errors import Malformed
 from sync.history import RECOVERED, Epoch, begins_epoch
 from sync.op import (
+    CANON_CHECKED,
     CANON_RESTORED,
     CHAIN_OPEN,
     GRANT_OPEN,
     ZERO_HEAD,
     Entry,
     Event,
+    Head,
     Op,
     decode_op,
     link,
@@ -61,6 +63,8 @@ class View:
         """Lives of the server, in their order."""
         self.restored_ms = 0
         """When the server found out last that it had lost a part of its history; 0 if never."""
+        self.checkpoint = Head()
+        """All up to here is also on another disk of the server's, or in a backup."""
         self.unfolded: dict[int, bool] = {}
         """Entries that this build could not fold (bugs, or a newer server), and whether they were
         accepted. Such a view is never saved."""
@@ -68,7 +72,7 @@ class View:
         """How often a pending op could not be shown: what it rests on is gone."""
         self._pending: deque[list[Undo]] = deque()
         self._trial: list[tuple[dict[Any, Any], Any, Any]] | None = None
-        self._trial_from = (0, 0, 0)
+        self._trial_from = (0, 0, 0, Head())
 
     def table(self, name: str) -> RowTable:
         table = self._tables.get(name)
@@ -141,6 +145,8 @@ class View:
                 self._set(self.grants, (op.chain, op.n), (op.body["operator"], op.body["until"]))
             elif op.kind == CANON_RESTORED and entry.accepted:
                 self.restored_ms = max(self.restored_ms, entry.at_ms)
+            elif op.kind == CANON_CHECKED and entry.accepted and RECOVERED not in entry.note:
+                self.checkpoint = Head(op.body["seq"], op.body["hash"])
             elif op.kind == CHAIN_OPEN and entry.accepted and begins_epoch(entry, op):
                 self.epochs.append(Epoch(op.chain, entry.seq, op.body["canon"][1]))
 
@@ -162,7 +168,7 @@ class View:
         """Remember every change until `keep_trial` or `drop_trial`."""
         assert self._trial is None and not self._pending
         self._trial, self.store.undo = [], []
-        self._trial_from = self.cursor, len(self.epochs), self.restored_ms
+        self._trial_from = self.cursor, len(self.epochs), self.restored_ms, self.checkpoint
 
     def keep_trial(self) -> None:
         self._trial, self.store.undo = None, None
@@ -177,7 +183,7 @@ class View:
             else:
                 register[key] = old
         self._trial = None
-        self.cursor, epochs, self.restored_ms = self._trial_from
+        self.cursor, epochs, self.restored_ms, self.checkpoint = self._trial_from
         del self.epochs[epochs:]
 
     # --- what is pending -----------------------------------------------------
@@ -235,6 +241,7 @@ class View:
             "grants": [(c, n, o, u) for (c, n), (o, u) in self.grants.items()],
             "epochs": list(self.epochs),
             "restored": [self.restored_ms],
+            "checkpoint": [*self.checkpoint],
         }
 
     def take_register(self, name: str, rows: list[Any]) -> None:
@@ -248,6 +255,8 @@ class View:
                 self.grants.update(((c, n), (o, u)) for c, n, o, u in rows)
             case "restored":
                 (self.restored_ms,) = rows
+            case "checkpoint":
+                self.checkpoint = Head(*rows)
             case "epochs":
                 self.epochs += (Epoch(*row) for row in rows)
             case _:
@@ -279,7 +288,7 @@ class View:
             self.store.changed.add(name)
         self.cursor, self.unfolded, self.epochs = other.cursor, other.unfolded, other.epochs
         self.keys, self.chains, self.grants = other.keys, other.chains, other.grants
-        self.restored_ms = other.restored_ms
+        self.restored_ms, self.checkpoint = other.restored_ms, other.checkpoint
         self._pending.clear()
 
 

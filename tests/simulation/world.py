@@ -21,17 +21,20 @@ from sync.errors import Refused, StorageFailed, SyncError
 from sync.frames import ENTRY, RUN_SEAL, decode_entry, decode_frame, decode_seal
 from sync.hub import Hub
 from sync.identity import Ed25519Signer, grant_text, node_id, seal_text, verify_ed25519
-from sync.log import Log
+from sync.kept import KeptCopy
+from sync.log import Log, Position
 from sync.messages import Entries, SnapshotPart, decode, encode
-from sync.op import decode_op
+from sync.op import Head, decode_op
 from sync.protocol import (
     Act,
     Adopt,
     Alarm,
+    Checked,
     Closed,
     Commit,
     CommitFailed,
     Committed,
+    Compact,
     Done,
     Drop,
     Effect,
@@ -55,15 +58,17 @@ from sync.protocol import (
     Tick,
 )
 from sync.recovery import Opened as Found
-from sync.recovery import adopt, close, open_hub, open_replica, rewind, save_view
+from sync.recovery import adopt, close, compact, open_hub, open_replica, rewind, save_view
 from sync.replica import Replica
-from sync.snapshot import SNAPSHOT_FILE, file_of, header_frame, parts_of
+from sync.snapshot import SNAPSHOT_FILE, file_of, header_frame, parts_of, read_header
 from tests.simulation.shop import STOCK, Shop
 from tests.support.disks import SimDisk
 
 CAFE = b"simulated-cafe!!"
 OPERATOR = b"the-only-vendor!"
 LONG_AGO = 10**12
+SEGMENT_BYTES = 4_000
+"""Files so small that there is something to drop."""
 
 
 class Crash(Exception):
@@ -118,13 +123,14 @@ class Node:
         self.absent = False
         """Switched off until the end."""
         self.backup: dict[str, bytes] | None = None
+        self.restored = False
         self.disk = SimDisk(world.chance, world.error_rate)
         self.disk.at_sync = world.crash_point
         self.found: Found | None = None
         self.core: Any = None
         self.inbox: list[Event] = []
         self.links: dict[int, tuple[str, int]] = {}
-        self.unkept: list[list[bytes]] = []
+        self.kept: Any = None
         self.archive: Any = None
         self.snapshot: list[bytes] = []
 
@@ -153,7 +159,7 @@ class World:
         self.queue: list[tuple[int, int, Any]] = []
         self.order = 0
         self.trace = hashlib.blake2b(digest_size=8)
-        self.events = self.crashes = self.links = 0
+        self.events = self.crashes = self.links = self.compactions = 0
         self.shown: dict[str, dict[str, Any]] = {}
         self.sold_at: dict[str, int] = {}
         self.gone: set[str] = set()
@@ -192,7 +198,7 @@ class World:
         for _ in range(self.chance.randrange(4)):
             self.at(self.chance.randrange(self.end_ms), ("stop", pick(self.names)))
         for _ in range(self.chance.randrange(4)):
-            self.at(self.chance.randrange(self.end_ms), ("snap", "server"))
+            self.at(self.chance.randrange(self.end_ms), ("check", "server"))
         for trouble in sorted(self.plan):
             begin = self.chance.randrange(self.end_ms - 10_000)
             name = "server" if trouble == "restore server" else pick(self.names[1:])
@@ -250,12 +256,12 @@ class World:
             case (trouble, name) if trouble in TROUBLES:
                 TROUBLES[trouble](self, self.node[name])
             case ("backup", name):
-                node = self.node[name]
-                node.backup = dict(node.disk.durable)
+                self.back_up(self.node[name])
+            case ("check", name):
+                if "restore server" not in self.plan or self.node[name].restored:
+                    self.back_up(self.node[name])
             case ("boot", name):
                 self.boot(name)
-            case ("snap", name):
-                self.guarded(name, lambda: self.snap(self.node[name]))
             case ("stop", name):
                 self.stop(name)
             case ("kill", name):
@@ -300,7 +306,8 @@ class World:
         except Crash:
             self.down(name)
             return
-        node.core, node.inbox, node.links, node.unkept = node.found.core, [], {}, []
+        node.core, node.inbox, node.links = node.found.core, [], {}
+        node.kept = KeptCopy(node.found.canon)
         node.archive = Archive(node.found.canon)
         node.snapshot = []
         if node.found.snapshot is not None:
@@ -327,6 +334,7 @@ class World:
             found = open_replica(node.disk, node.keys, self.server_key, shop, self.verify, random_)
             assert isinstance(found.core, Replica)
             found.core.worth_a_snapshot = 12
+            found.canon.segment_bytes = found.own.segment_bytes = SEGMENT_BYTES
             return found
         finally:
             recovery.Log, recovery.Hub, recovery.Replica = Log, Hub, Replica  # type: ignore[attr-defined]
@@ -367,7 +375,7 @@ class World:
         assert node.found is not None
         if self.bugs.save_holes:
             node.core.view.unfolded.clear()
-        if self.keep(node):
+        if node.kept.sync():
             close(node.found, node.disk)
 
     def guarded(self, name: str, action: Any) -> None:
@@ -411,14 +419,16 @@ class World:
                 case Done(token, result):
                     self.done(token, result)
                 case Keep(frames):
-                    node.unkept.append(frames)
+                    node.kept.add(frames)
                 case SyncKept():
-                    if self.keep(node):
+                    if node.kept.sync():
                         self.effects(node, node.core.step(Kept(), self.now(node)))
                 case Rewind(head):
                     self.rewind(node, head)
                 case Adopt(frame, parts):
                     self.adopt(node, frame, parts)
+                case Compact(frame, parts):
+                    self.compact(node, frame, parts)
                 case ServePart(link, seq, number):
                     ready = node.snapshot if seq == node.core.snapshot else []
                     data = ready[number] if 0 <= number < len(ready) else b""
@@ -464,9 +474,19 @@ class World:
             for number in list(node.links):
                 self.break_link(number, node.name)
             return
-        node.unkept.clear()
+        node.kept.forget()
         node.archive = Archive(node.found.canon)
         self.effects(node, node.core.step(adopted, self.now(node)))
+
+    def compact(self, node: Node, frame: bytes, parts: list[bytes]) -> None:
+        assert node.found is not None
+        try:
+            compacted = compact(node.found, frame, parts)
+        except StorageFailed:
+            return
+        self.compactions += 1
+        node.archive = Archive(node.found.canon)
+        self.effects(node, node.core.step(compacted, self.now(node)))
 
     def rewind(self, node: Node, head: Any) -> None:
         assert node.found is not None
@@ -474,20 +494,9 @@ class World:
             rewound = rewind(node.found, head)
         except StorageFailed:
             return
-        node.unkept.clear()
+        node.kept.forget()
         node.archive = Archive(node.found.canon)
         self.effects(node, node.core.step(rewound, self.now(node)))
-
-    def keep(self, node: Node) -> bool:
-        assert node.found is not None
-        try:
-            for frames in node.unkept:
-                node.found.canon.commit(frames, sync=False)
-            node.found.canon.sync()
-        except StorageFailed:
-            return False
-        node.unkept.clear()
-        return True
 
     # --- the network ---------------------------------------------------------
 
@@ -611,6 +620,19 @@ class World:
 
     # --- what happens to disks and people ------------------------------------
 
+    def back_up(self, node: Node) -> None:
+        """Copy a node's disk; the server puts it on record, and stations need not keep what it has."""
+        if node.name == "server":
+            self.guarded(node.name, lambda: self.snap(node))
+        node.backup = dict(node.disk.durable)
+        if node.name == "server" and node.up and (head := self.snapped(node)) is not None:
+            self.give(node.name, Checked(head, "backup"))
+
+    def snapped(self, node: Node) -> Head | None:
+        if not node.snapshot:
+            return None
+        return read_header(node.snapshot[0], CAFE, self.server_key, self.verify).head
+
     def put_back(self, node: Node) -> None:
         """The node's disk is replaced by an old copy of it; nobody tells the node."""
         if node.backup is None:
@@ -619,6 +641,7 @@ class World:
             self.down(node.name)
         if node.name == "server":
             self.remember_outcomes(node)
+        node.restored = True
         node.disk.durable = dict(node.backup)
         node.disk.buffered = dict.fromkeys(node.backup, b"")
         everywhere = self.on_disks(list(self.node.values()))
@@ -641,10 +664,17 @@ class World:
 
     @staticmethod
     def on_disks(nodes: list[Node]) -> bytes:
-        files = (n.disk.durable.items() for n in nodes)
-        return b"".join(
-            data for f in files for name, data in f if name.endswith(".log") and "quar" not in name
-        )
+        """What counts on these disks: whole commits, none of a write that failed."""
+        found: list[bytes] = []
+        for node in nodes:
+            for kind in ("canon", "own"):
+                log = Log(node.disk, kind, CAFE, node.id)
+                live = node.found and getattr(node.found, kind) if node.up else None
+                for number, commit in log.commits():
+                    if live and live._void and Position(number, commit.end) > live._void:
+                        break
+                    found += commit.frames
+        return b"".join(found)
 
     def copy_folder(self, node: Node) -> None:
         """The folder is copied to a second machine, and both are used."""
@@ -663,7 +693,7 @@ class World:
         memo = {id(thing): thing for thing in shared}
         memo[id(node.disk)] = twin.disk
         twin.disk.durable, twin.disk.buffered = dict(node.disk.durable), dict(node.disk.buffered)
-        twin.found, twin.unkept = copy.deepcopy((node.found, node.unkept), memo)
+        twin.found, twin.kept = copy.deepcopy((node.found, node.kept), memo)
         assert twin.found is not None
         twin.core, twin.archive = twin.found.core, Archive(twin.found.canon)
         twin.booted_ms = node.booted_ms

@@ -18,6 +18,7 @@ from sync.protocol import (
     Answered,
     Commit,
     Committed,
+    Compact,
     Done,
     Drop,
     Effect,
@@ -41,7 +42,7 @@ from sync.protocol import (
     SyncKept,
 )
 from sync.recovery import Opened as Found
-from sync.recovery import adopt, rewind
+from sync.recovery import adopt, compact, rewind
 from sync.replica import Replica
 from sync.snapshot import header_frame, parts_of
 from sync.view import View
@@ -134,13 +135,14 @@ class Bench:
         self.run()
 
     def snap(self) -> None:
-        """The server makes a snapshot."""
+        """The server makes a snapshot, and a copy of all of it is somewhere else."""
         view, keys, head = self.hub.view, self.hub.keys, self.hub.head
         parts = list(parts_of(view))
         chain = view.epochs[-1].chain
         frame = header_frame(parts, head, keys.cafe, chain, keys.signer)
         self.snapshot = [frame, *(part.data for part in parts)]
         self.hub.snapshot = head.n
+        self.hub.view.checkpoint = head
 
     def serve_part(self, seq: int, number: int) -> None:
         good = seq == self.hub.snapshot and 0 <= number < len(self.snapshot)
@@ -185,6 +187,9 @@ class Bench:
                 case Adopt(frame, parts):
                     opened = Found(self.replica, self.copy, self.own)
                     self._do(core, core.step(adopt(opened, frame, parts), self.now))
+                case Compact(frame, parts):
+                    opened = Found(self.replica, self.copy, self.own)
+                    self._do(core, core.step(compact(opened, frame, parts), self.now))
                 case ServePart(_, seq, number):
                     self.serve_part(seq, number)
                 case SetAside(_, node, seq, _):

@@ -21,12 +21,14 @@ from sync.errors import Disconnected, Malformed, Refused, StorageFailed
 from sync.frames import (
     SEAL,
     Seal,
+    Segment,
     decode_entry,
     decode_frame,
     decode_op_frame,
     decode_seal,
     run_seal_frame,
     seal_frame,
+    segment_frame,
 )
 from sync.identity import Ed25519Signer, canon_text, check_public_key, seal_text, verify_ed25519
 from sync.log import CanonChecker, ChainChecker, Log, encode_commit, read_commit
@@ -947,10 +949,10 @@ async def test_fault_in_a_tick_and_a_copy_that_cannot_be_kept_stop_nothing(
     station._run([Keep_([f for f in frames if f[1] != 6])])
     disk.error_rate = 1.0
     station._run([SyncKept()])
-    assert station._unkept
+    assert station._kept.waiting
     disk.error_rate = 0.0
     station._run([SyncKept()])
-    assert not station._unkept
+    assert not station._kept.waiting
 
 
 def test_links_that_are_not_signed_on_are_left_alone_at_a_tick() -> None:
@@ -978,13 +980,13 @@ def test_silent_server_that_owes_an_answer_is_dropped() -> None:
     assert bench.dropped == ["silence"]
 
 
-def test_first_frame_of_a_segment_that_says_nothing_leaves_the_file_before_alone() -> None:
-    """Too short, torn, of another kind, or without the length."""
-    from sync.log import _stated_before
+def test_first_frame_of_a_file_that_says_nothing_is_none() -> None:
+    """Too short, torn, of another kind, or with a field missing."""
+    from sync.log import _first_frame
 
-    good = encode_commit([pack([6, 1, "own", CAFE, CHAIN[:16], 2, 77])])
-    assert _stated_before(good, 500) == 77
-    assert _stated_before(good, 50) == 50
+    first = Segment("own", CAFE, CHAIN[:16], 2, 77, CHAIN, 5, bytes(32))
+    good = encode_commit([segment_frame(first)])
+    assert _first_frame(good) == first
     for bad in (
         good[:10],
         good[:40],
@@ -993,7 +995,7 @@ def test_first_frame_of_a_segment_that_says_nothing_leaves_the_file_before_alone
         encode_commit([pack(SEAL_FIELDS)]),
         encode_commit([b"\xc1"]),
     ):
-        assert _stated_before(bad, 500) == 500
+        assert _first_frame(bad) is None
 
 
 @pytest.mark.feature("SY-09")

@@ -723,10 +723,10 @@ async def test_copy_that_is_kept_again_after_a_failure_holds_nothing_twice(
         disk = SimDisk(random.Random(1))
         log = Log(disk, "canon", CAFE, bench.hub.keys.node)
         driver = Driver(OpenedCore(bench.replica, log, None), SystemClock())
-        driver._unkept = [[f for f in frames if f[1] != 6] for frames in commits]
+        driver._kept.waiting = [[f for f in frames if f[1] != 6] for frames in commits]
         calls = itertools.count(1)
         monkeypatch.setattr(disk, "fails", lambda calls=calls, at=failing: next(calls) == at)
-        while not driver._keep():
+        while not driver._kept.sync():
             pass
         monkeypatch.setattr(disk, "fails", lambda: False)
         checker = CanonChecker(CAFE, bench.server_key.public, verify_ed25519)

@@ -516,10 +516,14 @@ def test_long_history_comes_back_in_windows(bench: Bench, monkeypatch: pytest.Mo
 
 
 @pytest.mark.feature("SE-05")
-def test_station_cannot_say_that_history_was_lost(bench: Bench) -> None:
+def test_station_cannot_say_that_history_was_lost_or_saved(bench: Bench) -> None:
     """Only the server writes that down."""
-    bench.push(patched(bench, [op(bench, 1, kind="canon.restored", body={})]))
-    assert bench.refusals() == ["server-only"]
+    own = [
+        op(bench, 1, kind="canon.restored", body={}),
+        op(bench, 2, kind="canon.checked", body={}),
+    ]
+    bench.push(patched(bench, own))
+    assert bench.refusals() == ["server-only"] * 2
     assert bench.hub.view.restored_ms == 0
 
 
