@@ -36,7 +36,7 @@ from sync.frames import ENTRY, read_frames
 from sync.hub import Hub
 from sync.identity import Ed25519Signer, node_id, verify_ed25519
 from sync.op import Entry, Event, Head, Op, encode_op
-from sync.protocol import NodeKeys
+from sync.protocol import Checked, NodeKeys
 from sync.recovery import Opened, close, open_hub, open_replica
 from sync.replica import Replica
 from sync.server import listen, port_of
@@ -345,7 +345,7 @@ async def bench_bootstrap(folder: Path) -> tuple[float, float]:
     pair = Pair(folder)
     server = pair.open_server()
     await _fill(server, "doc", 50_000)
-    await server.make_snapshot()
+    server.post(Checked(await server.make_snapshot(), "backup"))
     await server.stop()
     pair.close()
     header, parts = split((folder / "server" / SNAPSHOT_FILE).read_bytes())

@@ -4,6 +4,7 @@ be."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from node import config
 from node.cafe.house import Cafe
 from node.cafe.kinds import check_text
 from node.devices.escpos import NetworkPrinter
+from node.mirror import opener
 from node.roles.base import Node
 from node.roles.server import ServerNode
 from node.roles.station import StationNode
 from sync.clock import Clock, SystemClock
 from sync.disk import OsDisk
-from sync.errors import Refused
+from sync.errors import Refused, StorageFailed
 from sync.identity import Ed25519Signer, verify_ed25519
 from sync.protocol import Receipt
 from sync.recovery import open_hub, open_replica
@@ -40,10 +42,7 @@ def open_folder(folder: Path, clock: Clock | None = None) -> Node:
     try:
         core_keys = keys.for_core(cafe, clock)
         if settings.role == "server":
-            opened = open_hub(disk, core_keys, Cafe(), verify_ed25519, secrets.token_bytes)
-            at = settings.printer
-            printer = NetworkPrinter(at["host"], at["port"]) if at else None
-            return ServerNode(folder, disk, settings, keys, opened, clock, printer)
+            return _open_server(folder, disk, settings, keys, clock)
         assert settings.server is not None
         server = bytes.fromhex(settings.server.public_key)
         opened = open_replica(disk, core_keys, server, Cafe(), verify_ed25519, secrets.token_bytes)
@@ -51,6 +50,24 @@ def open_folder(folder: Path, clock: Clock | None = None) -> Node:
     except BaseException:
         disk.close()
         raise
+
+
+def _open_server(
+    folder: Path, disk: OsDisk, settings: config.Config, keys: config.Keys, clock: Clock
+) -> ServerNode:
+    cafe, mirror = bytes.fromhex(settings.cafe), None
+    opening = opener(Path(settings.mirror), cafe, keys) if settings.mirror else None
+    if opening is not None:
+        with contextlib.suppress(StorageFailed):  # the node tells it, and goes on looking for it
+            mirror = opening()
+    core_keys = keys.for_core(cafe, clock)
+    opened = open_hub(disk, core_keys, Cafe(), verify_ed25519, secrets.token_bytes, mirror)
+    at = settings.printer
+    printer = NetworkPrinter(at["host"], at["port"]) if at else None
+    node = ServerNode(folder, disk, settings, keys, opened, clock, printer)
+    if opening is not None:
+        node.follow(opening, mirror)
+    return node
 
 
 async def create_cafe(

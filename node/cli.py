@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 
 from node import config, sample
+from node.backup import restore, stations_in
 from node.bootstrap import create_cafe, open_folder
 from node.cafe.catalog import read_csv
 from node.cafe.house import KINDS, Cafe
@@ -35,7 +36,7 @@ from node.demo import Demo, Options, Plan, SettableClock, run_headless
 from node.pairing import PAIRING_PORT, join
 from node.roles.base import Node
 from node.roles.server import ServerNode
-from node.text import explain, say
+from node.text import explain, say, when
 from sync.disk import ReadOnlyDisk
 from sync.errors import Refused, SyncError
 from sync.identity import node_id, verify_ed25519
@@ -138,6 +139,16 @@ def parser() -> argparse.ArgumentParser:
     importer = add("import", "import a catalogue as CSV")
     importer.add_argument("what", choices=("catalogue",))
     importer.add_argument("file", type=Path)
+    backup = add("backup", "at the server, while it runs: write all of it into one file")
+    backup.add_argument("file", type=Path)
+    backup.add_argument("--new-passphrase", action="store_true", help="choose another passphrase")
+    restore = add("restore", "put a backup into an empty data folder")
+    restore.add_argument("file", type=Path)
+    for command in (backup, restore):
+        command.add_argument("--passphrase-stdin", action="store_true")
+    mirror = add("mirror", "at the server: keep everything on a second disk as well")
+    mirror.add_argument("folder", type=Path, nargs="?", help="a folder on that disk")
+    mirror.add_argument("--off", action="store_true", help="keep none")
     bench = add("bench", "measure, as ratios inside one run")
     bench.add_argument("names", nargs="*", metavar="NAME")
     return top
@@ -222,6 +233,8 @@ async def _command(
             return 0
         case "verify":
             return _verify(args, args.log or folder)
+        case "restore":
+            return await _restore(args, folder)
     async with _door(folder) as door:
         return await _at_door(args, folder, door)
 
@@ -278,7 +291,58 @@ async def _at_door(args: argparse.Namespace, folder: Path, door: Door) -> int:
             await _import(args, door)
         case "pair":
             await _pair_station(args, door)
+        case "backup":
+            await _backup(args, door)
+        case "mirror":
+            await _mirror(args, door)
     return 0
+
+
+async def _backup(args: argparse.Namespace, door: Door) -> None:
+    """Ask for a passphrase the first time; write the file."""
+    ready = await door.call("passphrase")
+    if args.new_passphrase or not ready["set"]:
+        _tell(say(language(), "backup.passphrase"))
+        await door.call("set_passphrase", passphrase=_passphrase(args, twice=True))
+    done = await door.call("backup", file=str(args.file.absolute()))
+    size = done["bytes"] / 1e6
+    _print(
+        args, done, lambda d: [say(language(), "backup.done", **{**d, "megabytes": f"{size:.1f}"})]
+    )
+
+
+async def _restore(args: argparse.Namespace, folder: Path) -> int:
+    """Put it back, and say what is to come from stations."""
+    restored = await asyncio.to_thread(restore, args.file, folder, _passphrase(args))
+    stations = await stations_in(folder)
+    at = when(restored.at_ms, language(), date=True)
+    entries, head = restored.checked.entries, restored.checked.head
+    result = {"entries": entries, "head": head, "at_ms": restored.at_ms, "stations": stations}
+    lines = [say(language(), "restore.done", at=at, entries=entries)]
+    if stations:
+        lines.append(say(language(), "restore.stations", names=", ".join(stations)))
+    _print(args, result, lambda _: lines)
+    return 0
+
+
+async def _mirror(args: argparse.Namespace, door: Door) -> None:
+    if args.off == bool(args.folder):
+        raise Failure("cabina mirror FOLDER, or --off", 2)
+    folder = "" if args.off else str(args.folder.absolute())
+    done = await door.call("set_mirror", folder=folder)
+    key = "mirror.off" if args.off else "mirror.same-disk" if done["same_disk"] else "mirror.on"
+    _print(args, done, lambda _: [say(language(), key, folder=folder)])
+
+
+def _passphrase(args: argparse.Namespace, *, twice: bool = False) -> str:
+    if args.passphrase_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    if not sys.stdin.isatty():
+        raise Failure("--passphrase-stdin", 2)
+    first = getpass.getpass("passphrase: ")
+    if twice and getpass.getpass("again: ") != first:
+        raise Failure(say(language(), "backup.differ"))
+    return first
 
 
 async def _pair_station(args: argparse.Namespace, door: Door) -> None:

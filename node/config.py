@@ -57,6 +57,8 @@ class Config:
     port: int = DEFAULT_PORT
     printer: dict[str, Any] | None = None
     """``{"host": …, "port": …}`` of a network printer."""
+    mirror: str | None = None
+    """Folder on another disk where a server's data stand a second time."""
     server: Trusted | None = None
     """Of a station: whom it was paired with."""
 
@@ -111,7 +113,8 @@ def make_keys(folder: Path, cafe_key: bytes = b"") -> Keys:
     signer = Ed25519Signer.generate()
     tls_key, certificate = make_certificate(node_id(signer.public))
     keys = folder / "keys"
-    keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for place in (folder, keys):  # `parents` would make the folder readable for others
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(keys / "node.key", signer.private)
     write_private(keys / "tls.key", tls_key)
     write_private(keys / "tls.crt", certificate)

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from node import config
+from node import backup, config, mirror
 from node.bootstrap import add_operator
 from node.cafe.catalog import MAX_PRODUCTS_AN_OP
 from node.cafe.house import KINDS
@@ -59,6 +59,10 @@ class LocalDoor:
             "pair_knock": self._pair_knock,
             "pair_type": self._pair_type,
             "pair_close": self._pair_close,
+            "passphrase": self._passphrase,
+            "set_passphrase": self._set_passphrase,
+            "backup": self._backup,
+            "set_mirror": self._set_mirror,
         }
         self._pairing: PairingDoor | None = None
 
@@ -153,6 +157,33 @@ class LocalDoor:
         if self._pairing is not None:
             self._pairing.close()
         return {}
+
+    def _server(self, permission: str) -> ServerNode:
+        """The node, if it is a server and who is signed in there has this permission."""
+        node = self.node
+        if not isinstance(node, ServerNode):
+            raise Refused("server-only", kind=permission)
+        if not node.may(permission):
+            raise Refused("no-permission", permission=permission)
+        return node
+
+    async def _passphrase(self) -> Any:
+        return {"set": backup.has_passphrase(self._server("backup").folder)}
+
+    async def _set_passphrase(self, passphrase: str) -> Any:
+        await asyncio.to_thread(backup.set_passphrase, self._server("backup").folder, passphrase)
+        return {}
+
+    async def _backup(self, file: str) -> Any:
+        return await backup.back_up(self._server("backup"), Path(file))
+
+    async def _set_mirror(self, folder: str) -> Any:
+        node = self._server("backup")
+        if not folder:
+            mirror.drop_mirror(node)
+            return {"same_disk": False}
+        mirror.set_mirror(node, Path(folder))
+        return {"same_disk": mirror.is_same_disk(node.folder, Path(folder))}
 
     async def _hurry(self) -> Any:
         if isinstance(self.node, StationNode):

@@ -23,6 +23,7 @@ from sync.hub import Hub
 from sync.identity import Signer
 from sync.kept import KeptCopy
 from sync.messages import SERVE_BYTES, Answer, Entries, Message, SnapshotPart
+from sync.mirror import MirrorWriter
 from sync.op import KEY_BYTES, Head
 from sync.protocol import (
     Abandon,
@@ -31,6 +32,7 @@ from sync.protocol import (
     Adopted,
     Alarm,
     Answered,
+    Checked,
     Commit,
     CommitFailed,
     Committed,
@@ -71,8 +73,8 @@ from sync.snapshot import (
 
 _log = logging.getLogger(__name__)
 TICK_S = 1.0
-SNAPSHOT_EVERY = 20_000
-"""Entries behind the last snapshot that make a new one worth its while."""
+CHECKPOINT_EVERY = 20_000
+"""Entries behind the last checkpoint that make a new one worth its while."""
 
 Changed = Callable[[frozenset[str]], None]
 AlarmHook = Callable[[str, dict[str, Any]], None]
@@ -94,8 +96,10 @@ class Driver:
         self.core: Hub | Replica = opened.core
         self._disk = opened.canon.disk
         self._snapshot = opened.snapshot
-        self.snapshot_every = SNAPSHOT_EVERY
+        self.checkpoint_every = CHECKPOINT_EVERY
         self._making: asyncio.Task[None] | None = None
+        self.mirror: MirrorWriter | None = None
+        """Of a server: where everything stands a second time."""
         self._opened, self._canon, self._own = opened, opened.canon, opened.own
         self.clock = clock
         self.archive = Archive(opened.canon)
@@ -128,13 +132,15 @@ class Driver:
             wire.drop("stopping")
         self._round()
         self._kept.sync()
+        if self.mirror is not None:
+            self.mirror.close()
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             self._mend()
             self.post(Tick())
-            self._look_for_snapshot()
+            self._look_after_mirror()
 
     # --- what nodes call -----------------------------------------------------
 
@@ -279,6 +285,8 @@ class Driver:
             return
         if frames and isinstance(core, Hub):
             self.archive.add(core.head.n + 1, frames)
+            if self.mirror is not None:
+                self.mirror.commit(frames)
         self._run(self._step(Committed(), self._now()))
 
     def _mend(self) -> None:
@@ -340,26 +348,35 @@ class Driver:
         if wire is not None:
             wire.send(SnapshotPart(seq if data else 0, number, data))
 
-    def _look_for_snapshot(self) -> None:
-        core = self.core
-        if not isinstance(core, Hub) or core.head.n - core.snapshot < self.snapshot_every:
+    def _look_after_mirror(self) -> None:
+        core, mirror = self.core, self.mirror
+        if not isinstance(core, Hub) or mirror is None:
             return
-        if not (core.view.unfolded or self._making):
-            self._making = asyncio.get_running_loop().create_task(self._make_snapshot())
+        mirror.tick(core.head)
+        worth_it = core.head.n - core.view.checkpoint.n >= self.checkpoint_every
+        if worth_it and mirror.following and not (core.view.unfolded or self._making):
+            self._making = asyncio.get_running_loop().create_task(self._mirrored(mirror))
 
-    async def _make_snapshot(self) -> None:
+    async def _mirrored(self, mirror: MirrorWriter) -> None:
         try:
-            await self.make_snapshot()
-        except SyncError as error:  # without one, stations begin from the first entry
+            head = await self.make_snapshot()
+            if mirror.following:
+                self.post(Checked(head, "mirror"))
+        except SyncError as error:  # without one, stations keep all of their logs
             _log.error("no snapshot could be made: %s", error)
         finally:
             self._making = None
 
-    async def make_snapshot(self) -> None:
+    async def make_snapshot(self) -> Head:
         """Make the snapshot that stations begin from, in slices beside everything else, and keep it
-        beside the log."""
+        beside the log; of which head it is. They hear of it when that is `Checked`.
+
+        `Refused` ``unread-entries`` while the view has holes, `StorageFailed`.
+        """
         core = self.core
         assert isinstance(core, Hub)
+        if core.view.unfolded:
+            raise Refused("unread-entries")
         head, keys, parts = core.head, core.keys, []
         chain = core.view.epochs[-1].chain
         for part in parts_of(core.view):
@@ -371,6 +388,7 @@ class Driver:
         header = read_header(frame, keys.cafe, keys.signer.public, core.verify)
         self._snapshot = Snapshot(header, frame, plain)
         core.snapshot = head.n
+        return head
 
     def _serve(self, link: int, after: int, last: int) -> None:
         wire = self._wires.get(link)

@@ -151,6 +151,8 @@ class Hub:
     random: Callable[[int], bytes]
     head: Head = field(default_factory=Head)
     """Canonical head that is durable."""
+    complete: bool = False
+    """A second disk has shown that nothing is missing: nobody need be waited for."""
 
     def __post_init__(self) -> None:
         self._node = self.keys.node
@@ -163,7 +165,8 @@ class Hub:
         self.last_seen_ms: dict[bytes, int] = {}
         self._acked_at: dict[bytes, list[tuple[int, int]]] = {}
         """Per node: (our monotonic ms, cursor) of what it acknowledged, for `_floor`."""
-        self._unreported = set(self.domain.nodes(self.view)) - {self._node}
+        nodes = () if self.complete else self.domain.nodes(self.view)
+        self._unreported = set(nodes) - {self._node}
         self._born_ms = 0
         self.snapshot = 0
         """Seq of the snapshot that is ready; 0 for none."""

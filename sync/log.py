@@ -120,6 +120,15 @@ def _survey(data: bytes, at: int) -> tuple[list[Commit], int, str]:
     return commits, at, ""
 
 
+def whole_commits(data: bytes, at: int = 0) -> Iterator[Commit]:
+    """Every commit from ``at`` on whose checksums hold, whatever stands between them."""
+    for match in _COMMIT_START.finditer(data, at):
+        with contextlib.suppress(_Bad):
+            commit = read_commit(data, match.start())
+            if commit is not None:
+                yield commit
+
+
 _CHAIN_IN_SEAL = slice(4, 4 + CHAIN_BYTES)  # [array, tag, bin8, 24, chain…]
 
 
@@ -290,7 +299,7 @@ class Log:
     def __init__(self, disk: Disk, kind: str, cafe: bytes, node: bytes) -> None:
         self.disk = disk
         self._kind = kind
-        self._cafe, self._node = cafe, node
+        self.cafe, self._node = cafe, node
         self.segment_bytes = MAX_SEGMENT_BYTES
         self._file: AppendFile | None = None
         self._number = 0
@@ -399,6 +408,20 @@ class Log:
         if self._number:
             self._file = self.disk.open(self.name(self._number))
 
+    def recover_end(self, checker: Checker) -> None:
+        """`recover` from the last file on that holds a commit, believing what it states of those
+        before it: its seals cover them."""
+        numbers = self.segments()
+        while len(numbers) > 1 and self._is_torn_at_once(numbers[-1]):
+            numbers.pop()
+        first = self._first(numbers[-1]) if numbers else None
+        start = Position()
+        if first is not None:
+            checker.chain, checker.head = first.chain, Head(first.n, first.hash)
+            start = Position(first.number)
+        for _ in self.recover(checker, start):
+            pass
+
     def _quarantine(self, number: int, at: int, data: bytes) -> str:
         """Keep what stands behind ``at`` in a file of its own; never in the place of another."""
         copy = first = f"quarantine-{self.name(number)}-{at}"
@@ -411,23 +434,12 @@ class Log:
         return copy
 
     def _damaged(self, number: int, data: bytes, at: int, problem: str, last: bool) -> None:
-        later = self._later_commit(data, at) if last else at
+        hides = not last or any(whole_commits(data, at + 1))
         copy = self._quarantine(number, at, data)
-        if later is not None:
+        if hides:
             self.damage = Damage(self.name(number), "corrupt", at, problem, copy)
             raise Damaged(self.name(number), at, problem)
         self._cut(number, at, Damage(self.name(number), "quarantined", at, problem, copy))
-
-    @staticmethod
-    def _later_commit(data: bytes, at: int) -> int | None:
-        """Offset of a later commit whose checksums hold, if there is one."""
-        for match in _COMMIT_START.finditer(data, at + 1):
-            try:
-                if read_commit(data, match.start()) is not None:
-                    return match.start()
-            except _Bad:
-                continue
-        return None
 
     def _cut(self, number: int, at: int, damage: Damage | None) -> None:
         file = self.disk.open(self.name(number))
@@ -439,17 +451,50 @@ class Log:
 
     def set_aside(self, damaged: Damaged) -> None:
         """Cut the log back to where the damage begins; its bytes are in quarantine."""
-        number = next(n for n in self.segments() if self.name(n) == damaged.log)
+        number = next((n for n in self.segments() if self.name(n) == damaged.log), 0)
         for later in self.segments():
             if later > number:
                 self._quarantine(later, 0, self.disk.read(self.name(later)))
                 self.disk.remove(self.name(later))
-        self._cut(number, damaged.offset, self.damage)
+        if number:
+            self._cut(number, damaged.offset, self.damage)
 
     def starts(self) -> list[Segment]:
         """First frames of the files in which something is durable."""
         numbers = [n for n in self.segments() if Position(n) < self.position]
         return [first for number in numbers if (first := self._first(number))]
+
+    def head_at(self, n: int) -> Head | None:
+        """The canonical head behind entry ``n``; None if the log does not tell."""
+        start = self._start_of(n)
+        if start is None:
+            return None
+        at, head = start.n, start.hash
+        for _, commit in self.commits(Position(start.number)):
+            for frame in commit.frames:
+                if at == n:
+                    return Head(at, head)
+                if frame[1] == ENTRY:
+                    at, head = at + 1, link(head, sha256(frame))
+        return None
+
+    def behind(self, n: int) -> Iterator[list[bytes]]:
+        """Frames of the commits behind canonical entry ``n``, where one must end."""
+        start = self._start_of(n)
+        if start is None:
+            return
+        at = start.n
+        for _, commit in self.commits(Position(start.number)):
+            before, at = at, seal_in(commit.frames[-1]).n
+            if before >= n and at > before:
+                yield [frame for frame in commit.frames if frame[1] != SEGMENT]
+            elif at > n:
+                raise Damaged(self.name(start.number), 0, f"no commit ends with entry {n}")
+
+    def _start_of(self, n: int) -> Segment | None:
+        """The first frame of the last file that begins no later than behind entry ``n``."""
+        found = [first for first in self.starts() if first.n <= n]
+        return found[-1] if found else None
 
     def drop_before(self, number: int) -> None:
         """Remove the files before this one; something else stands for them.
@@ -620,7 +665,7 @@ class Log:
         if self._last_seal:
             seal = seal_in(self._last_seal)
             chain, head = seal.chain, Head(seal.n, seal.hash)
-        owner = (self._kind, self._cafe, self._node, self._number)
+        owner = (self._kind, self.cafe, self._node, self._number)
         return [segment_frame(Segment(*owner, self._before_bytes, chain, *head)), *frames]
 
     def _take_back(self, file: AppendFile) -> None:

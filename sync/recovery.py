@@ -31,8 +31,9 @@ from sync.frames import (
 )
 from sync.hub import Hub
 from sync.identity import Verifier, node_id
-from sync.log import CanonChecker, ChainChecker, Commit, Damage, Log, Position
-from sync.op import Entry, Head, Op, decode_op, link, sha256
+from sync.log import CanonChecker, ChainChecker, Commit, Damage, Log, Position, whole_commits
+from sync.mirror import Mirror
+from sync.op import Entry, Head, Op, decode_op, sha256
 from sync.protocol import Adopted, Compacted, NodeKeys, Rewound
 from sync.replica import Replica
 from sync.snapshot import SNAPSHOT_FILE, Snapshot
@@ -133,7 +134,7 @@ def compact(opened: Opened, frame: bytes, parts: list[bytes]) -> Compacted:
     core, canon, own = opened.core, opened.canon, opened.own
     assert isinstance(core, Replica) and own is not None
     header = snapshot.read_header(frame, core.keys.cafe, core.server, core.verify)
-    if _head_at(canon, header.seq) != header.head:
+    if canon.head_at(header.seq) != header.head:
         raise Refused("other-history", seq=header.seq)
     canon.disk.replace(SNAPSHOT_FILE, snapshot.file_of(frame, parts))
     canon.drop_before(max(first.number for first in canon.starts() if first.n <= header.seq))
@@ -145,21 +146,6 @@ def compact(opened: Opened, frame: bytes, parts: list[bytes]) -> Compacted:
             kept = number
     own.drop_before(kept)
     return Compacted(header.seq, canon.base)
-
-
-def _head_at(log: Log, seq: int) -> Head | None:
-    """The canonical head behind entry ``seq``, as our copy of the log has it."""
-    first = max((first for first in log.starts() if first.n <= seq), default=None)
-    if first is None:
-        return None
-    n, head = first.n, first.hash
-    for _, commit in log.commits(Position(first.number)):
-        for frame in commit.frames:
-            if n == seq:
-                return Head(n, head)
-            if frame[1] == ENTRY:
-                n, head = n + 1, link(head, sha256(frame))
-    return None
 
 
 def _base_of(log: Log, found: Snapshot | None) -> Snapshot | None:
@@ -215,26 +201,77 @@ def open_hub(
     domain: Domain,
     verify: Verifier,
     random: Callable[[int], bytes],
+    mirror: Mirror | None = None,
 ) -> Opened:
-    """The server's core over the logs in ``disk``; `Damaged` if history before a valid seal was
-    hurt."""
+    """The server's core over the logs in ``disk``; what only the ``mirror`` has is taken from
+    there. `Damaged` if history before a valid seal was hurt and the mirror does not have it."""
+    public = keys.signer.public
+
+    def read(log: Log) -> tuple[View, CanonChecker, int]:
+        checker, view = CanonChecker(keys.cafe, public, verify), View(domain)
+        base = log.find_base()
+        if base is not None and base.n:
+            raise Damaged(log.name(1), 0, f"entries 1 to {base.n} are missing")
+        return view, checker, _recover_view(disk, log, checker, view)
+
     log = Log(disk, "canon", keys.cafe, keys.node)
-    checker, view = CanonChecker(keys.cafe, keys.signer.public, verify), View(domain)
-    base = log.find_base()
-    if base is not None and base.n:
-        raise Damaged(log.name(1), 0, f"entries 1 to {base.n} are missing")
-    folded = _recover_view(disk, log, checker, view)
+    try:
+        view, checker, folded = read(log)
+    except Damaged:
+        if mirror is None or mirror.head.n < _last_seal_n(disk, log, public, verify):
+            raise
+        log, (view, checker, folded) = _mended(disk, "canon", keys.cafe, keys.node, read)
+    damage = [log.damage] if log.damage else []
+    mirrored = mirror is not None and mirror.agrees(log, checker.head)
+    if mirror is not None and mirrored and mirror.head.n > checker.head.n:
+        before, problem = view.cursor, _take_rest(log, checker, view, mirror)
+        folded += view.cursor - before
+        what = f"{view.cursor - before} entries"
+        damage.append(Damage(log.name(log.position.segment), "refilled", 0, what))
+        if problem:
+            damage.append(Damage("mirror", "unrefilled", 0, problem))
+    complete = mirror is not None and mirror.head == checker.head
     unread = [seq for seq, accepted in view.unfolded.items() if accepted]
     if unread:  # money would be missing from the box without a word
         what = f"this version cannot read entry {unread[0]}: start the one that wrote it"
         raise Damaged(log.name(log.position.segment), 0, what)
-    hub = Hub(keys, view, domain, verify, random, head=checker.head)
+    hub = Hub(keys, view, domain, verify, random, head=checker.head, complete=complete)
     ready = snapshot.read_file(disk, keys.cafe, keys.signer.public, verify)
     if ready is not None and ready.header.seq <= hub.head.n and _is_ours(ready.header, view):
         hub.snapshot = ready.header.seq
     else:
         ready = None
-    return Opened(hub, log, None, [log.damage] if log.damage else [], folded, ready)
+    return Opened(hub, log, None, damage, folded, ready)
+
+
+def _take_rest(log: Log, checker: CanonChecker, view: View, mirror: Mirror) -> str:
+    """Append to the server's log what its mirror has behind it; what is wrong there, if it
+    is."""
+    problem = ""
+    try:
+        for frames in mirror.log.behind(checker.head.n):
+            signed = checker.signed(frames[-1])
+            problem = checker.take(frames) if signed else "a seal is not its owner's"
+            if problem:
+                break
+            log.commit(frames, sync=False)
+            for entry, op in _entries([Commit(frames, 0)]):
+                view.fold(entry, op)
+    except Damaged as hurt:
+        problem = str(hurt)
+    log.sync()
+    return problem
+
+
+def _last_seal_n(disk: Disk, log: Log, public: bytes, verify: Verifier) -> int:
+    """How far a damaged log went, by the last seal of the server that can be found in it."""
+    checker, last = CanonChecker(log.cafe, public, verify), 0
+    for number in log.segments():
+        for commit in whole_commits(disk.read(log.name(number))):
+            seal = seal_in(commit.frames[-1])
+            if seal.n > last and checker.signed(commit.frames[-1]):
+                last = seal.n
+    return last
 
 
 def _is_ours(header: snapshot.Header, view: View) -> bool:

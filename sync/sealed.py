@@ -70,6 +70,11 @@ class Cost:
 
 def wrap_key(key: Ed25519Signer, password: str, cost: Cost = Cost()) -> dict[str, Any]:
     """An operator's private key under a password, as plain values. Takes a sixth of a second."""
+    return lock(key.private, password, cost)
+
+
+def lock(plain: bytes, password: str, cost: Cost = Cost()) -> dict[str, Any]:
+    """Bytes under a password, as plain values. Takes a sixth of a second."""
     salt = secrets.token_bytes(16)
     kdf = Argon2id(
         salt=salt,
@@ -78,7 +83,7 @@ def wrap_key(key: Ed25519Signer, password: str, cost: Cost = Cost()) -> dict[str
         lanes=cost.lanes,
         memory_cost=cost.memory_kib,
     )
-    box = ChaCha20Poly1305(kdf.derive(password.encode())).encrypt(_ONCE, key.private, None)
+    box = ChaCha20Poly1305(kdf.derive(password.encode())).encrypt(_ONCE, plain, None)
     return {
         "salt": salt,
         "memory_kib": cost.memory_kib,
@@ -94,7 +99,15 @@ MAX_COST = Cost(memory_kib=1 << 20, passes=16, lanes=16)
 def unwrap_key(wrapped: dict[str, Any], password: str) -> Ed25519Signer:
     """The operator's key, or `Refused` ``wrong-password``. Blocks: call it in a thread."""
     try:
-        memory, passes, lanes = wrapped["memory_kib"], wrapped["passes"], wrapped["lanes"]
+        return Ed25519Signer(unlock(wrapped, password))
+    except ValueError:
+        raise Malformed("bad-type", "wrapped key") from None
+
+
+def unlock(locked: dict[str, Any], password: str) -> bytes:
+    """What `lock` was given, or `Refused` ``wrong-password``. Blocks: call it in a thread."""
+    try:
+        memory, passes, lanes = locked["memory_kib"], locked["passes"], locked["lanes"]
         if not (
             8 <= memory <= MAX_COST.memory_kib
             and 1 <= passes <= MAX_COST.passes
@@ -102,13 +115,10 @@ def unwrap_key(wrapped: dict[str, Any], password: str) -> Ed25519Signer:
         ):
             raise Malformed("out-of-range", "Argon2 cost")
         kdf = Argon2id(
-            salt=wrapped["salt"], length=32, iterations=passes, lanes=lanes, memory_cost=memory
+            salt=locked["salt"], length=32, iterations=passes, lanes=lanes, memory_cost=memory
         )
-        private = ChaCha20Poly1305(kdf.derive(password.encode())).decrypt(
-            _ONCE, wrapped["box"], None
-        )
+        return ChaCha20Poly1305(kdf.derive(password.encode())).decrypt(_ONCE, locked["box"], None)
     except (KeyError, TypeError, ValueError):
-        raise Malformed("bad-type", "wrapped key") from None
+        raise Malformed("bad-type", "locked bytes") from None
     except InvalidTag:
         raise Refused("wrong-password") from None
-    return Ed25519Signer(private)

@@ -17,7 +17,7 @@ from sync.op import Event
 VENDOR = frozenset({"order.place", "catalog.edit", "report.own"})
 CASHIER = VENDOR | {"order.authorise", "box.close", "ticket.reprint"}
 MANAGER = CASHIER | {"report.all", "audit.read"}
-ADMINISTRATOR = MANAGER | {"operator.edit", "station.pair", "settings.edit"}
+ADMINISTRATOR = MANAGER | {"operator.edit", "station.pair", "settings.edit", "backup"}
 ROLES: dict[str, frozenset[str]] = {
     "vendor": VENDOR,
     "cashier": CASHIER,

@@ -38,6 +38,8 @@ TOLD = frozenset(
         "fault",
         "fork",
         "history-missing",
+        "mirror-differs",
+        "mirror-lost",
         "other-history",
         "recovering",
         "server-restored",
@@ -85,6 +87,7 @@ class Node:
                     "log": damage.log,
                     "offset": damage.offset,
                     "copy": damage.copy,
+                    "what": damage.what,
                 }
             )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from sync.clock import Clock
 from sync.disk import OsDisk
 from sync.errors import Malformed, Refused, StorageFailed, SyncError
 from sync.hub import Hub
+from sync.log import Position
+from sync.mirror import Mirror, MirrorWriter
 from sync.protocol import STATUS, Receipt
 from sync.recovery import Opened
 from sync.sealed import open_body
@@ -109,6 +111,26 @@ class ServerNode(Node):
         for task in self._notes:
             task.cancel()
         await super().stop()
+
+    # --- where its data stand a second time ----------------------------------
+
+    @property
+    def log_position(self) -> Position:
+        """End of what is durable in its log."""
+        return self._opened.canon.position
+
+    def follow(self, open_mirror: Callable[[], Mirror], mirror: Mirror | None) -> None:
+        """Keep a mirror from now on; it may not be there yet."""
+        self.unfollow()
+        log, head = self._opened.canon, self.hub.head
+        tell = lambda code: self._alarm(code, {})  # noqa: E731
+        self.driver.mirror = MirrorWriter(log, open_mirror, mirror, head, tell)
+
+    def unfollow(self) -> None:
+        """Keep none."""
+        old, self.driver.mirror = self.driver.mirror, None
+        if old is not None:
+            old.close()
 
     # --- a server that may have been put back from an old copy ---------------
 
@@ -220,6 +242,11 @@ class ServerNode(Node):
     def _alarm(self, code: str, details: dict[str, Any]) -> None:
         """Note what happened at the door, at most once a minute a kind, with how often it did."""
         super()._alarm(code, details)
+        if code == "mirror-back":
+            gone = [n for n in self.notices if n["code"] == "alarm-mirror-lost"]
+            for notice in gone:
+                self.notices.remove(notice)
+            self._tell(frozenset({"status"}))
         if code == "recovering":
             self._in_background(self._hold_prints())
         count, timer = self._incidents.get(code, (0, None))
@@ -279,5 +306,6 @@ class ServerNode(Node):
             "stations": stations,
             "missing": self.missing(),
             "restored": self.hub.restored,
+            "mirror": self.driver.mirror.state if self.driver.mirror else "none",
             "printer": "none" if self.spooler is None else self.spooler.problem,
         }

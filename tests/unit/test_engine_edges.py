@@ -53,7 +53,7 @@ from sync.protocol import (
 from sync.protocol import Keep as Keep_
 from sync.recovery import Opened as OpenedCore
 from sync.recovery import close, load_view, open_hub, open_replica, save_view
-from sync.sealed import Cost, unwrap_key, wrap_key
+from sync.sealed import Cost, lock, unwrap_key, wrap_key
 from sync.table import RowStore, RowTable, clone
 from sync.verify import verify_canon
 from sync.view import ChainHead, View, decode_entry_op
@@ -198,6 +198,8 @@ def test_wrapped_key_with_absurd_costs_or_fields_is_malformed() -> None:
             unwrap_key({**wrapped, **changes}, "password")
     with pytest.raises(Malformed):
         unwrap_key({}, "password")
+    with pytest.raises(Malformed, match="bad-type"):
+        unwrap_key(lock(b"no key", "password", Cost(8, 1, 1)), "password")
 
 
 # --- the log -----------------------------------------------------------------

@@ -14,7 +14,7 @@ from sync.archive import Archive
 from sync.clock import SystemClock
 from sync.codec import MAX_FRAME_BYTES, pack
 from sync.driver import Driver
-from sync.errors import Malformed, StorageFailed
+from sync.errors import Malformed, Refused, StorageFailed
 from sync.frames import framed, read_frames
 from sync.identity import verify_ed25519
 from sync.messages import SnapshotPart, decode, encode
@@ -445,26 +445,16 @@ def refuse(*args: Any) -> None:
 
 
 @pytest.mark.feature("SY-11", "SY-15")
-async def test_server_makes_a_snapshot_when_it_is_worth_it_and_serves_its_parts(
-    bench: Bench,
-) -> None:
-    """In slices, one at a time, never of a view with holes; what it has not, it says so."""
+async def test_server_serves_the_parts_of_its_snapshot(bench: Bench) -> None:
+    """What it has not, it says so; it makes none of a view with holes."""
     driver = Driver(Found(bench.hub, bench.log, None), SystemClock())
-    driver._look_for_snapshot()
-    assert driver._making is None, "too few entries"
-    driver.snapshot_every = 3
     bench.hub.view.unfolded[1] = True
-    driver._look_for_snapshot()
-    assert driver._making is None
+    with pytest.raises(Refused, match="unread-entries"):
+        await driver.make_snapshot()
     bench.hub.view.unfolded.clear()
-    driver._look_for_snapshot()
-    making = driver._making
-    driver._look_for_snapshot()
-    assert driver._making is making, "one at a time"
-    assert making is not None
-    await making
-    assert driver._making is None
+    assert await driver.make_snapshot() == bench.hub.head
     assert bench.hub.snapshot == bench.hub.head.n
+    assert bench.hub.offered == 0, "before it is a checkpoint"
     assert SNAPSHOT_FILE in bench.log.disk.names()
     wire = Heard()
     number = driver.attach(wire)
@@ -481,26 +471,16 @@ async def test_server_makes_a_snapshot_when_it_is_worth_it_and_serves_its_parts(
         (0, False),
     ]
     station = Driver(Found(bench.replica, bench.copy, bench.own), SystemClock())
-    station._look_for_snapshot()
+    station._look_after_mirror()
     assert station._making is None
     await driver.stop()
 
 
-async def test_snapshot_that_cannot_be_written_hurts_nobody(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Stations go on with entries; a stop in the middle ends the making."""
+async def test_stop_in_the_middle_of_a_snapshot_ends_the_making(bench: Bench) -> None:
+    """It is made again another time."""
     driver = Driver(Found(bench.hub, bench.log, None), SystemClock())
-    driver.snapshot_every = 3
-    monkeypatch.setattr(bench.log.disk, "replace", refuse)
-    driver._look_for_snapshot()
-    assert driver._making is not None
-    await driver._making
-    assert bench.hub.snapshot == 0
-    driver._look_for_snapshot()
-    making = driver._making
+    making = driver._making = asyncio.create_task(driver.make_snapshot())  # type: ignore[assignment]
     await driver.stop()
-    assert making is not None
     with pytest.raises(asyncio.CancelledError):
         await making
 

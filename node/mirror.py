@@ -1,0 +1,95 @@
+"""The folder on another disk where a server's data stand a second time. It is a whole server's
+folder: if the first disk dies, ``cabina server`` runs on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from node import config
+from node.roles.server import ServerNode
+from sync.disk import OsAppendFile, OsDisk
+from sync.errors import Refused, StorageFailed, SyncError
+from sync.identity import verify_ed25519
+from sync.mirror import Mirror
+
+MARKER = "mirror.json"
+"""Tells the folder from an empty one that stands in its place while its disk is not there."""
+
+
+class MirrorDisk(OsDisk):
+    """A folder whose disk may go away, and leave the folder it was mounted on."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._there()
+        super().__init__(folder)
+
+    def _there(self) -> None:
+        if not (self._folder / MARKER).is_file():
+            raise StorageFailed(f"{self._folder} is not there")
+
+    def open(self, name: str) -> OsAppendFile:
+        self._there()
+        return super().open(name)
+
+
+def make_mirror(server: Path, folder: Path) -> None:
+    """Make ``folder`` ready to be the mirror of the server in another folder.
+
+    `Refused` ``mirror-in-use`` if something else is in it, `StorageFailed` if it cannot be written.
+    """
+    settings, marker = config.load(server), folder / MARKER
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if marker.exists():
+            known = json.loads(marker.read_text(encoding="utf-8"))
+            if known.get("cafe") != settings.cafe:
+                raise Refused("mirror-in-use", folder=str(folder))
+        elif any(folder.iterdir()):
+            raise Refused("mirror-in-use", folder=str(folder))
+        (folder / "keys").mkdir(mode=0o700, exist_ok=True)
+        for key in (server / "keys").iterdir():
+            config.write_private(folder / "keys" / key.name, key.read_bytes())
+        config.save(folder, replace(settings, mirror=None))
+        config.write_private(marker, json.dumps({"cafe": settings.cafe}).encode())
+    except (OSError, ValueError) as error:
+        raise StorageFailed(str(error)) from error
+
+
+def set_mirror(node: ServerNode, folder: Path) -> None:
+    """Keep a mirror there from now on; it is filled beside everything else. As `make_mirror`."""
+    make_mirror(node.folder, folder)
+    node.config.mirror = str(folder)
+    config.save(node.folder, node.config)
+    node.follow(opener(folder, node.cafe_id, node.keys), None)
+
+
+def drop_mirror(node: ServerNode) -> None:
+    """Keep none; what stands there stays."""
+    node.config.mirror = None
+    config.save(node.folder, node.config)
+    node.unfollow()
+
+
+def is_same_disk(one: Path, other: Path) -> bool:
+    """A mirror there would die with the server's own disk."""
+    return one.stat().st_dev == other.stat().st_dev
+
+
+def opener(folder: Path, cafe: bytes, keys: config.Keys) -> Callable[[], Mirror]:
+    """How the mirror is opened, and opened again when its disk has come back."""
+    held: list[OsDisk] = []
+
+    def open_mirror() -> Mirror:
+        while held:
+            held.pop().close()
+        try:
+            held.append(MirrorDisk(folder))
+            return Mirror(held[0], cafe, keys.node, keys.signer.public, verify_ed25519)
+        except (OSError, SyncError) as error:
+            raise StorageFailed(str(error)) from error
+
+    return open_mirror
