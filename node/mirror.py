@@ -87,8 +87,10 @@ def opener(folder: Path, cafe: bytes, keys: config.Keys) -> Callable[[], Mirror]
         while held:
             held.pop().close()
         try:
-            held.append(MirrorDisk(folder))
-            return Mirror(held[0], cafe, keys.node, keys.signer.public, verify_ed25519)
+            disk = MirrorDisk(folder)
+            held.append(disk)
+            public = keys.signer.public
+            return Mirror(disk, cafe, keys.node, public, verify_ed25519, release=disk.close)
         except (OSError, SyncError) as error:
             raise StorageFailed(str(error)) from error
 

@@ -110,7 +110,7 @@ class OsDisk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = FileLock(folder / "lock", timeout=0, mode=0o600)
+        self._lock = FileLock(folder / "lock", timeout=0, mode=0o600, thread_local=False)
         try:
             self._lock.acquire()
         except Timeout:

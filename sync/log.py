@@ -488,7 +488,7 @@ class Log:
             before, at = at, seal_in(commit.frames[-1]).n
             if before >= n and at > before:
                 yield [frame for frame in commit.frames if frame[1] != SEGMENT]
-            elif at > n:
+            elif before < n < at:
                 raise Damaged(self.name(start.number), 0, f"no commit ends with entry {n}")
 
     def _start_of(self, n: int) -> Segment | None:

@@ -31,8 +31,18 @@ SLICE_BYTES = 4 << 20
 class Mirror:
     """A copy of the canonical log in a folder of its own."""
 
-    def __init__(self, disk: Disk, cafe: bytes, node: bytes, public: bytes, verify: Verifier):
-        """Look where it ends; what is damaged there is set aside, and comes again."""
+    def __init__(
+        self,
+        disk: Disk,
+        cafe: bytes,
+        node: bytes,
+        public: bytes,
+        verify: Verifier,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Look where it ends; what is damaged there is set aside, and comes again. ``release`` lets
+        go of the folder at the end."""
+        self.release = release
         while True:  # each time it is shorter
             self.log = Log(disk, "canon", cafe, node)
             checker = CanonChecker(cafe, public, verify)
@@ -167,10 +177,13 @@ class MirrorWriter:
         return mirror
 
     def close(self) -> None:
-        """Close its log, if its disk lets us."""
+        """Close its log, if its disk lets us, and let go of it."""
         self._thread.shutdown(wait=self._job is None, cancel_futures=True)
-        if self.following and self._mirror is not None:
+        mirror = self._mirror
+        if mirror is not None:
             try:
-                self._mirror.close()
+                if self.following:
+                    mirror.close()
             except StorageFailed as error:
                 _log.warning("the mirror could not be closed: %s", error)
+            mirror.release()

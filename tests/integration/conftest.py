@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.town import Town
+
 ROOT = Path(__file__).parent.parent.parent
 Cabina = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -54,3 +56,11 @@ def report(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> Any:
+    (tmp_path / "cafe").mkdir()
+    made = Town(tmp_path / "cafe")
+    yield made
+    await made.close()

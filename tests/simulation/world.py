@@ -24,6 +24,7 @@ from sync.identity import Ed25519Signer, grant_text, node_id, seal_text, verify_
 from sync.kept import KeptCopy
 from sync.log import Log, Position
 from sync.messages import Entries, SnapshotPart, decode, encode
+from sync.mirror import Mirror
 from sync.op import Head, decode_op
 from sync.protocol import (
     Act,
@@ -67,7 +68,7 @@ from tests.support.disks import SimDisk
 CAFE = b"simulated-cafe!!"
 OPERATOR = b"the-only-vendor!"
 LONG_AGO = 10**12
-SEGMENT_BYTES = 4_000
+SEGMENT_BYTES = 1_500
 """Files so small that there is something to drop."""
 
 
@@ -107,6 +108,12 @@ class Bugs:
     forget_at_start: bool = False
     print_older: bool = False
     save_holes: bool = False
+    check_always: bool = False
+    mirror_first: bool = False
+    needs: frozenset[str] = frozenset()
+    """Troubles without which it does no harm: seeds that do not plan them are passed over."""
+    caught_by: int = 0
+    """A seed that is known to catch it, to be tried first."""
 
 
 class Node:
@@ -133,6 +140,10 @@ class Node:
         self.kept: Any = None
         self.archive: Any = None
         self.snapshot: list[bytes] = []
+        self.second: SimDisk | None = None
+        """Of the server, where its log stands a second time."""
+        self.mirror: Mirror | None = None
+        self.follows = False
 
     @property
     def up(self) -> bool:
@@ -175,7 +186,7 @@ class World:
         self.printed: Counter[str] = Counter()
         self.alarms: Counter[str] = Counter()
         self.names = ["server", *(f"station-{at}" for at in range(stations))]
-        self.plan = frozenset(k for k in TROUBLES if self.chance.random() < 0.2)
+        self.plan = plan_of(seed)
         make: Any = Ed25519Signer if self.real_keys else FakeSigner
         self.make = make
         signers = {name: make(self.chance.randbytes(32)) for name in self.names}
@@ -187,6 +198,9 @@ class World:
         self.node: dict[str, Node] = {}
         for name, signer in signers.items():
             self.node[name] = Node(self, name, self.new_keys(name, signer))
+            if name == "server" and "mirror" in self.plan:
+                second = self.node[name].second = SimDisk(self.chance, self.error_rate)
+                second.at_sync = self.crash_point
             self.boot(name)
         for name in self.names:
             self.live(name, 0)
@@ -199,7 +213,7 @@ class World:
             self.at(self.chance.randrange(self.end_ms), ("stop", pick(self.names)))
         for _ in range(self.chance.randrange(4)):
             self.at(self.chance.randrange(self.end_ms), ("check", "server"))
-        for trouble in sorted(self.plan):
+        for trouble in sorted(self.plan & TROUBLES.keys()):
             begin = self.chance.randrange(self.end_ms - 10_000)
             name = "server" if trouble == "restore server" else pick(self.names[1:])
             if trouble.startswith("restore"):
@@ -248,6 +262,8 @@ class World:
                 self.calm = True
                 for node in self.node.values():
                     node.disk.error_rate = 0.0
+                    if node.second is not None:
+                        node.second.error_rate = 0.0
                     if node.absent or "upgrade" in self.plan:
                         node.absent, node.newer = False, "upgrade" in self.plan
                         self.stop(node.name)
@@ -258,8 +274,12 @@ class World:
             case ("backup", name):
                 self.back_up(self.node[name])
             case ("check", name):
-                if "restore server" not in self.plan or self.node[name].restored:
-                    self.back_up(self.node[name])
+                node = self.node[name]
+                safe = "restore server" not in self.plan or node.restored
+                if safe or self.bugs.check_always:
+                    self.back_up(node)
+                else:  # nothing newer may be on record than what it will be put back from
+                    self.guarded(name, lambda: self.snap(node))
             case ("boot", name):
                 self.boot(name)
             case ("stop", name):
@@ -274,6 +294,7 @@ class World:
                     self.later(1000, event)
                 self.give(name, Tick())
                 if name == "server" and self.node[name].up:
+                    self.guarded(name, lambda: self.tick_mirror(self.node[name]))
                     self.guarded(name, self.spool)
             case ("connect", name):
                 self.connect(name)
@@ -330,17 +351,46 @@ class World:
         )
         try:
             if name == "server":
-                return open_hub(node.disk, node.keys, shop, self.verify, random_)
+                mirror = node.mirror = self.open_mirror(node)
+                found = open_hub(node.disk, node.keys, shop, self.verify, random_, mirror)
+                node.follows = mirror is not None and mirror.head == found.core.head  # type: ignore[union-attr]
+                return found
             found = open_replica(node.disk, node.keys, self.server_key, shop, self.verify, random_)
             assert isinstance(found.core, Replica)
-            found.core.worth_a_snapshot = 12
+            found.core.worth_a_snapshot = 8
             found.canon.segment_bytes = found.own.segment_bytes = SEGMENT_BYTES
             return found
         finally:
             recovery.Log, recovery.Hub, recovery.Replica = Log, Hub, Replica  # type: ignore[attr-defined]
 
+    def open_mirror(self, node: Node) -> Mirror | None:
+        """The second disk is there at every start; it may fail later."""
+        if node.second is None:
+            return None
+        node.second.error_rate, rate = 0.0, node.second.error_rate
+        try:
+            return Mirror(node.second, CAFE, node.id, self.server_key, self.verify)
+        finally:
+            node.second.error_rate = rate
+
+    def tick_mirror(self, node: Node) -> None:
+        """What the writer does in its thread: open it again, and bring it up."""
+        if node.second is None or node.follows or node.core is None:
+            return
+        try:
+            if node.mirror is None:
+                node.mirror = self.open_mirror(node)
+            assert node.mirror is not None and node.found is not None
+            node.mirror.catch_up(node.found.canon, node.core.head, 2_000)
+            node.follows = node.mirror.head == node.core.head
+        except StorageFailed:
+            node.mirror = None
+
     def down(self, name: str) -> None:
         node = self.node[name]
+        if node.second is not None:
+            node.second.crash()
+            node.follows, node.mirror = False, None
         self.crashes += 1
         for number in list(node.links):
             self.break_link(number, name)
@@ -443,16 +493,28 @@ class World:
 
     def commit(self, node: Node, frames: list[bytes]) -> None:
         assert node.found is not None
+        if self.bugs.mirror_first:
+            self.mirrored(node, frames)
         try:
             if frames:
                 (node.found.own or node.found.canon).commit(frames)
                 if node.name == "server":
                     node.archive.add(node.core.head.n + 1, frames)
+                    if not self.bugs.mirror_first:
+                        self.mirrored(node, frames)
         except StorageFailed as error:
             self.effects(node, node.core.step(CommitFailed(error), self.now(node)))
             return
         self.crash_point()
         self.effects(node, node.core.step(Committed(), self.now(node)))
+
+    def mirrored(self, node: Node, frames: list[bytes]) -> None:
+        if frames and node.follows and node.mirror is not None:
+            self.crash_point()
+            try:
+                node.mirror.commit(frames)
+            except StorageFailed:
+                node.follows, node.mirror = False, None
 
     def snap(self, node: Node) -> None:
         """The server makes a snapshot, from which whoever is behind begins."""
@@ -624,7 +686,8 @@ class World:
         """Copy a node's disk; the server puts it on record, and stations need not keep what it has."""
         if node.name == "server":
             self.guarded(node.name, lambda: self.snap(node))
-        node.backup = dict(node.disk.durable)
+        if not self.bugs.check_always or node.backup is None:
+            node.backup = dict(node.disk.durable)
         if node.name == "server" and node.up and (head := self.snapped(node)) is not None:
             self.give(node.name, Checked(head, "backup"))
 
@@ -650,6 +713,8 @@ class World:
         # The server waits for each key once: of two that use the same one, the other may be ahead.
         asked = [n for n in self.node.values() if not n.absent and ids[n.id] == 1]
         present = {n.id: self.on_disks([n]) for n in asked}
+        if node.name == "server" and node.second is not None:
+            present[b"mirror"] = self.frames_in(Log(node.second, "canon", CAFE, node.id))
         for job in self.printed:
             start = pack({"job": job, "state": "sending"})
             self.remember.setdefault(job, []).append({i for i in present if start in present[i]})
@@ -665,15 +730,22 @@ class World:
     @staticmethod
     def on_disks(nodes: list[Node]) -> bytes:
         """What counts on these disks: whole commits, none of a write that failed."""
-        found: list[bytes] = []
+        found = []
         for node in nodes:
             for kind in ("canon", "own"):
-                log = Log(node.disk, kind, CAFE, node.id)
                 live = node.found and getattr(node.found, kind) if node.up else None
-                for number, commit in log.commits():
-                    if live and live._void and Position(number, commit.end) > live._void:
-                        break
-                    found += commit.frames
+                found.append(World.frames_in(Log(node.disk, kind, CAFE, node.id), live))
+            if node.second is not None:
+                found.append(World.frames_in(Log(node.second, "canon", CAFE, node.id)))
+        return b"".join(found)
+
+    @staticmethod
+    def frames_in(log: Log, live: Log | None = None) -> bytes:
+        found: list[bytes] = []
+        for number, commit in log.commits():
+            if live and live._void and Position(number, commit.end) > live._void:
+                break
+            found += commit.frames
         return b"".join(found)
 
     def copy_folder(self, node: Node) -> None:
@@ -875,6 +947,15 @@ TROUBLES: dict[str, Any] = {
     "switch off": World.switch_off,
 }
 """What a seed may plan, each with one chance in five."""
+
+
+def plan_of(seed: int) -> frozenset[str]:
+    """What will happen in the world of this seed."""
+    chance = random.Random(f"plan {seed}")
+    plan = {trouble for trouble in TROUBLES if chance.random() < 0.2}
+    if chance.random() < 0.2:
+        plan |= chance.choice([{"mirror"}, {"mirror", "restore server"}])
+    return frozenset(plan)
 
 
 def simulate(seed: int, bugs: Bugs | None = None) -> World:

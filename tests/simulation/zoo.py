@@ -50,7 +50,7 @@ class TornTailKept(Log):
     """Leaves a torn commit where it is, and writes behind it."""
 
     def _cut(self, number: int, at: int, damage: Damage) -> None:
-        self._number, self._durable = number, len(self._disk.read(self.name(number)))
+        self._number, self._durable = number, len(self.disk.read(self.name(number)))
         self.damage = damage
 
 
@@ -264,18 +264,31 @@ class AnyViewBelieved(Log):
         return True
 
 
+class OfferedTooEarly(Hub):
+    """Lets stations begin from what nobody else has."""
+
+    @property
+    def offered(self) -> int:
+        return self.snapshot
+
+
+RESTORED = frozenset({"restore server"})
+
 ZOO: dict[str, Bugs] = {
-    "decided again on recovery": Bugs(hub=hub_with(DecidedAgain)),
-    "half taken back": Bugs(hub=hub_with(HalfTakenBack)),
+    "a snapshot offered too early": Bugs(hub=OfferedTooEarly, needs=RESTORED, caught_by=1530),
+    "a checkpoint of what is nowhere else": Bugs(check_always=True, needs=RESTORED, caught_by=74),
+    "the mirror written first": Bugs(mirror_first=True, needs=frozenset({"mirror"})),
+    "decided again on recovery": Bugs(hub=hub_with(DecidedAgain), needs=RESTORED),
+    "half taken back": Bugs(hub=hub_with(HalfTakenBack), needs=RESTORED),
     "poison message": Bugs(hub=hub_with(PoisonedQueue)),
     "a station never rewinds": Bugs(replica=NeverRewinds),
-    "a station gives nothing back": Bugs(replica=GivesNothingBack),
+    "a station gives nothing back": Bugs(replica=GivesNothingBack, needs=RESTORED),
     "a fork is not seen": Bugs(replica=ForkUnseen),
     "own op folded twice": Bugs(replica=OwnFoldedTwice),
     "epoch reused after a restart": Bugs(hub=EpochReused),
     "a revoked station is trusted": Bugs(shop=RevokedTrusted),
-    "recovered orders printed": Bugs(shop=PrintedAgain),
-    "older orders printed at once": Bugs(print_older=True),
+    "recovered orders printed": Bugs(shop=PrintedAgain, needs=RESTORED, caught_by=246),
+    "older orders printed at once": Bugs(print_older=True, needs=RESTORED),
     "any view file believed": Bugs(log=AnyViewBelieved),
     "a view saved with holes": Bugs(save_holes=True),
     "ack before sync at the server": Bugs(hub=EagerHub),

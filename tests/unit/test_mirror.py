@@ -92,6 +92,9 @@ def test_new_mirror_is_brought_up_and_follows(bench: Bench, second: Second) -> N
     assert 0 < mirror.head.n < bench.hub.head.n, "a slice at a time"
     assert mirror.agrees(bench.log, bench.hub.head)
     mirror.catch_up(bench.log, mirror.head)
+    mirror.close()
+    mirror = second.open()
+    assert len(list(mirror.log.behind(0))) == mirror.head.n, "a clean stop wrote its seal twice"
     writer = second.writer()
     assert writer.state == "behind"
     brought_up(writer, lambda: bench.hub.head)
@@ -127,6 +130,7 @@ def test_mirror_that_fails_is_left_behind_told_and_comes_back(bench: Bench, seco
     assert second.open().head == bench.hub.head
     second.disk.error_rate = 1.0
     writer.close()
+    second.writer().close()
 
 
 @pytest.mark.feature("SY-07", "SY-15")
