@@ -109,12 +109,14 @@ class OsDisk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = FileLock(folder / "lock", timeout=0, mode=0o600, thread_local=False)
         try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout:
             raise FolderBusy(str(folder)) from None
+        except OSError as error:
+            raise StorageFailed(str(error)) from error
 
     def close(self) -> None:
         self._lock.release()

@@ -1049,3 +1049,11 @@ def test_own_op_that_cannot_be_shown_after_a_start_is_told() -> None:
     again = open_replica(disk, keys, server, Picky(bench.keys), verify_ed25519, chance)
     assert [d.kind for d in again.damage] == ["unshown"]
     assert len(again.core.pending) == 2  # type: ignore[union-attr]
+
+
+@pytest.mark.feature("SY-09")
+def test_folder_that_cannot_be_made_is_told_with_a_sentence(tmp_path: Path) -> None:
+    """As every refusal of a disk."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageFailed):
+        OsDisk(tmp_path / "file" / "folder")
