@@ -9,10 +9,12 @@ without it a backup can be verified and read by nobody who is not the café.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,20 @@ class Restored:
     """When the backup was made, by the server's clock."""
 
 
+_NO_BACKUP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    Malformed,
+    EOFError,
+    LookupError,
+    NotImplementedError,  # a way of packing that Python does not know
+    RuntimeError,  # a password on the zip itself
+    TypeError,
+    ValueError,
+)
+"""What reading something else, or something damaged, ends in."""
+
+
 def restore(file: Path, folder: Path, passphrase: str) -> Restored:
     """Put a backup into an empty folder. The keys are opened and the log is verified before
     anything counts.
@@ -124,9 +140,11 @@ def restore(file: Path, folder: Path, passphrase: str) -> Restored:
     try:
         with zipfile.ZipFile(file) as archive:
             return _restore(archive, folder, passphrase)
-    except (zipfile.BadZipFile, Malformed, KeyError, ValueError) as error:
+    except _NO_BACKUP as error:
         raise Refused("bad-backup", what=str(error)[:80]) from None
     except OSError as error:
+        if error.errno == errno.EINVAL:  # its table points to where no file can be
+            raise Refused("bad-backup", what=str(error)) from None
         raise StorageFailed(str(error)) from error
 
 

@@ -264,6 +264,12 @@ def _time_sync(fd: int, payload: bytes) -> float:
 async def bench_commit(folder: Path) -> tuple[float, float]:
     """One durable signed order into a replica of 50,000 orders, against one `fdatasync` of its
     bytes."""
+    spent, floors = await _commits(folder)
+    return statistics.median(spent), statistics.median(floors)
+
+
+async def _commits(folder: Path) -> tuple[list[float], list[float]]:
+    """Seconds of 400 of them, and of the floor beside each."""
     pair = Pair(folder)
     station = pair.open_station()
     await _fill(station, "old", 50_000)
@@ -281,7 +287,7 @@ async def bench_commit(folder: Path) -> tuple[float, float]:
     os.close(fd)
     await station.stop()
     pair.close()
-    return statistics.median(spent), statistics.median(floors)
+    return spent, floors
 
 
 async def bench_reconnect(folder: Path) -> tuple[float, float]:
@@ -438,6 +444,12 @@ async def bench_live(folder: Path) -> tuple[float, float]:
 
     Against two `fdatasync`, one echo of its size over the loopback, one signature and one check.
     """
+    spent, floors = await _round_trips(folder)
+    return statistics.median(spent), statistics.median(floors)
+
+
+async def _round_trips(folder: Path) -> tuple[list[float], list[float]]:
+    """Seconds of 300 of them, and of the floor beside every tenth."""
     pair = Pair(folder)
     server, station = pair.open_server(), pair.open_station()
     listening = await pair.listen(server)
@@ -471,7 +483,7 @@ async def bench_live(folder: Path) -> tuple[float, float]:
     await station.stop()
     await server.stop()
     pair.close()
-    return statistics.median(spent), statistics.median(floors)
+    return spent, floors
 
 
 class _Echo:
@@ -709,6 +721,53 @@ BENCHES: dict[str, tuple[Bench, float]] = {
 }
 
 
+async def _reconnect_seconds(folder: Path) -> list[float]:
+    pair = Pair(folder)
+    try:
+        return [await _send_all(pair, 10_000)]
+    finally:
+        pair.close()
+
+
+async def _fan_in_seconds(folder: Path) -> list[float]:
+    pair = Pair(folder, stations=8)
+    try:
+        return [await _send_all(pair, 2_000)]
+    finally:
+        pair.close()
+
+
+async def _bootstrap_seconds(folder: Path) -> list[float]:
+    return [(await bench_bootstrap(folder))[0]]
+
+
+async def _live_seconds(folder: Path) -> list[float]:
+    return (await _round_trips(folder))[0]
+
+
+async def _write_seconds(folder: Path) -> list[float]:
+    return (await _commits(folder))[0]
+
+
+WORKLOADS: dict[str, Callable[[Path], Coroutine[Any, Any, list[float]]]] = {
+    "W1": _reconnect_seconds,
+    "W2": _fan_in_seconds,
+    "W3": _bootstrap_seconds,
+    "W4": _live_seconds,
+    "W5": _write_seconds,
+}
+"""What other engines are measured on as well; each gives seconds, one or many of them."""
+
+
+def seconds_of(name: str) -> list[float]:
+    """Run one workload in a process of its own."""
+    done = subprocess.run(  # noqa: S603 - our own
+        _own_command(f"once:{name}"), stdout=subprocess.PIPE, check=True
+    )
+    seconds: list[float] = json.loads(done.stdout)
+    return seconds
+
+
 def _own_command(word: str) -> list[str]:
     """This module in a process of its own, from source or from the bundle."""
     if getattr(sys, "frozen", False):
@@ -731,7 +790,8 @@ def _median_run(name: str) -> tuple[float, float]:
 def _once(name: str) -> None:
     gc.set_threshold(50_000, 20, 100)  # as a node runs
     with tempfile.TemporaryDirectory(prefix="cabina-bench-") as folder:
-        print(json.dumps(asyncio.run(BENCHES[name][0](Path(folder)))))
+        measure = WORKLOADS[name] if name in WORKLOADS else BENCHES[name][0]
+        print(json.dumps(asyncio.run(measure(Path(folder)))))
 
 
 def run(names: list[str], *, as_json: bool) -> int:

@@ -151,6 +151,7 @@ def parser() -> argparse.ArgumentParser:
     mirror.add_argument("--off", action="store_true", help="keep none")
     bench = add("bench", "measure, as ratios inside one run")
     bench.add_argument("names", nargs="*", metavar="NAME")
+    bench.add_argument("--peers", type=Path, metavar="DIR", help="beside others, run in there")
     return top
 
 
@@ -179,7 +180,10 @@ def main(
     try:
         if args.command == "bench":
             from node.bench import run  # late: it brings a workload of its own
+            from node.peers import compare
 
+            if args.peers is not None:
+                return compare(args.peers, as_json=args.json)
             return run(args.names, as_json=args.json)
         return asyncio.run(_command(args, serve, demo_screens, launcher or own_launcher()))
     except Failure as failure:

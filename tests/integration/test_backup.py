@@ -11,7 +11,7 @@ from node.backup import back_up, restore, set_passphrase, stations_in
 from node.bootstrap import add_operator, open_folder
 from node.mirror import MARKER, set_mirror
 from node.roles.server import ServerNode
-from sync.errors import Refused, StorageFailed
+from sync.errors import Damaged, Refused, StorageFailed
 from sync.sealed import open_body, seal_body
 from tests.integration.conftest import Cabina
 from tests.support.nodes import PASSWORD, until
@@ -207,6 +207,32 @@ def test_folder_of_somebody_else_is_no_mirror(tmp_path: Path, cafe: Path) -> Non
         make_mirror(cafe, tmp_path / "mirror")
     with pytest.raises(StorageFailed):
         MirrorDisk(tmp_path / "photos")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.feature("SY-08", "SY-16")
+async def test_backup_with_any_byte_changed_is_refused_or_whole(town: Town, tmp_path: Path) -> None:
+    """Never a café with something else in it, and never a fault."""
+    await town.open()
+    assert town.server is not None
+    await sell(town.server, 3)
+    await backed_up(town, tmp_path / "backup")
+    head = town.server.hub.head
+    whole = (tmp_path / "backup").read_bytes()
+    refused = 0
+    for turn, at in enumerate(range(0, len(whole), len(whole) // 60)):
+        bad, folder = tmp_path / f"bad-{turn}", tmp_path / f"folder-{turn}"
+        changed = bytes([whole[at] ^ 0x55]) if turn % 2 else b""
+        bad.write_bytes(whole[:at] + changed + whole[at + 1 :])
+        try:
+            restored = restore(bad, folder, PASSPHRASE)
+        except (Refused, Damaged):
+            refused += 1
+            assert not (folder / "node.json").exists()
+        else:  # a date or a flag of the zip itself
+            assert restored.checked.problem is None
+            assert restored.checked.entries <= head.n
+    assert refused > 40
 
 
 @pytest.mark.feature("SY-07")
