@@ -44,6 +44,10 @@ def test_result_of_a_peer_is_read_at_its_best() -> None:
     sqlite = read_peer(
         "sqlite", {"FULL": {"docs": 50_000, "insert": {"p50_ms": 0.1, "p99_ms": 1.0}}}
     )
+    bus = {"W1_s": 3.05, "W3_s_in_memory_only": 2.1, "W4": {"p50_ms": 0.6, "p99_ms": 1.0}}
+    nats = read_peer("nats", {"always": bus, "default": {"W1_s": 1.0}})
+    assert nats.workloads == {"W1": [3050.0], "W3": [2100.0], "W4": [0.6, 1.0]}
+    assert (nats.note, "synced" in nats.durability) == ("W3 in memory only", True)
     assert ahead(OURS, [pouch, tiny], "W1")
     assert not ahead(OURS, [pouch, tiny, sqlite], "W5")
 
