@@ -62,7 +62,7 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
         await server.stop()
 
 
-async def until(condition: Callable[[], object], patience_s: int = 8) -> None:
+async def until(condition: Callable[[], object], patience_s: int = 30) -> None:
     for _ in range(patience_s * 50):
         if condition():
             return
