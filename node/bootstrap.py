@@ -56,7 +56,7 @@ def _open_server(
     folder: Path, disk: OsDisk, settings: config.Config, keys: config.Keys, clock: Clock
 ) -> ServerNode:
     cafe, mirror = bytes.fromhex(settings.cafe), None
-    opening = opener(Path(settings.mirror), cafe, keys) if settings.mirror else None
+    opening = opener(folder, Path(settings.mirror), cafe, keys) if settings.mirror else None
     if opening is not None:
         with contextlib.suppress(StorageFailed):  # the node tells it, and goes on looking for it
             mirror = opening()

@@ -339,12 +339,8 @@ async def _mirror(args: argparse.Namespace, door: Door) -> None:
 
 
 def _passphrase(args: argparse.Namespace, *, twice: bool = False) -> str:
-    if args.passphrase_stdin:
-        return sys.stdin.readline().rstrip("\n")
-    if not sys.stdin.isatty():
-        raise Failure("--passphrase-stdin", 2)
-    first = getpass.getpass("passphrase: ")
-    if twice and getpass.getpass("again: ") != first:
+    first = _secret("passphrase", from_stdin=args.passphrase_stdin)
+    if twice and not args.passphrase_stdin and getpass.getpass("again: ") != first:
         raise Failure(say(language(), "backup.differ"))
     return first
 
@@ -418,11 +414,16 @@ def _pair(text: str) -> tuple[str, Any]:
 
 
 def _password(args: argparse.Namespace) -> str:
-    if args.password_stdin:
+    return _secret("password", from_stdin=args.password_stdin)
+
+
+def _secret(what: str, *, from_stdin: bool) -> str:
+    """A line that nobody sees."""
+    if from_stdin:
         return sys.stdin.readline().rstrip("\n")
     if not sys.stdin.isatty():
-        raise Failure("--password-stdin", 2)
-    return getpass.getpass("password: ")
+        raise Failure(f"--{what}-stdin", 2)
+    return getpass.getpass(f"{what}: ")
 
 
 # --- nodes -------------------------------------------------------------------

@@ -50,13 +50,18 @@ def make_mirror(server: Path, folder: Path) -> None:
                 raise Refused("mirror-in-use", folder=str(folder))
         elif any(folder.iterdir()):
             raise Refused("mirror-in-use", folder=str(folder))
-        (folder / "keys").mkdir(mode=0o700, exist_ok=True)
-        for key in (server / "keys").iterdir():
-            config.write_private(folder / "keys" / key.name, key.read_bytes())
-        config.save(folder, replace(settings, mirror=None))
+        _copy_settings(server, folder)
         config.write_private(marker, json.dumps({"cafe": settings.cafe}).encode())
     except (OSError, ValueError) as error:
         raise StorageFailed(str(error)) from error
+
+
+def _copy_settings(server: Path, folder: Path) -> None:
+    """What a server needs beside its log."""
+    (folder / "keys").mkdir(mode=0o700, exist_ok=True)
+    for key in (server / "keys").iterdir():
+        config.write_private(folder / "keys" / key.name, key.read_bytes())
+    config.save(folder, replace(config.load(server), mirror=None))
 
 
 def set_mirror(node: ServerNode, folder: Path) -> None:
@@ -64,7 +69,7 @@ def set_mirror(node: ServerNode, folder: Path) -> None:
     make_mirror(node.folder, folder)
     node.config.mirror = str(folder)
     config.save(node.folder, node.config)
-    node.follow(opener(folder, node.cafe_id, node.keys), None)
+    node.follow(opener(node.folder, folder, node.cafe_id, node.keys), None)
 
 
 def drop_mirror(node: ServerNode) -> None:
@@ -79,8 +84,9 @@ def is_same_disk(one: Path, other: Path) -> bool:
     return one.stat().st_dev == other.stat().st_dev
 
 
-def opener(folder: Path, cafe: bytes, keys: config.Keys) -> Callable[[], Mirror]:
-    """How the mirror is opened, and opened again when its disk has come back."""
+def opener(server: Path, folder: Path, cafe: bytes, keys: config.Keys) -> Callable[[], Mirror]:
+    """How the mirror of the server in one folder is opened in the other, and opened again when its
+    disk has come back. Settings and keys may have changed since: they are copied each time."""
     held: list[OsDisk] = []
 
     def open_mirror() -> Mirror:
@@ -89,6 +95,7 @@ def opener(folder: Path, cafe: bytes, keys: config.Keys) -> Callable[[], Mirror]
         try:
             disk = MirrorDisk(folder)
             held.append(disk)
+            _copy_settings(server, folder)
             public = keys.signer.public
             return Mirror(disk, cafe, keys.node, public, verify_ed25519, release=disk.close)
         except (OSError, SyncError) as error:

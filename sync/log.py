@@ -459,14 +459,16 @@ class Log:
         if number:
             self._cut(number, damaged.offset, self.damage)
 
-    def starts(self) -> list[Segment]:
-        """First frames of the files in which something is durable."""
-        numbers = [n for n in self.segments() if Position(n) < self.position]
-        return [first for number in numbers if (first := self._first(number))]
+    def starts(self) -> Iterator[Segment]:
+        """First frames of the files in which something is durable, the newest first."""
+        for number in reversed(self.segments()):
+            first = self._first(number) if Position(number) < self.position else None
+            if first is not None:
+                yield first
 
     def head_at(self, n: int) -> Head | None:
         """The canonical head behind entry ``n``; None if the log does not tell."""
-        start = self._start_of(n)
+        start = self.start_of(n)
         if start is None:
             return None
         at, head = start.n, start.hash
@@ -480,7 +482,7 @@ class Log:
 
     def behind(self, n: int) -> Iterator[list[bytes]]:
         """Frames of the commits behind canonical entry ``n``, where one must end."""
-        start = self._start_of(n)
+        start = self.start_of(n)
         if start is None:
             return
         at = start.n
@@ -491,10 +493,9 @@ class Log:
             elif before < n < at:
                 raise Damaged(self.name(start.number), 0, f"no commit ends with entry {n}")
 
-    def _start_of(self, n: int) -> Segment | None:
+    def start_of(self, n: int) -> Segment | None:
         """The first frame of the last file that begins no later than behind entry ``n``."""
-        found = [first for first in self.starts() if first.n <= n]
-        return found[-1] if found else None
+        return next((first for first in self.starts() if first.n <= n), None)
 
     def drop_before(self, number: int) -> None:
         """Remove the files before this one; something else stands for them.

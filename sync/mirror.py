@@ -4,18 +4,18 @@
     mirror     ├────────────────▶ 940                rest, if both agree where the shorter one ends.
 
 A commit goes to the mirror once the server's own disk has it, never before: what that disk refuses
-must stand nowhere. A mirror that fails or is slow is left behind, told, opened again and brought up
-beside everything else; nothing waits for it.
+must stand nowhere. A mirror that fails, or keeps a commit waiting for longer than a second, is left
+behind, told, opened again and brought up beside everything else.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from sync.disk import Disk
-from sync.errors import Damaged, StorageFailed
+from sync.errors import Damaged, Refused, StorageFailed
 from sync.frames import seal_in
 from sync.identity import Verifier
 from sync.log import CanonChecker, Log
@@ -71,7 +71,12 @@ class Mirror:
         self._ends(frames)
 
     def catch_up(self, log: Log, to: Head, most_bytes: int = SLICE_BYTES) -> None:
-        """Copy what ``log`` has behind our head, up to ``to``, or a slice of it."""
+        """Copy what ``log`` has behind our head, up to ``to``, or a slice of it.
+
+        `Refused` ``mirror-differs`` if we are of another history; `StorageFailed`.
+        """
+        if self.head.n > to.n or not self.agrees(log, to):
+            raise Refused("mirror-differs")
         size, last = 0, None
         for frames in log.behind(self.head.n):
             seal = seal_in(frames[-1])
@@ -137,7 +142,7 @@ class MirrorWriter:
         job = self._thread.submit(write)
         try:
             job.result(PATIENCE_S)
-        except (StorageFailed, OSError, TimeoutError) as error:
+        except Exception as error:  # the server's own disk has it: nothing here may undo that
             self._mirror, self._job = None, job
             self._lose(error)
 
@@ -149,6 +154,10 @@ class MirrorWriter:
             if not self._job.done():
                 return
             error, job, self._job = self._job.exception(), self._job, None
+            if isinstance(error, Refused):
+                self.differs = True
+                self._tell(error.code)
+                return
             if error is None:
                 self._mirror = job.result()
             else:
@@ -157,9 +166,6 @@ class MirrorWriter:
         if self._mirror is not None and self._mirror.head == head:
             self.following, self.lost = True, False
             self._tell("mirror-back")
-        elif self._mirror is not None and not self._mirror.agrees(self._log, head):
-            self.differs = True
-            self._tell("mirror-differs")
         else:
             self._job = self._thread.submit(self._bring_up, self._mirror, head)
 
@@ -178,8 +184,10 @@ class MirrorWriter:
 
     def close(self) -> None:
         """Close its log, if its disk lets us, and let go of it."""
-        self._thread.shutdown(wait=self._job is None, cancel_futures=True)
-        mirror = self._mirror
+        job, mirror = self._job, self._mirror
+        if job is not None and wait([job], PATIENCE_S).done and job.exception() is None:
+            mirror = job.result()
+        self._thread.shutdown(wait=False, cancel_futures=True)
         if mirror is not None:
             try:
                 if self.following:

@@ -137,8 +137,10 @@ def compact(opened: Opened, frame: bytes, parts: list[bytes]) -> Compacted:
     if canon.head_at(header.seq) != header.head:
         raise Refused("other-history", seq=header.seq)
     canon.disk.replace(SNAPSHOT_FILE, snapshot.file_of(frame, parts))
-    canon.drop_before(max(first.number for first in canon.starts() if first.n <= header.seq))
-    kept = max((first.number for first in own.starts()), default=0)
+    start = canon.start_of(header.seq)
+    assert start is not None, "its head was found"
+    canon.drop_before(start.number)
+    kept = next((first.number for first in own.starts()), 0)
     for number, commit in own.commits():
         if number == kept:
             break
@@ -148,17 +150,18 @@ def compact(opened: Opened, frame: bytes, parts: list[bytes]) -> Compacted:
     return Compacted(header.seq, canon.base)
 
 
-def _base_of(log: Log, found: Snapshot | None) -> Snapshot | None:
+def _base_of(log: Log, server: bytes, verify: Verifier) -> Snapshot | None:
     """The snapshot that stands for what is not in a station's copy of the log; None if all of it
     is there, or nothing."""
     base = log.find_base()
-    if base is None:
-        return found
-    if base.n and (found is None or found.header.seq < base.n):  # it is all fetched again
+    if base is not None and not base.n:
+        return None
+    found = snapshot.read_file(log.disk, log.cafe, server, verify)
+    if base is not None and (found is None or found.header.seq < base.n):  # all comes again
         log.rewind(-1)
         log.damage = Damage(SNAPSHOT_FILE, "corrupt", 0, "it does not verify", SNAPSHOT_FILE)
         return None
-    return found if base.n else None
+    return found
 
 
 def _recover_view(
@@ -298,7 +301,7 @@ def open_replica(
 
     def read_canon(log: Log) -> tuple[View, CanonChecker, int, int]:
         view, checker = View(domain), CanonChecker(keys.cafe, server, verify)
-        base = _base_of(log, snapshot.read_file(disk, keys.cafe, server, verify))
+        base = _base_of(log, server, verify)
         folded = _recover_view(disk, log, checker, view, base)
         return view, checker, folded, base.header.seq if base else 0
 

@@ -561,7 +561,7 @@ class Replica:
             return []
         if self._fetch is not None or self._gone == seq or self._durable < seq:
             return []
-        if seq - max(self.compacted, self.base.n) < self.worth_a_snapshot:
+        if seq - self.compacted < self.worth_a_snapshot:
             return []
         return self._ask_for_snapshot(self._link, seq, now, beneath=True)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.backup import back_up, restore, set_passphrase, stations_in
+from node.backup import back_up, has_passphrase, restore, set_passphrase, stations_in
 from node.bootstrap import add_operator, open_folder
 from node.mirror import MARKER, set_mirror
 from node.roles.server import ServerNode
@@ -128,6 +128,7 @@ async def test_mirror_makes_waiting_for_stations_needless(town: Town, tmp_path: 
     assert server is not None
     set_mirror(server, tmp_path / "mirror")
     await until(lambda: server.status()["mirror"] == "following")
+    set_passphrase(server.folder, PASSPHRASE)
     await sell(town.stations["one"], 5)
     await until(lambda: town.papers() == 5)
     shutil.copytree(
@@ -153,6 +154,7 @@ async def test_mirror_makes_waiting_for_stations_needless(town: Town, tmp_path: 
     await town.stop("one")
     await town.stop_server()
     shutil.rmtree(town.folder / "server")
+    assert has_passphrase(tmp_path / "mirror"), "chosen since the mirror was made"
     on_mirror = open_folder(tmp_path / "mirror")
     assert isinstance(on_mirror, ServerNode)
     assert rows(on_mirror) == before, "the second disk is a whole server"

@@ -157,6 +157,39 @@ def test_mirror_that_hangs_holds_nobody_up_for_long(
     writer.close()
 
 
+@pytest.mark.feature("SY-07", "SY-09")
+def test_fault_in_the_mirror_never_reaches_the_server(bench: Bench, second: Second) -> None:
+    """What its own disk has stays acknowledged, whatever goes wrong on the other."""
+    mirror = second.open()
+    mirror.catch_up(bench.log, bench.hub.head)
+    writer = second.writer(mirror)
+    mirror.commit = lambda frames: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    commits(bench, writer)
+    desk(bench, "kept all the same")
+    assert (writer.state, second.told) == ("lost", ["mirror-lost"])
+    writer.close()
+
+
+@pytest.mark.feature("SY-07")
+def test_folder_of_the_mirror_is_let_go_also_while_it_is_being_opened(
+    bench: Bench, second: Second
+) -> None:
+    """Whoever opens it next finds it free."""
+    released: list[bool] = []
+    real = second.open
+
+    def slow() -> Mirror:
+        mirror = real()
+        mirror.release = lambda: released.append(True)
+        return mirror
+
+    second.open = slow  # type: ignore[method-assign]
+    writer = second.writer()
+    writer.tick(bench.hub.head)
+    writer.close()
+    assert released == [True]
+
+
 @pytest.mark.feature("SY-07")
 def test_server_that_was_put_back_takes_what_its_mirror_has(bench: Bench, second: Second) -> None:
     """Nobody need be waited for; what only the mirror has is appended and folded."""
