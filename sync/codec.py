@@ -86,6 +86,10 @@ def packed(value: Any) -> bytes:
         raise Malformed("bad-type", str(error)) from None
 
 
+def _no_extension(code: int, data: Any) -> NoReturn:
+    raise Malformed("bad-type", f"msgpack extension {code}")
+
+
 def unpack_trusted(data: bytes) -> Any:
     """Decode bytes of our own, or under a seal that was checked; form is not checked again."""
     try:
@@ -135,18 +139,28 @@ PLAIN = _map_of(_value_type(5))
 _decode_plain = msgspec.msgpack.Decoder(_value_type(6)).decode
 
 
-def fast_decoder(*shape: Any) -> Callable[[bytes], tuple[Any, ...] | None]:
-    """A decoder of arrays of one shape that checks types and limits in the same go, in C.
+UNSURE = (msgspec.DecodeError, ValueError, RecursionError)
+"""What a decoder of msgspec raises; text that is no UTF-8 is a ValueError there."""
+
+
+def decoder_of(shape: Any) -> Callable[[bytes], Any]:
+    """A decoder that checks types in the same go, in C, for bytes of our own or under a seal that
+    was checked. It raises one of `UNSURE` for what does not fit, and takes any form of msgpack."""
+    return msgspec.msgpack.Decoder(shape, ext_hook=_no_extension).decode
+
+
+def fast_decoder(shape: Any) -> Callable[[bytes], tuple[Any, ...] | None]:
+    """A decoder of arrays of one shape that also checks limits, and that the form is canonical.
 
     A way around `unpack` for what is common and well-formed: it gives the items, or None for
     whatever it is not sure of; that is decoded again by `unpack`, which says what is wrong with it.
     """
-    decode = msgspec.msgpack.Decoder(tuple.__class_getitem__(shape)).decode
+    decode = msgspec.msgpack.Decoder(shape).decode
 
     def fast(data: bytes) -> tuple[Any, ...] | None:
         try:
             value: tuple[Any, ...] = decode(data)
-        except (msgspec.DecodeError, ValueError):  # text that is no UTF-8 is a ValueError there
+        except UNSURE:
             return None
         return value if pack(value) == data else None
 
@@ -161,10 +175,6 @@ def _blame(error: ValueError) -> tuple[str, str]:
     if "not allowed for map key" in words:
         return "bad-type", words
     return "not-msgpack", words
-
-
-def _no_extension(code: int, data: Any) -> NoReturn:
-    raise Malformed("bad-type", f"msgpack extension {code}")
 
 
 _decode_any = msgspec.msgpack.Decoder(ext_hook=_no_extension).decode

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+from msgspec import Struct
 
 from sync.op import Event, Op
 from sync.table import RowTable
@@ -15,7 +17,7 @@ class Tables(Protocol):
     def table(self, name: str) -> RowTable: ...
 
 
-class Context(NamedTuple):
+class Context(Struct, frozen=True, gc=False):
     """What a decision may know besides the tables."""
 
     op: Op

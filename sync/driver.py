@@ -130,6 +130,8 @@ class Driver:
             task.cancel()
         for wire in list(self._wires.values()):
             wire.drop("stopping")
+        while self._inbox:
+            self._round()
         self._round()
         self._kept.sync()
         if self.mirror is not None:
@@ -199,13 +201,13 @@ class Driver:
     def _round(self) -> None:
         now = self._now()
         try:
-            while self._inbox:
+            while self._inbox and not self.core.staged_full:
                 self._run(self._step(self._inbox.popleft(), now))
-                if self.core.staged_full:
-                    self._flush()
             self._flush()
         finally:
-            self._busy = False
+            self._busy = bool(self._inbox)
+            if self._busy:  # what else wants the loop has its turn between two commits
+                asyncio.get_running_loop().call_soon(self._round)
             self._tell()
 
     def _step(self, event: Event, now: Now) -> list[Effect]:

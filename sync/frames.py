@@ -11,11 +11,11 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sync.codec import pack, unpack, unpack_trusted
+from sync.codec import UNSURE, decoder_of, pack, unpack, unpack_trusted
 from sync.errors import Malformed
-from sync.op import CHAIN_BYTES, Entry
+from sync.op import CHAIN_BYTES, ENTRY_TAG, Entry
 
-COMMIT, ENTRY, OP, SEAL, RUN_SEAL, SEGMENT, SNAPSHOT = 0, 1, 2, 3, 4, 6, 7
+COMMIT, ENTRY, OP, SEAL, RUN_SEAL, SEGMENT, SNAPSHOT = 0, ENTRY_TAG, 2, 3, 4, 6, 7
 """Tags. 5 is kept for an erased body (digest in its place)."""
 _HEAD = struct.Struct("<II")
 
@@ -53,7 +53,19 @@ def read_frames(data: bytes) -> list[bytes]:
 
 
 def entry_frame(entry: Entry) -> bytes:
-    return pack((ENTRY, *entry))
+    return pack(entry)
+
+
+_decode_entry = decoder_of(Entry)
+
+
+def read_entry(frame: bytes) -> Entry:
+    """The entry in a frame that a checked seal covers, or `Malformed`."""
+    try:
+        entry: Entry = _decode_entry(frame)
+    except UNSURE as error:
+        raise Malformed("bad-type", str(error)) from None
+    return entry
 
 
 _ENTRY_SHAPE = (int, int, int, int, bytes, bool, list, dict)

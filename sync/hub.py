@@ -125,7 +125,7 @@ class Link:
     acked: int = 0
     """Highest cursor the station has acknowledged."""
     backlog: bool = False
-    """It is sending a backlog: it hears what became of it once that is through."""
+    """It came with a backlog: it hears what became of it once nobody sends one any more."""
 
     @property
     def patience_ms(self) -> float:
@@ -173,6 +173,8 @@ class Hub:
         self.restored = False
         """Whether one of them held something."""
         self._kept_of_revoked: dict[bytes, int] = {}
+        self._sending: set[int] = set()
+        """Links that are sending a backlog."""
         self._newest: dict[bytes, int] = {}
         """Per node: the link that signed on last."""
 
@@ -211,16 +213,17 @@ class Hub:
 
     def _tick(self, now: Now) -> list[Effect]:
         effects: list[Effect] = []
+        self._sending.clear()  # once a second everybody hears what became of theirs
         for number, link in self.links.items():
             if now.mono_ms - link.heard_ms > link.patience_ms:
                 effects.append(Drop(number, "silence"))
             elif link.signed_on:
-                link.backlog = False
                 effects += self._serve(number, link)
         return effects
 
     def _closed(self, number: int) -> None:
         link = self.links.pop(number, None)
+        self._sending.discard(number)
         if link is not None and self._newest.get(link.peer) == number:
             del self._newest[link.peer]
 
@@ -365,9 +368,8 @@ class Hub:
             return [Alarm("recovering", lost)]
         self._unreported.discard(link.peer)
         self.view.store.changed.add(STATUS)
-        link.backlog = any(
-            n - self._durable_head(chain)[1] >= BATCH_OPS for chain, n, _ in hello.chains
-        )
+        waits = (n - self._durable_head(chain)[1] for chain, n, _ in hello.chains)
+        self._note_backlog(number, link, any(waiting >= BATCH_OPS for waiting in waits))
         # A copy that was damaged begins again further back: what was acknowledged before is void.
         acked = self._acked_at.get(link.peer, [])
         self._acked_at[link.peer] = [(at, c) for at, c in acked if c <= link.acked]
@@ -392,9 +394,19 @@ class Hub:
             waits = any(n > self._durable_head(chain)[1] for chain, n, _ in link.hello.chains)
             return [] if waits else [Drop(number, "revoked")]
         last = min(self.head.n, link.acked + WINDOW)
+        link.backlog = link.backlog and bool(self._sending)
         if link.backlog or link.loading or link.returning is not None or last <= link.sent:
             return []
         return [Serve(number, link.sent, last)]
+
+    def _note_backlog(self, number: int, link: Link, sending: bool) -> None:
+        """Entries that come while a station still has much pending are folded beneath all of it,
+        again and again: who returns after an outage hears them together."""
+        if sending:
+            link.backlog = True
+            self._sending.add(number)
+        else:
+            self._sending.discard(number)
 
     # --- what a restored server gets back ------------------------------------
 
@@ -436,7 +448,8 @@ class Hub:
                 return self._turn_away(number, link, "revoked")
             self._kept_of_revoked[link.peer] = kept
             told = [Alarm("revoked", {"node": link.peer})]
-        link.backlog = len(push.ops) == BATCH_OPS or _size(push) > PUSH_BYTES // 2
+        full = len(push.ops) == BATCH_OPS or _size(push) > PUSH_BYTES // 2
+        self._note_backlog(number, link, full)
         self._begin(now)
         try:
             floor = partial(self._floor, link.peer, now.mono_ms)

@@ -9,8 +9,12 @@ from collections.abc import Iterable
 from hashlib import sha256 as _sha256
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from sync.codec import (
     PLAIN,
+    UNSURE,
+    decoder_of,
     exactly,
     fast_decoder,
     packed,
@@ -58,7 +62,7 @@ Event = list[Any]
 _SHAPE = (int, bytes, int, str, int, dict, int, int, bytes, int, int, bytes)
 
 
-class Op(NamedTuple):
+class Op(Struct, frozen=True, gc=False):
     """One signed intent. ``(chain, n)`` is its id; ``key`` is its effect's: one effect a key."""
 
     chain: bytes
@@ -103,20 +107,15 @@ def encode_op(
     return decode_op(packed(fields))
 
 
-_fast = fast_decoder(
-    whole(FORMAT),
-    exactly(CHAIN_BYTES),
-    whole(1),
-    text(1, MAX_KIND_CHARS),
-    whole(1),
-    PLAIN,
-    whole(0),
-    whole(0),
-    exactly(KEY_BYTES),
-    whole(),
-    whole(0),
-    exactly(BOOT_BYTES),
-)
+def _shape(body: Any) -> Any:
+    """The signed fields of an op, its body being of that shape."""
+    head = whole(FORMAT), exactly(CHAIN_BYTES), whole(1), text(1, MAX_KIND_CHARS), whole(1)
+    rest = whole(0), whole(0), exactly(KEY_BYTES), whole(), whole(0), exactly(BOOT_BYTES)
+    return tuple.__class_getitem__((*head, body, *rest))
+
+
+_fast = fast_decoder(_shape(PLAIN))
+_trusted = decoder_of(_shape(dict))
 
 
 def decode_op(raw: bytes, *, trusted: bool = False) -> Op:
@@ -124,10 +123,15 @@ def decode_op(raw: bytes, *, trusted: bool = False) -> Op:
 
     ``trusted`` is for ops that the server has sequenced: a checked seal covers them.
     """
-    if not trusted and len(raw) <= MAX_OP_BYTES:
-        sure = _fast(raw)
-        if sure is not None and sure[0] == FORMAT and sure[6] < sure[2]:  # grant before n
-            return Op._make((*sure[1:], raw))
+    if trusted:
+        try:
+            sure = _trusted(raw)
+        except UNSURE:
+            sure = None
+    else:
+        sure = _fast(raw) if len(raw) <= MAX_OP_BYTES else None
+    if sure is not None and sure[0] == FORMAT and sure[6] < sure[2]:  # grant before n
+        return Op(*(*sure[1:], raw))
     value = unpack_trusted(raw) if trusted else unpack(raw, max_bytes=MAX_OP_BYTES)
     if type(value) is not list or tuple(map(type, value)) != _SHAPE:
         raise Malformed("bad-type", "op fields")
@@ -144,10 +148,14 @@ def decode_op(raw: bytes, *, trusted: bool = False) -> Op:
 
 
 UNKNOWN_AGE = -1
+ENTRY_TAG = 1
 
 
-class Entry(NamedTuple):
-    """One line of the canonical log: a number, the op's bytes verbatim, and the outcome."""
+class Entry(
+    Struct, frozen=True, gc=False, array_like=True, tag=ENTRY_TAG, forbid_unknown_fields=True
+):
+    """One line of the canonical log: a number, the op's bytes verbatim, and the outcome. Its frame
+    is just these fields behind the tag."""
 
     seq: int
     at_ms: int

@@ -23,10 +23,10 @@ from sync.frames import (
     ENTRY,
     OP,
     SEGMENT,
-    decode_entry,
     decode_frame,
     decode_op_frame,
     decode_segment,
+    read_entry,
     seal_in,
 )
 from sync.hub import Hub
@@ -41,7 +41,7 @@ from sync.view import View, decode_entry_op
 
 _log = logging.getLogger(__name__)
 VIEW_FILE = "view"
-VIEW_FORMAT = 5
+VIEW_FORMAT = 6
 _T = TypeVar("_T")
 
 
@@ -193,7 +193,7 @@ def _entries(commits: Iterable[Commit], behind: int = 0) -> Iterator[tuple[Entry
     for commit in commits:
         for frame in commit.frames:
             if frame[1] == ENTRY:
-                entry = decode_entry(decode_frame(frame, trusted=True))
+                entry = read_entry(frame)
                 if entry.seq > behind:
                     yield entry, decode_entry_op(entry)
 

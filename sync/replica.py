@@ -31,9 +31,8 @@ from sync.fetch import Fetch
 from sync.frames import (
     ENTRY,
     Seal,
-    decode_entry,
-    decode_frame,
     op_frame,
+    read_entry,
     seal_frame,
 )
 from sync.history import common_head, follow, read_epochs
@@ -694,7 +693,7 @@ class Replica:
 
     def _entry(self, frame: bytes) -> tuple[Entry, Op | None]:
         """An entry under a checked seal, and its op; our own ops are at hand."""
-        entry = decode_entry(decode_frame(frame, trusted=True))
+        entry = read_entry(frame)
         own = self._own.get(entry.op_raw)
         return entry, own if own is not None else decode_entry_op(entry)
 

@@ -12,15 +12,16 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from sync.chains import read_again, read_frozen, read_open
 from sync.domain import Context, Domain
 from sync.errors import Malformed, Refused
 from sync.frames import (
     RUN_SEAL,
     Seal,
-    decode_entry,
-    decode_frame,
     entry_frame,
+    read_entry,
     run_seal_frame,
     seal_in,
 )
@@ -31,10 +32,10 @@ from sync.messages import Push
 from sync.op import (
     CHAIN_FROZEN,
     CHAIN_OPEN,
+    ENGINE_KINDS,
     GRANT_OPEN,
     NODE_BYTES,
     OP_AGAIN,
-    SERVER_KINDS,
     UNKNOWN_AGE,
     ZERO_HEAD,
     Entry,
@@ -94,9 +95,9 @@ class Sequencer:
         if len(push.seal) != 64 or not self._verify(public, push.seal, text):
             raise Refused("bad-seal")
         frames = []
-        base = known.base if known else 0
+        base, youngest = known.base if known else 0, floor(0)
         for n, raw in enumerate(fresh, have.n + 1):
-            op, entry = self._sequence(raw, n, push, base, floor, at_ms)
+            op, entry = self._sequence(raw, n, push, base, youngest, floor, at_ms)
             entry, frame = self._fold(entry, op)
             if op is not None and entry.accepted:
                 base = op.base
@@ -152,7 +153,7 @@ class Sequencer:
             if is_run_seal(frame):
                 missing.append((frame, None, None, seal_in(frame).chain))
                 continue
-            entry = decode_entry(decode_frame(frame, trusted=True))
+            entry = read_entry(frame)
             op = decode_entry_op(entry)
             chain, n = place_of(entry, op) or (b"", 0)
             have = ends.get(chain)
@@ -169,10 +170,10 @@ class Sequencer:
     def _sequence_again(self, entry: Entry, op: Op | None, by: bytes) -> bytes:
         view = self._view
         note = {RECOVERED: entry.seq, "by": by, **entry.note}
-        entry = entry._replace(seq=view.cursor + 1, note=note)
+        entry = replace(entry, seq=view.cursor + 1, note=note)
         first = view.keys.get(op.key) if op is not None and entry.accepted else None
         if first is not None:  # it took effect in this life already
-            entry = entry._replace(accepted=False, outcome=["already-done", {"seq": first}])
+            entry = replace(entry, accepted=False, outcome=["already-done", {"seq": first}])
         _, frame = self._fold(entry, op)
         return frame
 
@@ -180,9 +181,10 @@ class Sequencer:
         self.head = Head(self.head.n + len(frames), self.head.hashes(frames)[-1])
 
     def _sequence(
-        self, raw: bytes, n: int, push: Push, base: int, floor: Floor, at_ms: int
+        self, raw: bytes, n: int, push: Push, base: int, youngest: int, floor: Floor, at_ms: int
     ) -> tuple[Op | None, Entry]:
-        """Decode one op of a run, number it and decide it. ``base`` is the chain's so far."""
+        """Decode one op of a run, number it and decide it. ``base`` is the chain's so far,
+        ``youngest`` the floor of an op that was made just now: no other is higher."""
         view = self._view
         op: Op | None = None
         age_ms, note = UNKNOWN_AGE, {}
@@ -193,8 +195,10 @@ class Sequencer:
                 raise Malformed("bad-id")
             if op.boot == push.boot and op.mono_ms <= push.mono_ms:
                 age_ms = push.mono_ms - op.mono_ms
-            lowest = max(base, floor(age_ms))
-            if not lowest <= op.base <= view.cursor:
+            if not base <= op.base <= view.cursor or (
+                op.base < youngest and op.base < floor(age_ms)
+            ):
+                lowest = max(base, floor(age_ms))
                 raise Refused("bad-base", base=op.base, at_least=lowest, at_most=view.cursor)
             outcome = self.decide(op, at_ms, age_ms)
             accepted = True
@@ -213,7 +217,7 @@ class Sequencer:
             view.apply(entry, op)
         except Exception:  # as a fault in `decide`: it blocks nobody
             _log.exception("a rule failed for entry %d", entry.seq)
-            entry = entry._replace(accepted=False, outcome=["fault", {}])
+            entry = replace(entry, accepted=False, outcome=["fault", {}])
             frame = entry_frame(entry)
             try:
                 view.apply(entry, op)
@@ -230,35 +234,40 @@ class Sequencer:
         first = view.keys.get(op.key)
         if first is not None:
             raise Refused("already-done", seq=first)
-        if self._domain.is_revoked(view, op.node):
+        node = op.node
+        if self._domain.is_revoked(view, node):
             raise Refused("revoked")
-        if op.kind == CHAIN_OPEN:
-            self._look_before(op)
-            return []
-        if op.kind in SERVER_KINDS:
-            raise Refused("server-only")
-        if op.kind == CHAIN_FROZEN:
-            chain, n, _ = read_frozen(op)
-            self.odd.append(("fork", {"node": op.node, "what": f"{chain.hex()}:{n}"}))
-            return []
-        if op.kind == GRANT_OPEN:
-            operator = op.body.get("operator")
-            public = self._domain.operator_key(view, operator) if type(operator) is bytes else None
-            read_grant(op, self._cafe, public, self._verify)
-            return []
         if op.kind == OP_AGAIN:
             op, operator = read_again(
                 op, self._cafe, lambda who: self._domain.operator_key(view, who), self._verify
             )
             if op.base > view.cursor:
                 raise Refused("bad-base", base=op.base, at_most=view.cursor)
+        elif op.kind in ENGINE_KINDS:
+            self._check_own(op)
+            return []
         else:
-            operator = operator_of(op, view.grants)
-        desk = op.node == self._server
+            operator = operator_of(op, view.grants) if op.grant else None
+        desk = node == self._server
         older = not 0 <= age_ms <= self.alive_ms
         lost = view.restored_ms > (at_ms - age_ms if age_ms >= 0 else 0)
         context = Context(op, operator, True, desk, view.cursor + 1, at_ms, age_ms, older, lost)
         return self.judge(op, context)
+
+    def _check_own(self, op: Op) -> None:
+        """What the engine itself writes into chains changes no table; `Refused` if it is not in
+        order."""
+        if op.kind == CHAIN_OPEN:
+            self._look_before(op)
+        elif op.kind == CHAIN_FROZEN:
+            chain, n, _ = read_frozen(op)
+            self.odd.append(("fork", {"node": op.node, "what": f"{chain.hex()}:{n}"}))
+        elif op.kind == GRANT_OPEN:
+            who = op.body.get("operator")
+            public = self._domain.operator_key(self._view, who) if type(who) is bytes else None
+            read_grant(op, self._cafe, public, self._verify)
+        else:
+            raise Refused("server-only")
 
     def _look_before(self, op: Op) -> None:
         """A chain that begins behind what we have of the one before it: its author's disk was put

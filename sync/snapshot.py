@@ -5,8 +5,7 @@
 
 The header lists every part with its SHA-256, so a reader may leave out what it does not need.
 
-It is made in slices beside the server's work, from a shallow copy of the tables: rows are never
-changed in place, so the copy stays what it was.
+It is made in slices beside the server's work, from a shallow copy of the tables.
 """
 
 from __future__ import annotations
@@ -17,9 +16,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sync.codec import MAX_FRAME_BYTES, pack, unpack, unpack_trusted
+from msgspec import Raw
+
+from sync.codec import MAX_FRAME_BYTES, UNSURE, decoder_of, pack, unpack, unpack_trusted
 from sync.disk import Disk
 from sync.domain import Domain
 from sync.errors import Malformed
@@ -75,7 +76,7 @@ def parts_of(view: View) -> Iterator[Part]:
     """The parts of a snapshot of ``view`` as it is before the first step, each after a short
     stretch of work."""
     registers = view.registers()
-    tables = {name: dict(table.rows) for name, table in view.store.tables.items()}
+    tables = {name: dict(table.packed) for name, table in view.store.tables.items()}
     for name, rows in registers.items():
         for at in range(0, len(rows), ROWS_A_PART):
             some = pack([name, rows[at : at + ROWS_A_PART]])
@@ -86,8 +87,8 @@ def parts_of(view: View) -> Iterator[Part]:
             yield from _rows(f"/{name}", rows)
 
 
-def _rows(name: str, rows: list[tuple[str, Any]]) -> Iterator[Part]:
-    packed = pack([name, dict(rows)])
+def _rows(name: str, rows: list[tuple[str, bytes]]) -> Iterator[Part]:
+    packed = pack([name, {row_id: Raw(row) for row_id, row in rows}])
     if len(packed) <= PART_BYTES or len(rows) == 1:
         yield Part(name, zlib.compress(packed, _QUICK))
     else:
@@ -135,17 +136,17 @@ def load(header: Header, parts: Sequence[bytes], domain: Domain) -> View:
     collecting = gc.isenabled()
     gc.disable()  # many new documents, none of them garbage
     try:
-        tables: dict[str, dict[str, Any]] = {}
+        tables: dict[str, dict[str, bytes]] = {}
         for (name, digest), data in zip(header.parts, parts, strict=True):
             if not data and name == KEYS:
                 continue
             if sha256(data) != digest:
                 raise Malformed("bad-snapshot", f"part {name}")
-            _, rows = unpack_trusted(_unzip(data))
+            plain = _unzip(data)
             if name.startswith("/"):
-                tables.setdefault(name[1:], {}).update(rows)
+                tables.setdefault(name[1:], {}).update(_read_rows(plain))
             else:
-                view.take_register(name, rows)
+                view.take_register(name, unpack_trusted(plain)[1])
         for name, table in tables.items():
             view.store.rows(name).load(table)
     finally:
@@ -153,6 +154,18 @@ def load(header: Header, parts: Sequence[bytes], domain: Domain) -> View:
             gc.enable()
     view.cursor = header.seq
     return view
+
+
+_decode_rows = decoder_of(tuple[str, dict[str, Raw]])
+
+
+def _read_rows(plain: bytes) -> Iterator[tuple[str, bytes]]:
+    """(id, packed row) of one part of a table."""
+    try:
+        _, rows = _decode_rows(plain)
+    except UNSURE as error:
+        raise Malformed("bad-snapshot", str(error)) from None
+    return ((row_id, bytes(row)) for row_id, row in rows.items())
 
 
 def _unzip(data: bytes) -> bytes:

@@ -2,7 +2,8 @@
 again.
 
 TinyDB's own extension points, a `Storage` and a `Table` class, are all that is used. Rows live in
-memory (their truth is a log); documents handed out are copies, never shared.
+memory (their truth is a log), packed: a tenth of what they take as dicts. Documents handed out are
+copies, never shared.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from tinydb.storages import Storage
 from tinydb.table import Document, Table
 from tinydb.utils import freeze
 
-from sync.codec import pack, unpack_trusted
+from sync.codec import decoder_of, pack
 
 Row = dict[str, Any]
+READ_KEPT = 4096
+"""So many rows of a table are also kept as they were read."""
 
-
-def clone(value: Any) -> Any:
-    """A deep copy of plain values; through msgpack, which is three times faster than by hand."""
-    return unpack_trusted(pack(value))
+_unpack: Callable[[bytes], Row] = decoder_of(dict)
 
 
 class ReadOnly(Exception):
@@ -118,7 +118,9 @@ class Rows:
         self, name: str, by_value: Iterable[str] = (), in_order: Iterable[str] = ()
     ) -> None:
         self.name = name
-        self.rows: dict[str, Row] = {}
+        self.packed: dict[str, bytes] = {}
+        self._read: dict[str, Row] = {}
+        """Some of them as they were read, for reading only."""
         self.version = 0
         """Counts changes, so that whoever remembers a result knows when it is old."""
         self.persist_empty = False
@@ -127,33 +129,59 @@ class Rows:
         self.in_order = {p: SortedIndex(p) for p in (tuple(i.split(".")) for i in in_order)}
         self._indexes: list[HashIndex] = [*self.by_value.values(), *self.in_order.values()]
 
-    def put(self, row_id: str, row: Row | None) -> Row | None:
-        """Set or (with None) remove a row; the row before it is returned and owned by the
-        caller."""
+    def copy(self, row_id: str) -> Row:
+        """A row of the caller's own; `KeyError` if there is none."""
+        return _unpack(self.packed[row_id])
+
+    def peek(self, row_id: str) -> Row | None:
+        """A row for reading only."""
+        row = self._read.get(row_id)
+        if row is None and (packed := self.packed.get(row_id)) is not None:
+            if len(self._read) >= READ_KEPT:
+                self._read.clear()
+            row = self._read[row_id] = _unpack(packed)
+        return row
+
+    def scan(self) -> Iterator[tuple[str, Row]]:
+        """All (id, row), for reading only; none may change meanwhile."""
+        for row_id, packed in self.packed.items():
+            row = self._read.get(row_id)
+            yield row_id, _unpack(packed) if row is None else row
+
+    def put(self, row_id: str, packed: bytes | None) -> bytes | None:
+        """Set or (with None) remove a row; what stood there before is returned."""
         self.version += 1
-        old = self.rows.get(row_id)
-        for index in self._indexes:
+        old = self.packed.get(row_id)
+        if self._indexes:
             if old is not None:
-                index.drop(row_id, old)
-            if row is not None:
-                index.add(row_id, row)
-        if row is None:
-            self.rows.pop(row_id, None)
+                row = _unpack(old)
+                for index in self._indexes:
+                    index.drop(row_id, row)
+            if packed is not None:
+                row = _unpack(packed)
+                for index in self._indexes:
+                    index.add(row_id, row)
+        self._read.pop(row_id, None)
+        if packed is None:
+            self.packed.pop(row_id, None)
         else:
-            self.rows[row_id] = row
+            self.packed[row_id] = packed
         return old
 
-    def load(self, rows: dict[str, Row]) -> None:
-        """Hold these rows and no others; the caller gives them away."""
+    def load(self, packed: dict[str, bytes]) -> None:
+        """Hold these rows and no others; the caller gives the dict away."""
         self.version += 1
-        self.rows = rows
+        self.packed = packed
+        self._read.clear()
         for index in self._indexes:
             index.clear()
-            for row_id, row in rows.items():
-                index.add(row_id, row)
+        if self._indexes:
+            for row_id, row in self.scan():
+                for index in self._indexes:
+                    index.add(row_id, row)
 
 
-Undo = tuple[Rows, str, "Row | None"]
+Undo = tuple[Rows, str, "bytes | None"]
 
 
 class RowStore(Storage):
@@ -178,7 +206,7 @@ class RowStore(Storage):
     def put(self, table: Rows, row_id: str, row: Row | None) -> None:
         if not self.writable:
             raise ReadOnly(table.name)
-        old = table.put(row_id, row)
+        old = table.put(row_id, None if row is None else pack(row))
         if self.undo is not None:
             self.undo.append((table, row_id, old))
         self.changed.add(table.name)
@@ -190,9 +218,9 @@ class RowStore(Storage):
 
     def read(self) -> dict[str, dict[str, Any]] | None:
         tables = {
-            name: table.rows
+            name: {row_id: table.copy(row_id) for row_id in table.packed}
             for name, table in self.tables.items()
-            if table.rows or table.persist_empty
+            if table.packed or table.persist_empty
         }
         return {**self._other, **tables} or None
 
@@ -201,13 +229,13 @@ class RowStore(Storage):
         `put`."""
         self._other = {name: value for name, value in data.items() if not _is_table(value)}
         for name, table in list(self.tables.items()):
-            for row_id in list(table.rows):
+            for row_id in list(table.packed):
                 if row_id not in data.get(name, ()):
                     self.put(table, row_id, None)
         for name, rows in data.items():
             if name not in self._other:
                 for row_id, row in rows.items():
-                    self.put(self.rows(name), row_id, clone(dict(row)))
+                    self.put(self.rows(name), row_id, dict(row))
 
 
 def _is_table(value: Any) -> bool:
@@ -215,10 +243,10 @@ def _is_table(value: Any) -> bool:
 
 
 class _Changes(MutableMapping[str, Any]):
-    """What TinyDB's updaters see: live rows, copied when touched, changes kept aside."""
+    """What TinyDB's updaters see: rows, copied when touched, changes kept aside."""
 
-    def __init__(self, live: dict[str, Row]) -> None:
-        self._live = live
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
         self.new: dict[str, Row | None] = {}
 
     def __getitem__(self, row_id: str) -> Row:
@@ -227,7 +255,7 @@ class _Changes(MutableMapping[str, Any]):
             if row is None:
                 raise KeyError(row_id)
             return row
-        copy = self.new[row_id] = cast(Row, clone(self._live[row_id]))
+        copy = self.new[row_id] = self._rows.copy(row_id)
         return copy
 
     def __setitem__(self, row_id: str, row: Row) -> None:
@@ -241,17 +269,18 @@ class _Changes(MutableMapping[str, Any]):
     def __contains__(self, row_id: object) -> bool:
         if row_id in self.new:
             return self.new[row_id] is not None
-        return row_id in self._live
+        return row_id in self._rows.packed
 
     def __iter__(self) -> Iterator[str]:
-        yield from [i for i in self._live if i not in self.new or self.new[i] is not None]
-        yield from [i for i, row in self.new.items() if i not in self._live and row is not None]
+        old = self._rows.packed
+        yield from [i for i in old if i not in self.new or self.new[i] is not None]
+        yield from [i for i, row in self.new.items() if i not in old and row is not None]
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def clear(self) -> None:
-        self.new = dict.fromkeys(self._live)
+        self.new = dict.fromkeys(self._rows.packed)
 
 
 class RowTable(Table):
@@ -276,19 +305,18 @@ class RowTable(Table):
 
     def row(self, row_id: str) -> Row | None:
         """A copy of one row, or None."""
-        row = self._rows.rows.get(row_id)
-        return None if row is None else cast(Row, clone(row))
+        return self._rows.copy(row_id) if row_id in self._rows.packed else None
 
     def peek(self, row_id: str) -> Mapping[str, Any] | None:
         """One row without the copy, for reading only."""
-        return self._rows.rows.get(row_id)
+        return self._rows.peek(row_id)
 
     def scan(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """All (id, row) without copies, for reading only."""
-        return iter(self._rows.rows.items())
+        """All (id, row), for reading only."""
+        return self._rows.scan()
 
     def put(self, row_id: str, row: Row) -> None:
-        """Set a row; the caller gives it away."""
+        """Set a row, as it is now."""
         self._storage.put(self._rows, row_id, row)
 
     def drop(self, row_id: str) -> None:
@@ -300,33 +328,33 @@ class RowTable(Table):
         return [self._document(row_id) for row_id in index.last(count, skip)]
 
     def _document(self, row_id: str) -> Document:
-        return Document(clone(self._rows.rows[row_id]), cast(int, row_id))
+        return Document(self._rows.copy(row_id), cast(int, row_id))
 
     # --- TinyDB's ------------------------------------------------------------
 
-    def _read_table(self) -> dict[str, Mapping[str, Any]]:
-        return cast(dict[str, Mapping[str, Any]], self._rows.rows)
+    def __len__(self) -> int:
+        return len(self._rows.packed)
 
     def _update_table(self, updater: Callable[[Any], None]) -> None:
-        changes = _Changes(self._rows.rows)
+        changes = _Changes(self._rows)
         updater(changes)
         for row_id, row in changes.new.items():
-            self._storage.put(self._rows, row_id, None if row is None else clone(dict(row)))
+            self._storage.put(self._rows, row_id, None if row is None else dict(row))
         self.clear_cache()
 
     def _get_next_id(self) -> Any:
         next_id: int | None = self._next_id
         if next_id is None:
-            known = (int(row_id) for row_id in self._rows.rows if str(row_id).isdigit())
+            known = (int(row_id) for row_id in self._rows.packed if str(row_id).isdigit())
             next_id = max(known, default=0) + 1
-        while self.document_id_class(next_id) in self._rows.rows:  # put there by somebody else
+        while self.document_id_class(next_id) in self._rows.packed:  # put there by somebody else
             next_id += 1
         self._next_id = next_id + 1  # type: ignore[assignment]
         return self.document_id_class(next_id)
 
-    def _matching(self, condition: QueryLike) -> Iterator[str]:
-        """Ids of the rows that match; from the cache, where the caller asked for one (it is off by
-        default: TinyDB's key of a query forgets the flags of a regular expression)."""
+    def _matching(self, condition: QueryLike) -> Iterator[tuple[str, Row]]:
+        """(id, copy) of the rows that match; from the cache, where the caller asked for one (it is
+        off by default: TinyDB's key of a query forgets the flags of a regular expression)."""
         if not self._query_cache.capacity:
             yield from self._found(condition)
             return
@@ -335,17 +363,18 @@ class RowTable(Table):
             self._cached = self._rows.version
         known: Any = self._query_cache.get(condition)
         if known is None:
-            known = list(self._found(condition))
+            known = [row_id for row_id, _ in self._found(condition)]
             if getattr(condition, "is_cacheable", lambda: True)():
                 self._query_cache[condition] = known
-        yield from known
+        for row_id in known:
+            yield row_id, self._rows.copy(row_id)
 
-    def _found(self, condition: QueryLike) -> Iterator[str]:
-        rows = self._rows.rows
+    def _found(self, condition: QueryLike) -> Iterator[tuple[str, Row]]:
         planned = self._plan(condition._hash) if isinstance(condition, QueryInstance) else None
-        for row_id in list(rows if planned is None else planned):
-            if condition(rows[row_id]):
-                yield row_id
+        for row_id in list(self._rows.packed if planned is None else planned):
+            row = self._rows.copy(row_id)
+            if condition(row):
+                yield row_id, row
 
     def _plan(self, query: Any) -> Iterable[str] | None:
         """Candidate ids for a query by what TinyDB remembers of it; None means look at every
@@ -367,7 +396,7 @@ class RowTable(Table):
 
     def matching(self, cond: QueryLike) -> Iterator[Document]:
         """What `search` gives, one after the other, each copied when it is reached."""
-        return map(self._document, self._matching(cond))
+        return (Document(row, cast(int, row_id)) for row_id, row in self._matching(cond))
 
     def search(self, cond: QueryLike) -> list[Document]:
         return list(self.matching(cond))
@@ -377,31 +406,30 @@ class RowTable(Table):
 
     def contains(self, cond: QueryLike | None = None, doc_id: Any = None) -> bool:
         if doc_id is not None:
-            return doc_id in self._rows.rows
+            return doc_id in self._rows.packed
         if cond is None:
             raise RuntimeError("You have to pass either cond or doc_id")
         return next(self._matching(cond), None) is not None
 
     def get(self, cond: QueryLike | None = None, doc_id: Any = None, doc_ids: Any = None) -> Any:
         if doc_id is not None:
-            return self._document(doc_id) if doc_id in self._rows.rows else None
+            return self._document(doc_id) if doc_id in self._rows.packed else None
         if doc_ids is not None:
-            return [self._document(row_id) for row_id in doc_ids if row_id in self._rows.rows]
+            return [self._document(row_id) for row_id in doc_ids if row_id in self._rows.packed]
         if cond is None:
             raise RuntimeError("You have to pass either cond or doc_id or doc_ids")
-        found = next(self._matching(cond), None)
-        return None if found is None else self._document(found)
+        return next(self.matching(cond), None)
 
     def update(self, fields: Any, cond: QueryLike | None = None, doc_ids: Any = None) -> list[Any]:
         if doc_ids is None and cond is not None:
-            doc_ids = list(self._matching(cond))
+            doc_ids = [row_id for row_id, _ in self._matching(cond)]
         return super().update(fields, doc_ids=doc_ids)
 
     def remove(self, cond: QueryLike | None = None, doc_ids: Any = None) -> list[Any]:
         if doc_ids is None and cond is not None:
-            doc_ids = list(self._matching(cond))
+            doc_ids = [row_id for row_id, _ in self._matching(cond)]
         return super().remove(doc_ids=doc_ids)
 
     def __iter__(self) -> Iterator[Document]:
-        for row_id in list(self._rows.rows):
+        for row_id in list(self._rows.packed):
             yield self._document(row_id)

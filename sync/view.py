@@ -21,6 +21,7 @@ from sync.op import (
     CANON_CHECKED,
     CANON_RESTORED,
     CHAIN_OPEN,
+    ENGINE_KINDS,
     GRANT_OPEN,
     ZERO_HEAD,
     Entry,
@@ -32,10 +33,9 @@ from sync.op import (
     place_of,
     sha256,
 )
-from sync.table import Row, RowStore, RowTable, Undo
+from sync.table import RowStore, RowTable, Undo
 
 _log = logging.getLogger(__name__)
-_MISSING = object()
 
 
 class ChainHead(NamedTuple):
@@ -71,8 +71,9 @@ class View:
         self.unshown = 0
         """How often a pending op could not be shown: what it rests on is gone."""
         self._pending: deque[list[Undo]] = deque()
-        self._trial: list[tuple[dict[Any, Any], Any, Any]] | None = None
-        self._trial_from = (0, 0, 0, Head())
+        self._trial: dict[bytes, ChainHead | None] | None = None
+        """Chains that a trial has changed, as they were before it."""
+        self._trial_from = (0, 0, 0, 0, 0, Head())
 
     def table(self, name: str) -> RowTable:
         table = self._tables.get(name)
@@ -139,36 +140,43 @@ class View:
         assert entry.seq == self.cursor + 1, (entry.seq, self.cursor)
         self.cursor = entry.seq
         if op is not None:
-            if op.key not in self.keys:
-                self._set(self.keys, op.key, entry.seq)
-            if op.kind == GRANT_OPEN and entry.accepted:
-                self._set(self.grants, (op.chain, op.n), (op.body["operator"], op.body["until"]))
-            elif op.kind == CANON_RESTORED and entry.accepted:
-                self.restored_ms = max(self.restored_ms, entry.at_ms)
-            elif op.kind == CANON_CHECKED and entry.accepted and RECOVERED not in entry.note:
-                self.checkpoint = Head(op.body["seq"], op.body["hash"])
-            elif op.kind == CHAIN_OPEN and entry.accepted and begins_epoch(entry, op):
-                self.epochs.append(Epoch(op.chain, entry.seq, op.body["canon"][1]))
+            self.keys.setdefault(op.key, entry.seq)
+            if op.kind in ENGINE_KINDS and entry.accepted:
+                self._register_own(entry, op)
+
+    def _register_own(self, entry: Entry, op: Op) -> None:
+        if op.kind == GRANT_OPEN:
+            self.grants[(op.chain, op.n)] = (op.body["operator"], op.body["until"])
+        elif op.kind == CANON_RESTORED:
+            self.restored_ms = max(self.restored_ms, entry.at_ms)
+        elif op.kind == CANON_CHECKED and RECOVERED not in entry.note:
+            self.checkpoint = Head(op.body["seq"], op.body["hash"])
+        elif op.kind == CHAIN_OPEN and begins_epoch(entry, op):
+            self.epochs.append(Epoch(op.chain, entry.seq, op.body["canon"][1]))
 
     def advance(self, chain: bytes, n: int, head: bytes, base: int) -> None:
         """Third part, for one entry or for a run at once: how far a chain has come."""
         known = self.chains.get(chain)
         if known and known.base > base:
             base = known.base
-        self._set(self.chains, chain, ChainHead(n, head, base))
-
-    def _set(self, register: dict[Any, Any], key: Any, value: Any) -> None:
         if self._trial is not None:
-            self._trial.append((register, key, register.get(key, _MISSING)))
-        register[key] = value
+            self._trial.setdefault(chain, known)
+        self.chains[chain] = ChainHead(n, head, base)
 
     # --- a trial: fold, and take it back if the disk refuses -----------------
 
     def begin_trial(self) -> None:
         """Remember every change until `keep_trial` or `drop_trial`."""
         assert self._trial is None and not self._pending
-        self._trial, self.store.undo = [], []
-        self._trial_from = self.cursor, len(self.epochs), self.restored_ms, self.checkpoint
+        self._trial, self.store.undo = {}, []
+        self._trial_from = (
+            len(self.keys),
+            len(self.grants),
+            len(self.epochs),
+            self.cursor,
+            self.restored_ms,
+            self.checkpoint,
+        )
 
     def keep_trial(self) -> None:
         self._trial, self.store.undo = None, None
@@ -177,13 +185,17 @@ class View:
         assert self._trial is not None and self.store.undo is not None
         undo, self.store.undo = self.store.undo, None
         self.store.take_back(undo)
-        for register, key, old in reversed(self._trial):
-            if old is _MISSING:
-                del register[key]
+        for chain, known in self._trial.items():
+            if known is None:
+                del self.chains[chain]
             else:
-                register[key] = old
+                self.chains[chain] = known
         self._trial = None
-        self.cursor, epochs, self.restored_ms, self.checkpoint = self._trial_from
+        keys, grants, epochs, self.cursor, self.restored_ms, self.checkpoint = self._trial_from
+        while len(self.keys) > keys:  # these only grow, and a dict keeps its order
+            self.keys.popitem()
+        while len(self.grants) > grants:
+            self.grants.popitem()
         del self.epochs[epochs:]
 
     # --- what is pending -----------------------------------------------------
@@ -227,9 +239,8 @@ class View:
         assert not self._pending
         total = hashlib.sha256()
         for name in sorted(self.store.tables):
-            rows = self.store.tables[name].rows
-            for row_id in sorted(rows):
-                total.update(sha256(pack([name, row_id, canonical(rows[row_id])])))
+            for row_id, row in sorted(self.store.tables[name].scan()):
+                total.update(sha256(pack([name, row_id, canonical(row)])))
         return total.digest()
 
     def registers(self) -> dict[str, list[Any]]:
@@ -266,15 +277,15 @@ class View:
         """All of it as plain values."""
         return {
             "cursor": self.cursor,
-            "tables": {name: table.rows for name, table in self.store.tables.items()},
+            "tables": {name: table.packed for name, table in self.store.tables.items()},
             "registers": self.registers(),
         }
 
     def load(self, dump: dict[str, Any]) -> None:
         """Become what `dump` gave."""
-        tables: dict[str, dict[str, Row]] = dump["tables"]
-        for name, rows in tables.items():
-            self.store.rows(name).load(rows)
+        tables: dict[str, dict[str, bytes]] = dump["tables"]
+        for name, packed in tables.items():
+            self.store.rows(name).load(packed)
         for name, register in dump["registers"].items():
             self.take_register(name, register)
         self.cursor = dump["cursor"]
@@ -284,7 +295,7 @@ class View:
         same objects. ``other`` is given away."""
         assert self._trial is None and not other._pending
         for name in {*self.store.tables, *other.store.tables}:
-            self.store.rows(name).load(other.store.rows(name).rows)
+            self.store.rows(name).load(other.store.rows(name).packed)
             self.store.changed.add(name)
         self.cursor, self.unfolded, self.epochs = other.cursor, other.unfolded, other.epochs
         self.keys, self.chains, self.grants = other.keys, other.chains, other.grants

@@ -27,7 +27,7 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 )
-FAST = fast_decoder(whole(), bytes, PLAIN)
+FAST = fast_decoder(tuple[whole(), bytes, PLAIN])
 
 
 def slow(data: bytes) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from sync.errors import Refused, StorageFailed
 from sync.hub import Hub
 from sync.log import Checker, Commit, Damage, Log, Position
@@ -161,7 +163,7 @@ class DecidedAgain(Sequencer):
             outcome, accepted = [refusal.code, refusal.details], False
         if op.kind == "sell" and op.base < self._view.cursor - 1:
             outcome, accepted = ["old", {}], False
-        entry = entry._replace(outcome=outcome, accepted=accepted)
+        entry = replace(entry, outcome=outcome, accepted=accepted)
         return super()._sequence_again(entry, op, by)
 
 

@@ -59,7 +59,7 @@ def test_event_about_a_row_that_is_not_there_changes_no_other(name: str) -> None
     """Folding never fails: what stands in a log has happened."""
     _, view = empty()
     fold(view, [name, 1, OF_NOTHING[name]])
-    assert {n for n, t in view.store.tables.items() if t.rows} <= {"prints", "counters"}
+    assert {n for n, t in view.store.tables.items() if t.packed} <= {"prints", "counters"}
     assert (name, 1) in EVENTS
 
 
@@ -70,7 +70,7 @@ def test_event_of_a_later_version_changes_nothing_and_is_noted() -> None:
     one = op("x", {})
     for seq, event in enumerate((["order.denied", 99, {"a": 1}], ["never.heard", 1, {}]), 1):
         view.fold(Entry(seq, 0, 0, one.raw, True, [event], {}), one)
-    assert not any(t.rows for t in view.store.tables.values())
+    assert not any(t.packed for t in view.store.tables.values())
     assert view.unfolded == {1: True, 2: True}
 
 

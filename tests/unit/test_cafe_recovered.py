@@ -28,7 +28,7 @@ def again(rules: Rules, events: list[Any]) -> None:
 
 def lost(rules: Rules, act: Any) -> list[Any]:
     """Events of an act of a life that is lost: what it did to the tables is taken back."""
-    before = {name: dict(table.rows) for name, table in rules.view.store.tables.items()}
+    before = {name: dict(table.packed) for name, table in rules.view.store.tables.items()}
     known = rules.view.cursor, dict(rules.view.keys), dict(rules.view.chains)
     events: list[Any] = []
     fold = rules.cafe.apply

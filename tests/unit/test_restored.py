@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from sync.archive import Archive
 from sync.chains import again_body, frozen_body, read_again, read_frozen, read_open
@@ -455,26 +456,28 @@ def test_op_again_is_its_authors_own_under_the_grant_of_its_chain(bench: Bench) 
         return read_again(outer, CAFE, lambda who: bench.operator_key.public, verify_ed25519)
 
     assert read(good) == (op, OPERATOR)
-    nobody = op._replace(grant=0)
-    plain = decode_op(encode_op(**{n: v for n, v in nobody._asdict().items() if n != "raw"}).raw)
-    assert read(good._replace(body=again_body(plain, b""))) == (plain, None)
+    nobody = structs.replace(op, grant=0)
+    plain = decode_op(
+        encode_op(**{n: v for n, v in structs.asdict(nobody).items() if n != "raw"}).raw
+    )
+    assert read(structs.replace(good, body=again_body(plain, b""))) == (plain, None)
     late = decode_op(
         encode_op(
             **{
-                **{n: v for n, v in grant._asdict().items() if n != "raw"},
+                **{n: v for n, v in structs.asdict(grant).items() if n != "raw"},
                 "body": sign_grant(bench.operator_key, CAFE, OPERATOR, op.chain, grant.n, 0),
             }
         ).raw
     )
     wrong: list[tuple[Op, str]] = [
-        (good._replace(body=again_body(op, late.raw)), "no-grant"),
-        (good._replace(body={"op": op.raw}), "bad-field"),
-        (good._replace(body={"op": 1, "grant": b""}), "bad-field"),
-        (good._replace(chain=b"x" * 24), "bad-id"),
-        (good._replace(key=b"x" * 16), "bad-id"),
-        (good._replace(body=again_body(grant, b""), key=grant.key), "bad-id"),
-        (good._replace(body=again_body(op, op.raw)), "no-grant"),
-        (good._replace(body=again_body(op, b"??")), "not-"),
+        (structs.replace(good, body=again_body(op, late.raw)), "no-grant"),
+        (structs.replace(good, body={"op": op.raw}), "bad-field"),
+        (structs.replace(good, body={"op": 1, "grant": b""}), "bad-field"),
+        (structs.replace(good, chain=b"x" * 24), "bad-id"),
+        (structs.replace(good, key=b"x" * 16), "bad-id"),
+        (structs.replace(good, body=again_body(grant, b""), key=grant.key), "bad-id"),
+        (structs.replace(good, body=again_body(op, op.raw)), "no-grant"),
+        (structs.replace(good, body=again_body(op, b"??")), "not-"),
     ]
     for outer, code in wrong:
         with pytest.raises((Refused, Malformed), match=code):

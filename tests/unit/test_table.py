@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tinydb import TinyDB, where
 
-from sync.table import ReadOnly, RowStore, RowTable, SortedIndex
+from sync.table import READ_KEPT, ReadOnly, RowStore, RowTable, SortedIndex
 
 
 def table(store: RowStore | None = None) -> RowTable:
@@ -55,6 +55,26 @@ def test_documents_are_never_shared() -> None:
         assert document is not None
         document["a"]["b"].append(2)
     assert t.row("r") == {"state": "x", "at": 1, "a": {"b": [1]}}
+
+
+def test_what_was_read_is_what_stands_there() -> None:
+    """Rows kept as they were read are bounded, and never older than the last change."""
+    store = RowStore({})
+    t = table(store)
+    for at in range(READ_KEPT + 9):
+        t.put(f"r{at}", {"at": at})
+    for _ in range(2):
+        for at in range(READ_KEPT + 9):
+            assert t.peek(f"r{at}") == {"at": at}
+    assert len(t._rows._read) <= READ_KEPT
+    given = {"at": -1}
+    t.put("r1", given)
+    given["at"] = 7
+    assert t.peek("r1") == t.row("r1") == dict(t.scan())["r1"] == {"at": -1}
+    t.drop("r1")
+    assert t.peek("r1") is None
+    t._rows.load({})
+    assert [*t.scan()] == []
 
 
 def test_table_is_read_only_outside_of_a_fold() -> None:
