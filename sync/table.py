@@ -305,7 +305,8 @@ class RowTable(Table):
 
     def row(self, row_id: str) -> Row | None:
         """A copy of one row, or None."""
-        return self._rows.copy(row_id) if row_id in self._rows.packed else None
+        packed = self._rows.packed.get(row_id)
+        return None if packed is None else _unpack(packed)
 
     def peek(self, row_id: str) -> Mapping[str, Any] | None:
         """One row without the copy, for reading only."""
@@ -355,9 +356,9 @@ class RowTable(Table):
     def _matching(self, condition: QueryLike) -> Iterator[tuple[str, Row]]:
         """(id, copy) of the rows that match; from the cache, where the caller asked for one (it is
         off by default: TinyDB's key of a query forgets the flags of a regular expression)."""
-        if not self._query_cache.capacity:
-            yield from self._found(condition)
-            return
+        return self._remembered(condition) if self._query_cache.capacity else self._found(condition)
+
+    def _remembered(self, condition: QueryLike) -> Iterator[tuple[str, Row]]:
         if self._cached != self._rows.version:
             self.clear_cache()
             self._cached = self._rows.version
@@ -371,8 +372,9 @@ class RowTable(Table):
 
     def _found(self, condition: QueryLike) -> Iterator[tuple[str, Row]]:
         planned = self._plan(condition._hash) if isinstance(condition, QueryInstance) else None
-        for row_id in list(self._rows.packed if planned is None else planned):
-            row = self._rows.copy(row_id)
+        packed = self._rows.packed
+        for row_id in list(packed if planned is None else planned):
+            row = _unpack(packed[row_id])
             if condition(row):
                 yield row_id, row
 
@@ -413,7 +415,8 @@ class RowTable(Table):
 
     def get(self, cond: QueryLike | None = None, doc_id: Any = None, doc_ids: Any = None) -> Any:
         if doc_id is not None:
-            return self._document(doc_id) if doc_id in self._rows.packed else None
+            packed = self._rows.packed.get(doc_id)
+            return None if packed is None else Document(_unpack(packed), doc_id)
         if doc_ids is not None:
             return [self._document(row_id) for row_id in doc_ids if row_id in self._rows.packed]
         if cond is None:
