@@ -66,6 +66,7 @@ class Row:
 class Documents:
     """The trivial domain: keep the document."""
 
+    public: frozenset[str] = frozenset()
     indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
     def __init__(self, nodes: dict[bytes, bytes]) -> None:
@@ -95,6 +96,9 @@ class Documents:
 
     def nodes(self, tables: Tables) -> list[bytes]:
         return list(self._nodes)
+
+    def reads_all(self, tables: Tables, node: bytes) -> bool:
+        return True
 
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
         return self._nodes.get(node)

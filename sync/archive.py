@@ -6,9 +6,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from sync.frames import ENTRY, RUN_SEAL
+from sync.audience import redacted
+from sync.errors import Damaged
+from sync.frames import ENTRY, RUN_SEAL, seal_in
 from sync.log import Log, Position
 from sync.messages import BATCH_BYTES, BATCH_OPS
+from sync.op import Head
 
 RECENT_BYTES = 16 << 20
 PLACES_KEPT = 4096
@@ -41,6 +44,17 @@ class Archive:
             half = len(self._recent) // 2
             self._recent_bytes -= sum(sum(map(len, old)) for _, _, old in self._recent[:half])
             del self._recent[:half]
+
+    def run(self, head: Head, reader: bytes, public: frozenset[str]) -> tuple[list[bytes], Head]:
+        """One batch behind ``head`` as ``reader`` may read it (empty: all of it), and its own head.
+
+        `Damaged` if the log holds nothing there.
+        """
+        frames, last = self.after(head.n)
+        if not frames:
+            raise Damaged("canon", 0, f"nothing stands behind entry {head.n}")
+        ends = Head(last, seal_in(frames[-1]).hash)
+        return (redacted(frames, head, reader, public) if reader else frames), ends
 
     def after(self, seq: int) -> tuple[list[bytes], int]:
         """One batch: frames of the entries behind ``seq`` with a seal last, and its last seq.

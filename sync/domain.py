@@ -47,6 +47,13 @@ class Domain(Protocol):
     indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
     """Per table: paths indexed by value, and paths indexed in order."""
 
+    public: frozenset[str]
+    """Kinds of ops that every node may read, with the events they had."""
+
+    def reads_all(self, tables: Tables, node: bytes) -> bool:
+        """Whether an enrolled node gets the whole log, or only what is public and its own."""
+        ...
+
     def decide(self, tables: Tables, op: Op, context: Context) -> list[Event]:
         """What happens, or raise `Refused`. Pure: no clock, no disk, no chance."""
         ...

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from sync.archive import Archive
 from sync.clock import Clock
-from sync.errors import Damaged, Refused, StorageFailed, SyncError
+from sync.errors import Refused, StorageFailed, SyncError
 from sync.frames import framed
 from sync.hub import Hub
 from sync.identity import Signer
@@ -244,8 +244,8 @@ class Driver:
                     wire = self._wires.get(link)
                     if wire is not None:
                         wire.send(message)
-                case Serve(link, after, last):
-                    self._serve(link, after, last)
+                case Serve():
+                    self._serve(effect)
                 case Commit(frames):
                     self._commit(frames)
                 case Done(token, result) | Answered(token, result):
@@ -392,22 +392,20 @@ class Driver:
         core.snapshot = head.n
         return head
 
-    def _serve(self, link: int, after: int, last: int) -> None:
-        wire = self._wires.get(link)
-        queued = 0
+    def _serve(self, serve: Serve) -> None:
+        wire = self._wires.get(serve.link)
+        head, queued = Head(serve.after, serve.hash), 0
         try:
-            while wire is not None and after < last and queued < SERVE_BYTES:
-                frames, after = self.archive.after(after)
-                if not frames:
-                    raise Damaged("canon", 0, f"nothing stands behind entry {after}")
+            while wire is not None and head.n < serve.last and queued < SERVE_BYTES:
+                frames, head = self.archive.run(head, serve.reader, self.core.domain.public)
                 wire.send(Entries(frames))
                 queued += sum(map(len, frames))
         except (SyncError, OSError) as error:  # an old part of the log is hurt: the others go on
-            _log.error("cannot serve link %d: %s", link, error)
+            _log.error("cannot serve link %d: %s", serve.link, error)
             self.on_alarm("log-damaged", {"what": str(error)})
             assert wire is not None
             wire.drop("server-log")
-        self._run(self._step(Served(link, after), self._now()))
+        self._run(self._step(Served(serve.link, *head), self._now()))
 
     def _inquire(
         self, link: int, peer: bytes, number: int, kind: str, body: dict[str, Any]

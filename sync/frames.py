@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from sync.codec import UNSURE, decoder_of, pack, unpack, unpack_trusted
 from sync.errors import Malformed
-from sync.op import CHAIN_BYTES, ENTRY_TAG, Entry
+from sync.op import CHAIN_BYTES, ENTRY_TAG, Entry, Head
 
-COMMIT, ENTRY, OP, SEAL, RUN_SEAL, SEGMENT, SNAPSHOT = 0, ENTRY_TAG, 2, 3, 4, 6, 7
+COMMIT, ENTRY, OP, SEAL, RUN_SEAL, SEGMENT, SNAPSHOT, JUMP = 0, ENTRY_TAG, 2, 3, 4, 6, 7, 8
 """Tags. 5 is kept for an erased body (digest in its place)."""
 _HEAD = struct.Struct("<II")
 
@@ -111,6 +111,22 @@ def decode_seal(value: list[Any]) -> Seal:
     ):
         raise Malformed("bad-type", "seal fields")
     return Seal(*value[1:])
+
+
+def jump_frame(after: int, to: Head) -> bytes:
+    """Entries behind ``after`` that this reader may not read, and the head behind them."""
+    return pack([JUMP, after, *to])
+
+
+def read_jump(frame: bytes, head: Head) -> Head:
+    """The head that a jump leads to from ``head``, or `Malformed`: also if it begins elsewhere,
+    for then something is missing before it."""
+    match decode_frame(frame):
+        case [int(tag), int(after), int(n), bytes(to)] if (tag, len(to)) == (JUMP, 32):
+            if after == head.n < n:
+                return Head(n, to)
+            raise Malformed("out-of-range", f"jump from {after} to {n} behind {head.n}")
+    raise Malformed("bad-type", "jump fields")
 
 
 class Segment(NamedTuple):

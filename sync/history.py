@@ -12,15 +12,15 @@ from an old copy does not know that it was; its epochs do not lie:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from sync.errors import Malformed, Refused
-from sync.frames import ENTRY, RUN_SEAL, seal_in
+from sync.frames import ENTRY, JUMP, RUN_SEAL, read_jump, seal_in
 from sync.identity import Verifier, canon_text
 from sync.op import CHAIN_BYTES, Entry, Head, Op
 
-_ENTRY, _RUN_SEAL = bytes([ENTRY]), bytes([RUN_SEAL])
+_ENTRY, _RUN_SEAL, _JUMP = bytes([ENTRY]), bytes([RUN_SEAL]), bytes([JUMP])
 RECOVERED = "recovered"
 """In an entry's note: the seq it had in an earlier life of the server."""
 EPOCHS_TOLD = 256
@@ -80,16 +80,33 @@ def read_epochs(values: list[list[object]]) -> list[Epoch]:
     return epochs
 
 
-def follow(head: Head, frames: list[bytes], cafe: bytes, server: bytes, verify: Verifier) -> Head:
+def follow(
+    head: Head,
+    frames: list[bytes],
+    cafe: bytes,
+    server: bytes,
+    verify: Verifier,
+    *,
+    jumps: bool = False,
+) -> Head:
     """Follow a run of the canonical log from ``head`` through its entries to the server's seal.
 
     Whatever ``head`` a sender claims, a seal at the end can only fit what the server has signed.
-    `Malformed` for what is no run, `Refused` ``other-history`` if the seal does not fit it.
+    ``jumps`` where parts may be left out. `Malformed` for what is no run, `Refused`
+    ``other-history`` if the seal does not fit it.
     """
-    entries = [frame for frame in frames[:-1] if frame[1:2] == _ENTRY]
-    if not entries or any(frame[1:2] not in (_ENTRY, _RUN_SEAL) for frame in frames[:-1]):
-        raise Malformed("bad-type", "frame")
-    head = Head(head.n + len(entries), head.hashes(entries)[-1])
+    before = head
+    for tag, run in groupby(frames[:-1], key=lambda frame: frame[1:2]):
+        if tag == _ENTRY:
+            entries = list(run)
+            head = Head(head.n + len(entries), head.hashes(entries)[-1])
+        elif tag == _JUMP and jumps:
+            for frame in run:
+                head = read_jump(frame, head)
+        elif tag != _RUN_SEAL:
+            raise Malformed("bad-type", "frame")
+    if head.n == before.n:
+        raise Malformed("bad-type", "nothing in it")
     seal = seal_in(frames[-1])
     text = canon_text(cafe, seal.chain, seal.n, seal.hash)
     if Head(seal.n, seal.hash) != head or not verify(server, seal.signature, text):

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from sync.audience import readers
 from sync.author import Author
 from sync.codec import as_written
 from sync.domain import Context, Domain
@@ -118,6 +119,10 @@ class Link:
     """When it signed on."""
     loading: bool = False
     """It fetches the snapshot and wants no entries before it has that."""
+    public_only: bool = False
+    """It may read only what is public and its own."""
+    hash: bytes = b""
+    """Then, of the head up to which it was sent."""
     returning: Head | None = None
     """Up to where it has sent back what this server has lost; None if it has nothing of that."""
     sent: int = 0
@@ -166,7 +171,7 @@ class Hub:
         self._acked_at: dict[bytes, list[tuple[int, int]]] = {}
         """Per node: (our monotonic ms, cursor) of what it acknowledged, for `_floor`."""
         nodes = () if self.complete else self.domain.nodes(self.view)
-        self._unreported = set(nodes) - {self._node}
+        self._unreported = {n for n in nodes if self.domain.reads_all(self.view, n)} - {self._node}
         self._born_ms = 0
         self.snapshot = 0
         """Seq of the snapshot that is ready; 0 for none."""
@@ -198,8 +203,9 @@ class Hub:
                 self.links[number] = Link(peer, certificate, now.mono_ms)
             case Closed(number):
                 self._closed(number)
-            case Served(number, last) if number in self.links:
+            case Served(number, last, head) if number in self.links:
                 link = self.links[number]
+                link.hash = head
                 if link.acked == link.sent:
                     link.heard_ms = now.mono_ms  # it owes us something from now on
                 link.sent = last
@@ -280,7 +286,7 @@ class Hub:
                 acked.append((now.mono_ms, cursor))
                 del acked[:-ACKS_KEPT]
                 return self._serve(number, link)
-            case Want(seq, part) if link.signed_on:
+            case Want(seq, part) if link.signed_on and not link.public_only:
                 return [ServePart(number, seq, part)]
             case Ask(ask, kind, body) if link.signed_on:
                 return [Inquire(number, link.peer, ask, kind, body)]
@@ -308,7 +314,7 @@ class Hub:
             return self._turn_away(number, link, "other-cafe")
         if hello.node != link.peer or len(hello.nonce) != NONCE_BYTES:
             return self._turn_away(number, link, "bad-hello")
-        link.hello = hello
+        link.hello, link.public_only = hello, not self.domain.reads_all(self.view, link.peer)
         nonce = self.random(NONCE_BYTES)
         link.nonces = hello.nonce + nonce
         text = hello_text(
@@ -327,7 +333,7 @@ class Hub:
                 self.head.n,
                 self.head.hash,
                 self.view.epochs[-EPOCHS_TOLD:],
-                self.offered,
+                0 if link.public_only else self.offered,
                 self.keys.signer.sign(text),
             ),
         )
@@ -350,13 +356,17 @@ class Hub:
         )
         if public is None or len(signature) != 64 or not self.verify(public, signature, text):
             return self._turn_away(number, link, "bad-proof")
-        if not self._is_ours(Head(hello.cursor, hello.hash), common):
+        lacks = common.n < hello.cursor
+        if not self._is_ours(Head(hello.cursor, hello.hash), common) or (
+            lacks and link.public_only
+        ):
             return self._turn_away(number, link, "other-history")
         link.signed_on, link.since_ms = True, now.mono_ms
         self._newest[link.peer] = number
         link.sent = link.acked = common.n
+        link.hash = common.hash
         link.loading = proof.snapshot
-        if common.n < hello.cursor:
+        if lacks:
             link.returning = common
             if not self.restored:
                 self._begin(now)
@@ -397,6 +407,8 @@ class Hub:
         link.backlog = link.backlog and bool(self._sending)
         if link.backlog or link.loading or link.returning is not None or last <= link.sent:
             return []
+        if link.public_only:
+            return [Serve(number, link.sent, last, link.peer, link.hash)]
         return [Serve(number, link.sent, last)]
 
     def _note_backlog(self, number: int, link: Link, sending: bool) -> None:
@@ -586,15 +598,20 @@ class Hub:
             for e in flying.then
         ]
         try:
-            return effects + self._tell_all()
+            return effects + self._tell_all(flying.frames)
         except Exception as error:  # what is durable is told all the same
             _log.exception("a fault behind a commit")
             return [*effects, Alarm("fault", {"what": repr(error)[:80]})]
 
-    def _tell_all(self) -> list[Effect]:
+    def _tell_all(self, frames: list[bytes]) -> list[Effect]:
+        """Who reads everything hears of a commit at once, others if there is something in it for
+        them; of what they skip, once a second."""
         effects: list[Effect] = []
-        for number, link in self.links.items():
-            if link.signed_on:
+        signed_on = [(number, link) for number, link in self.links.items() if link.signed_on]
+        partly = any(link.public_only for _, link in signed_on)
+        told = readers(frames, self.domain.public) if partly else None
+        for number, link in signed_on:
+            if not link.public_only or told is None or link.peer in told:
                 effects += self._serve(number, link)
         return effects
 

@@ -136,6 +136,8 @@ class Served:
 
     link: int
     last: int
+    hash: bytes = b""
+    """Of that head, where it was asked with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +234,14 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class Serve:
     """Send the entries behind ``after`` to this link, in batches, about up to ``last``; say
-    `Served`."""
+    `Served`. To a ``reader`` that may not read everything, with jumps; ``hash`` is then that of
+    the head ``after``."""
 
     link: int
     after: int
     last: int
+    reader: bytes = b""
+    hash: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,6 +179,7 @@ def _recover_view(
     for entry, op in _entries(log.recover(checker, position), behind=view.cursor):
         view.fold(entry, op)
         folded += 1
+    view.jump(max(view.cursor, checker.head.n))
     if base is not None and checker.head.n < base.header.seq:  # a crash while it was being taken
         log.begin_behind(base.header.head, base.header.chain)
         checker.head = log.base
@@ -291,8 +292,10 @@ def open_replica(
     domain: Domain,
     verify: Verifier,
     random: Callable[[int], bytes],
+    *,
+    public_only: bool = False,
 ) -> Opened:
-    """A station's core.
+    """A station's core; ``public_only`` if it may not read everything.
 
     What is damaged in a log of a station is set aside for a person, and the rest is used: the
     canonical copy is fetched again, selling goes on in a new chain, and what the server has of the
@@ -300,7 +303,7 @@ def open_replica(
     """
 
     def read_canon(log: Log) -> tuple[View, CanonChecker, int, int]:
-        view, checker = View(domain), CanonChecker(keys.cafe, server, verify)
+        view, checker = View(domain), CanonChecker(keys.cafe, server, verify, jumps=public_only)
         base = _base_of(log, server, verify)
         folded = _recover_view(disk, log, checker, view, base)
         return view, checker, folded, base.header.seq if base else 0
@@ -314,6 +317,7 @@ def open_replica(
     own, ops = _mended(disk, "own", keys.cafe, keys.node, read_own)
     head, base = checker.head, canon.base
     replica = Replica(keys, server, view, domain, verify, random, canon=head, base=base)
+    replica.public_only = public_only
     replica.compacted = compacted
     if own.base.n:
         replica.before = (own.base_chain, *own.base)

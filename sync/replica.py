@@ -30,9 +30,11 @@ from sync.errors import Disconnected, Malformed, Refused, SyncError
 from sync.fetch import Fetch
 from sync.frames import (
     ENTRY,
+    JUMP,
     Seal,
     op_frame,
     read_entry,
+    read_jump,
     seal_frame,
 )
 from sync.history import common_head, follow, read_epochs
@@ -143,6 +145,9 @@ class Replica:
     """So many entries behind, a snapshot is quicker; so many can be dropped behind one."""
     compacted: int = 0
     """Seq of the snapshot that stands beside our logs."""
+    public_only: bool = False
+    """Whether it may read only what is public and its own; it has nothing to give back, then, and
+    needs no snapshot."""
     before: tuple[bytes, int, bytes] | None = None
     """Chain, n and hash where the last chain in our log ended."""
 
@@ -510,13 +515,13 @@ class Replica:
         self.signed_on = True
         self.skew_ms = now.wall_ms - hello.wall_ms
         self._credited = self.canon.n
-        behind = common.n == self.canon.n and hello.snapshot - common.n >= self.worth_a_snapshot
+        behind = common.n == self.canon.n and self._is_worth_it(hello.snapshot - common.n)
         start = max(common, self.base)  # what stands before our snapshot others may have
         proof = Send(link, Proof(self.keys.signer.sign(own), *start, behind))
         if common.n < self.canon.n:
             self._returning = Returning(common, start.n)
             lost = Alarm("server-restored", {"from": common.n + 1, "to": self.canon.n})
-            if start.n == self.canon.n:
+            if start.n == self.canon.n or self.public_only:
                 self._rewind_to = common
                 return [lost]
             return [lost, proof, *self._give_back(link, start.n)]
@@ -532,6 +537,10 @@ class Replica:
         return effects
 
     # --- snapshots -----------------------------------------------------------
+
+    def _is_worth_it(self, entries: int) -> bool:
+        """Whether a snapshot is to be fetched that stands for so many."""
+        return entries >= self.worth_a_snapshot and not self.public_only
 
     def _ask_for_snapshot(
         self, link: int, seq: int, now: Now, *, beneath: bool = False
@@ -560,7 +569,7 @@ class Replica:
             return []
         if self._fetch is not None or self._gone == seq or self._durable < seq:
             return []
-        if seq - self.compacted < self.worth_a_snapshot:
+        if not self._is_worth_it(seq - self.compacted):
             return []
         return self._ask_for_snapshot(self._link, seq, now, beneath=True)
 
@@ -677,16 +686,22 @@ class Replica:
     def _entries(self, link: int, frames: list[bytes]) -> list[Effect]:
         """Check a run of the canonical log against our head and the server's key; fold it at the
         flush."""
-        head = self._inbox[-1][2] if self._inbox else self.canon
-        first = head.n + 1
+        before = self._inbox[-1][2] if self._inbox else self.canon
         try:
-            head = follow(head, frames, self.keys.cafe, self.server, self.verify)
+            head = follow(
+                before,
+                frames,
+                self.keys.cafe,
+                self.server,
+                self.verify,
+                jumps=self.public_only,
+            )
             entries = [self._entry(frame) for frame in frames if frame[1] == ENTRY]
         except Refused as refusal:
             return [Alarm(refusal.code, refusal.details), Drop(link, refusal.code)]
         except Malformed as error:
             return [Alarm("bad-entries", {"what": str(error)}), Drop(link, "bad-entries")]
-        if any(e.seq != seq for seq, (e, _) in enumerate(entries, first)):
+        if [entry.seq for entry, _ in entries] != _numbers(before, frames):
             return [Alarm("bad-entries", {"what": "gap"}), Drop(link, "bad-entries")]
         self._inbox.append((frames, entries, head))
         return []
@@ -704,6 +719,7 @@ class Replica:
         unfolded, unshown = len(self.view.unfolded), self.view.unshown
         self.fold([pair for _, run, _ in inbox for pair in run])
         self.canon = inbox[-1][2]
+        self.view.jump(self.canon.n)
         known = self.view.chains.get(self.author.chain)
         self._look_for_twin(known.n if known is not None else 0)
         effects: list[Effect] = [Keep(frames) for frames, _, _ in inbox]
@@ -833,3 +849,15 @@ class Replica:
         self._asks += 1
         self._asked[self._asks] = question.token
         return [Send(self._link, Ask(self._asks, question.kind, question.body))]
+
+
+def _numbers(head: Head, frames: list[bytes]) -> list[int]:
+    """The numbers that the entries of a run behind ``head`` must have."""
+    n, numbers = head.n, []
+    for frame in frames:
+        if frame[1] == ENTRY:
+            n += 1
+            numbers.append(n)
+        elif frame[1] == JUMP:
+            n = read_jump(frame, Head(n)).n
+    return numbers

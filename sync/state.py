@@ -7,7 +7,7 @@
               nothing is undone.
     rebased   something else comes first, or an outcome differs from what was shown:
               undo p3 p2 p1, fold the entries, redo those of ours that are still pending.
-    rejected  the entries do not continue at the cursor.
+    rejected  the entries do not stand behind the cursor in their order.
 
 Invariants: pending keeps its order; an op leaves it only by an entry of its own bytes; what was
 shown is redone as it was until the server's outcome replaces it; the cursor only grows. An entry
@@ -53,16 +53,17 @@ class Merged:
 
 
 class Gap(Exception):
-    """The entries do not continue at the cursor (rejected)."""
+    """The entries do not stand behind the cursor in their order (rejected)."""
 
 
 def merge(
     cursor: int, pending: Iterable[PendingOp], entries: Sequence[tuple[Entry, Op | None]]
 ) -> Merged:
     """Merge entries behind ``cursor`` with our pending ops; see the picture above."""
-    for expected, (entry, _) in enumerate(entries, cursor + 1):
-        if entry.seq != expected:
-            raise Gap(f"entry {entry.seq} where {expected} was due")
+    for entry, _ in entries:  # a node that may not read everything has holes between them
+        if entry.seq <= cursor:
+            raise Gap(f"entry {entry.seq} behind entry {cursor}")
+        cursor = entry.seq
     ours = _Ours(pending)
     settled = 0
     for entry, op in entries:

@@ -137,7 +137,7 @@ class View:
 
     def register(self, entry: Entry, op: Op | None) -> None:
         """Second part: the cursor moves on, and key, grant and epoch are remembered."""
-        assert entry.seq == self.cursor + 1, (entry.seq, self.cursor)
+        assert entry.seq > self.cursor, (entry.seq, self.cursor)
         self.cursor = entry.seq
         if op is not None:
             self.keys.setdefault(op.key, entry.seq)
@@ -153,6 +153,11 @@ class View:
             self.checkpoint = Head(op.body["seq"], op.body["hash"])
         elif op.kind == CHAIN_OPEN and begins_epoch(entry, op):
             self.epochs.append(Epoch(op.chain, entry.seq, op.body["canon"][1]))
+
+    def jump(self, seq: int) -> None:
+        """All up to ``seq`` is folded; what was not, this node may not read."""
+        assert seq >= self.cursor, (seq, self.cursor)
+        self.cursor = seq
 
     def advance(self, chain: bytes, n: int, head: bytes, base: int) -> None:
         """Third part, for one entry or for a run at once: how far a chain has come."""

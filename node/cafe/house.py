@@ -41,6 +41,9 @@ def _read_event(event: Event) -> tuple[EventKind, Fact]:
 class Cafe:
     """`sync.domain.Domain` of a café."""
 
+    public: frozenset[str] = frozenset()
+    """Every node of a café reads everything."""
+
     indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         **operators.INDEXES,
         **stations.INDEXES,
@@ -114,6 +117,9 @@ class Cafe:
             for station, row in tables.table("stations").scan()
             if not row["revoked"]
         ]
+
+    def reads_all(self, tables: Tables, node: bytes) -> bool:
+        return True
 
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
         row = tables.table("stations").peek(node.hex())

@@ -6,6 +6,7 @@ The newer of its two versions counts points for some sales, by an event that the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from sync.domain import Context, Tables
@@ -17,9 +18,12 @@ STOCK = 40
 
 class Shop:
     """Kinds: ``sell`` (amount, and a card or none); of the server's desk ``print.start``, ``print.end``,
-    ``enrol`` and ``revoke``."""
+    ``enrol``, ``revoke`` and, for everybody to read, ``price``."""
 
     newer = False
+    public = frozenset({"price"})
+    screens: AbstractSet[bytes] = frozenset()
+    """Nodes that may read only what is public and their own."""
 
     indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {"jobs": (("state",), ())}
 
@@ -42,6 +46,8 @@ class Shop:
             return [sold]
         if op.kind in ("enrol", "revoke") and context.desk:
             return [["node", 1, {**body, "revoked": op.kind == "revoke"}]]
+        if op.kind == "price" and context.desk:
+            return [["priced", 1, body]]
         if op.kind in ("print.start", "print.end") and context.desk:
             row = tables.table("jobs").peek(body["job"])
             if row is None:
@@ -56,6 +62,9 @@ class Shop:
         name, _, body = event
         if name == "job":
             tables.table("jobs").put(body["job"], {"state": body["state"]})
+            return
+        if name == "priced":
+            tables.table("prices").put(body["item"], body)
             return
         if name == "node":
             tables.table("nodes").put(body["node"].hex(), body)
@@ -97,6 +106,9 @@ class Shop:
     def nodes(self, tables: Tables) -> list[bytes]:
         known = {*self.nodes_, *(row["node"] for row in tables.table("nodes"))}
         return [node for node in known if not self.is_revoked(tables, node)]
+
+    def reads_all(self, tables: Tables, node: bytes) -> bool:
+        return node not in self.screens
 
     def is_revoked(self, tables: Tables, node: bytes) -> bool:
         row = tables.table("nodes").peek(node.hex())

@@ -62,6 +62,7 @@ from sync.recovery import Opened as Found
 from sync.recovery import adopt, close, compact, open_hub, open_replica, rewind, save_view
 from sync.replica import Replica
 from sync.snapshot import SNAPSHOT_FILE, file_of, header_frame, parts_of, read_header
+from sync.view import View
 from tests.simulation.shop import STOCK, Shop
 from tests.support.disks import SimDisk
 
@@ -140,6 +141,8 @@ class Node:
         self.kept: Any = None
         self.archive: Any = None
         self.snapshot: list[bytes] = []
+        self.public_only = False
+        """Whether it may read only what is public and its own."""
         self.second: SimDisk | None = None
         """Of the server, where its log stands a second time."""
         self.mirror: Mirror | None = None
@@ -173,6 +176,9 @@ class World:
         self.events = self.crashes = self.links = self.compactions = 0
         self.shown: dict[str, dict[str, Any]] = {}
         self.sold_at: dict[str, int] = {}
+        self.sold_by: dict[str, bytes] = {}
+        self.told: dict[str, list[bytes]] = {}
+        """Everything that was sent to a screen."""
         self.gone: set[str] = set()
         """Shown orders that stood on no disk any more once one was put back from an old copy."""
         self.remember: dict[str, list[set[bytes]]] = {}
@@ -186,6 +192,8 @@ class World:
         self.printed: Counter[str] = Counter()
         self.alarms: Counter[str] = Counter()
         self.names = ["server", *(f"station-{at}" for at in range(stations))]
+        self.screens: set[bytes] = set()
+        """Nodes that may read only what is public and their own."""
         self.plan = plan_of(seed)
         make: Any = Ed25519Signer if self.real_keys else FakeSigner
         self.make = make
@@ -197,7 +205,10 @@ class World:
         self.publics = {**self.keys}
         self.node: dict[str, Node] = {}
         for name, signer in signers.items():
-            self.node[name] = Node(self, name, self.new_keys(name, signer))
+            node = self.node[name] = Node(self, name, self.new_keys(name, signer))
+            if name == "station-0" and "screen" in self.plan:
+                node.public_only = True
+                self.screens.add(node.id)
             if name == "server" and "mirror" in self.plan:
                 second = self.node[name].second = SimDisk(self.chance, self.error_rate)
                 second.at_sync = self.crash_point
@@ -213,6 +224,8 @@ class World:
             self.at(self.chance.randrange(self.end_ms), ("stop", pick(self.names)))
         for _ in range(self.chance.randrange(4)):
             self.at(self.chance.randrange(self.end_ms), ("check", "server"))
+        for _ in range(self.chance.randrange(5)):
+            self.at(self.chance.randrange(self.end_ms), ("price",))
         for trouble in sorted(self.plan & TROUBLES.keys()):
             begin = self.chance.randrange(self.end_ms - 10_000)
             name = "server" if trouble == "restore server" else pick(self.names[1:])
@@ -303,6 +316,10 @@ class World:
                     self.break_link(number, name)
             case ("sell", name):
                 self.sell(name)
+            case ("price",):
+                if self.node["server"].up:
+                    body = {"item": "coffee", "amount": self.chance.randrange(1, 500)}
+                    self.guarded("server", lambda: self.act("price", body) and None)
             case ("message", number, name, data):
                 node = self.node[name]
                 if node.up and number in node.links:
@@ -315,7 +332,7 @@ class World:
         if node.up or node.absent:
             return
         shop = self.bugs.shop(self.keys, {OPERATOR: self.vendor.public})
-        shop.newer = node.newer
+        shop.newer, shop.screens = node.newer, self.screens
         random_ = self.chance.randbytes
         node.keys = replace(node.keys, boot=self.chance.randbytes(8))
         node.booted_ms = self.now_ms
@@ -355,7 +372,15 @@ class World:
                 found = open_hub(node.disk, node.keys, shop, self.verify, random_, mirror)
                 node.follows = mirror is not None and mirror.head == found.core.head  # type: ignore[union-attr]
                 return found
-            found = open_replica(node.disk, node.keys, self.server_key, shop, self.verify, random_)
+            found = open_replica(
+                node.disk,
+                node.keys,
+                self.server_key,
+                shop,
+                self.verify,
+                random_,
+                public_only=node.public_only,
+            )
             assert isinstance(found.core, Replica)
             found.core.worth_a_snapshot = 8
             found.canon.segment_bytes = found.own.segment_bytes = SEGMENT_BYTES
@@ -458,12 +483,12 @@ class World:
             match effect:
                 case Send(link, message):
                     self.send(node, link, encode(message))
-                case Serve(link, after, last):
-                    while after < last:
-                        frames, after = node.archive.after(after)
-                        assert frames, "the log holds less than its head says"
+                case Serve(link, after, last, reader, hash_):
+                    head = Head(after, hash_)
+                    while head.n < last:
+                        frames, head = node.archive.run(head, reader, Shop.public)
                         self.send(node, link, encode(Entries(frames)))
-                    self.effects(node, node.core.step(Served(link, after), self.now(node)))
+                    self.effects(node, node.core.step(Served(link, *head), self.now(node)))
                 case Commit(frames):
                     self.commit(node, frames)
                 case Done(token, result):
@@ -598,6 +623,8 @@ class World:
         if number not in node.links:
             return
         to, _ = node.links[number]
+        if self.node[to].public_only:
+            self.told.setdefault(to, []).append(data)
         copies = 1
         delay = 1 + int(self.chance.expovariate(1 / self.delay_ms))
         if not self.calm and self.loss:
@@ -619,6 +646,7 @@ class World:
         if self.chance.random() < 0.05:
             body["bad"] = True
         self.sold_at[key.hex()] = self.now_ms
+        self.sold_by[key.hex()] = self.node[name].id
         self.give(name, Act((key.hex(), body), "sell", 1, body, key, OPERATOR))
 
     def done(self, token: Any, result: Receipt | SyncError) -> None:
@@ -712,7 +740,7 @@ class World:
         ids = Counter(n.id for n in self.node.values())
         # The server waits for each key once: of two that use the same one, the other may be ahead.
         asked = [n for n in self.node.values() if not n.absent and ids[n.id] == 1]
-        present = {n.id: self.on_disks([n]) for n in asked}
+        present = {n.id: self.on_disks([n]) for n in asked if not n.public_only}
         if node.name == "server" and node.second is not None:
             present[b"mirror"] = self.frames_in(Log(node.second, "canon", CAFE, node.id))
         for job in self.printed:
@@ -777,6 +805,7 @@ class World:
         name = f"{node.name}-twin-{len(self.names)}"
         self.names.append(name)
         twin = self.node[name] = Node(self, name, replace(node.keys))
+        twin.public_only = node.public_only
         twin.newer, twin.disk.error_rate = node.newer, node.disk.error_rate
         return twin
 
@@ -923,16 +952,31 @@ class World:
                 continue
             assert not node.core.pending, f"{name} still waits for {len(node.core.pending)} ops"
             assert node.core.view.cursor == view.cursor, f"{name} is behind"
-            assert node.core.view.digest() == digest, f"{name} has another digest"
+            if node.public_only:
+                self.check_screen(node, view)
+            else:
+                assert node.core.view.digest() == digest, f"{name} has another digest"
         assert not server.core.unreported(), "a station has not reported"
         shop = Shop(self.keys, {OPERATOR: self.vendor.public})
-        shop.newer = server.newer
+        shop.newer, shop.screens = server.newer, self.screens
         cold = open_hub(server.disk, server.keys, shop, self.verify, self.chance.randbytes)
         assert cold.core.view.digest() == digest, "a cold rebuild has another digest"
         save_view(server.disk, view, server.core.head, server.found.canon)
         warm = open_hub(server.disk, server.keys, shop, self.verify, self.chance.randbytes)
         assert warm.rebuilt == 0
         assert warm.core.view.digest() == digest, "the view file has another digest"
+
+    def check_screen(self, node: Node, view: View) -> None:
+        """Who may not read everything has what is public and its own, and not a byte of the rest."""
+        prices = dict(view.table("prices").scan())
+        assert dict(node.core.view.table("prices").scan()) == prices, "a screen lacks a price"
+        disk = node.disk
+        files = [*disk.durable.values(), *disk.buffered.values(), *self.told.get(node.name, [])]
+        seen = b"".join(files)
+        for key, seller in self.sold_by.items():
+            mine = seller == node.id
+            assert mine or bytes.fromhex(key) not in seen, "a screen was told what others sold"
+            assert mine or key.encode() not in seen, "a screen was told of a sale"
 
 
 TROUBLES: dict[str, Any] = {
@@ -955,6 +999,8 @@ def plan_of(seed: int) -> frozenset[str]:
     plan = {trouble for trouble in TROUBLES if chance.random() < 0.2}
     if chance.random() < 0.2:
         plan |= chance.choice([{"mirror"}, {"mirror", "restore server"}])
+    if chance.random() < 0.2:
+        plan.add("screen")
     return frozenset(plan)
 
 

@@ -11,6 +11,7 @@ from sync.hub import Hub
 from sync.identity import Ed25519Signer, node_id, verify_ed25519
 from sync.log import Log
 from sync.messages import Entries, Message, Push, SnapshotPart, decode, encode
+from sync.op import Head
 from sync.protocol import (
     Act,
     Adopt,
@@ -166,14 +167,14 @@ class Bench:
                     elif frames:
                         self.own.commit(frames)
                     self._do(core, core.step(Committed(), self.now))
-                case Serve(link, after, last):
+                case Serve(link, after, last, reader, hash_):
                     mine = core is self.hub
                     archive = self.archive if mine else Archive(self.copy)
-                    while after < last:
-                        frames, after = archive.after(after)
-                        assert frames, "served behind the end of the log"
+                    head = Head(after, hash_)
+                    while head.n < last:
+                        frames, head = archive.run(head, reader, self.domain.public)
                         (self.to_replica if mine else self.to_hub).append(encode(Entries(frames)))
-                    self._do(core, core.step(Served(link, after), self.now))
+                    self._do(core, core.step(Served(link, *head), self.now))
                 case SyncKept():
                     self._do(core, core.step(Kept(), self.now))
                 case Done(_, result) | Answered(_, result):

@@ -9,7 +9,9 @@ from sync.op import Event, Op
 
 
 class Keep(Documents):
-    """Keeps documents; refuses those that say ``refuse: true``."""
+    """Keeps documents; refuses those that say ``refuse: true``. Prices are for everybody to read."""
+
+    public = frozenset({"price.set"})
 
     def __init__(
         self, nodes: dict[bytes, bytes], operators: dict[bytes, bytes] | None = None
@@ -17,11 +19,24 @@ class Keep(Documents):
         super().__init__(nodes)
         self.operators = operators or {}
         self.revoked: set[bytes] = set()
+        self.customers: set[bytes] = set()
+        """Nodes that may read only what is public and their own."""
 
     def decide(self, tables: Tables, op: Op, context: Context) -> list[Event]:
         if op.body.get("refuse"):
             raise Refused("told-to")
+        if op.kind == "price.set":
+            return [["priced", 1, op.body]]
         return super().decide(tables, op, context)
+
+    def apply(self, tables: Tables, event: Event) -> None:
+        if event[0] == "priced":
+            tables.table("prices").put(event[2]["id"], event[2])
+        else:
+            super().apply(tables, event)
+
+    def reads_all(self, tables: Tables, node: bytes) -> bool:
+        return node not in self.customers
 
     def is_revoked(self, tables: Tables, node: bytes) -> bool:
         return node in self.revoked

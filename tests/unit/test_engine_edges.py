@@ -801,7 +801,7 @@ async def test_effects_for_links_and_callers_that_are_gone_go_nowhere(
     monkeypatch.setattr(hub.archive, "after", lambda seq: 1 / 0)
     told: list[str] = []
     hub.on_alarm = lambda code, details: told.append(code)
-    hub._serve(9, 0, 1)
+    hub._serve(Serve(9, 0, 1))
     assert told == []
     await asyncio.sleep(0.01)
     disk = SimDisk(random.Random(1))

@@ -91,10 +91,13 @@ def test_merge_tells_whose_key_had_its_effect_and_whose_chain_has_forked() -> No
     assert (mine.moot, mine.forked, mine.answered) == (frozenset(), frozenset(), {(OWN, 2)})
 
 
-def test_merge_rejects_entries_that_do_not_continue_at_the_cursor() -> None:
-    """A gap is never folded."""
+@pytest.mark.parametrize("numbers", [(10,), (11, 11), (12, 11)])
+def test_merge_rejects_entries_that_do_not_stand_behind_the_cursor_in_order(
+    numbers: tuple[int, ...],
+) -> None:
+    """Nothing is folded twice or backwards."""
     with pytest.raises(Gap):
-        merge(10, P, [entry(12, P[0].op, [])])
+        merge(10, P, [entry(seq, P[0].op, []) for seq in numbers])
 
 
 def test_merge_answers_an_op_whose_bytes_were_malformed() -> None:
