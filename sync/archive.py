@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from sync.audience import redacted
 from sync.errors import Damaged
-from sync.frames import ENTRY, RUN_SEAL, seal_in
+from sync.frames import ENTRIES, RUN_SEAL, seal_in
 from sync.log import Log, Position
 from sync.messages import BATCH_BYTES, BATCH_OPS
 from sync.op import Head
@@ -18,7 +18,7 @@ PLACES_KEPT = 4096
 
 
 def entries_in(frames: list[bytes]) -> int:
-    return sum(frame[1] == ENTRY for frame in frames)
+    return sum(frame[1] in ENTRIES for frame in frames)
 
 
 class Archive:
@@ -66,7 +66,7 @@ class Archive:
         for first_seq, count, frames, place in self._from(seq):
             if first_seq + count - 1 <= seq:
                 continue
-            keep = [f for f in frames[:-1] if f[1] in (ENTRY, RUN_SEAL)]
+            keep = [f for f in frames[:-1] if f[1] in ENTRIES or f[1] == RUN_SEAL]
             if first_seq <= seq:  # a reader inside a commit: give it the rest of that commit
                 keep = _behind(keep, seq - first_seq + 1)
             grown = size + sum(map(len, keep))
@@ -108,5 +108,5 @@ class Archive:
 
 
 def _behind(frames: list[bytes], skip: int) -> list[bytes]:
-    entries = [at for at, frame in enumerate(frames) if frame[1] == ENTRY]
+    entries = [at for at, frame in enumerate(frames) if frame[1] in ENTRIES]
     return frames[entries[skip] :]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from sync.frames import ENTRY, jump_frame, read_entry, seal_in
+from sync.frames import ENTRIES, follow_entries, jump_frame, read_entry, seal_in
 from sync.op import CHAIN_OPEN, NODE_BYTES, OP_AGAIN, SERVER_KINDS, Head, decode_op, place_of
 from sync.view import decode_entry_op
 
@@ -47,7 +47,7 @@ def may_read(frame: bytes, node: bytes, public: frozenset[str]) -> bool:
 
 def readers(frames: list[bytes], public: frozenset[str]) -> frozenset[bytes] | None:
     """Nodes that have entries of their own in a run; None if all may read something in it."""
-    origins = [_origin(frame) for frame in frames if frame[1] == ENTRY]
+    origins = [_origin(frame) for frame in frames if frame[1] in ENTRIES]
     if any(origin.kind == "canon" or origin.kind in public for origin in origins):
         return None
     return frozenset(origin.node for origin in origins)
@@ -55,7 +55,7 @@ def readers(frames: list[bytes], public: frozenset[str]) -> frozenset[bytes] | N
 
 def redacted(frames: list[bytes], head: Head, node: bytes, public: frozenset[str]) -> list[bytes]:
     """A run of the canonical log behind ``head``, with jumps over what ``node`` may not read."""
-    entries = [frame for frame in frames[:-1] if frame[1] == ENTRY]
+    entries = [frame for frame in frames[:-1] if frame[1] in ENTRIES]
     readable = [may_read(frame, node, public) for frame in entries]
     if not any(readable):
         seal = seal_in(frames[-1])
@@ -67,7 +67,7 @@ def redacted(frames: list[bytes], head: Head, node: bytes, public: frozenset[str
                 kept.append(jump_frame(read, head))
             kept.append(frame)
             read = head.n + 1
-        head = head.next(frame)
+        head = follow_entries(head, [frame])
     if head.n > read:
         kept.append(jump_frame(read, head))
     return [*kept, frames[-1]]

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from sync.archive import Archive
 from sync.clock import Clock
+from sync.erase import find_bodies
 from sync.errors import Refused, StorageFailed, SyncError
 from sync.frames import framed
 from sync.hub import Hub
@@ -40,6 +41,7 @@ from sync.protocol import (
     Done,
     Drop,
     Effect,
+    Erase,
     Event,
     Flush,
     Inquire,
@@ -60,7 +62,7 @@ from sync.protocol import (
     SyncKept,
     Tick,
 )
-from sync.recovery import Opened, adopt, compact, rewind
+from sync.recovery import Opened, adopt, compact, rewind, take_out
 from sync.replica import Replica
 from sync.snapshot import (
     SNAPSHOT_FILE,
@@ -105,6 +107,7 @@ class Driver:
         self.archive = Archive(opened.canon)
         self._inbox: deque[Event] = deque()
         self._busy = False
+        self._may_erase = True
         self._wires: dict[int, Wire] = {}
         self._links = 0
         self._kept = KeptCopy(opened.canon)
@@ -121,6 +124,8 @@ class Driver:
         if isinstance(self.core, Hub):
             self._run(self.core.open(self._now()))
             self._flush()
+        elif self.core.view.to_erase:
+            self._take_out()
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
 
     async def stop(self) -> None:
@@ -141,6 +146,7 @@ class Driver:
         while True:
             await asyncio.sleep(TICK_S)
             self._mend()
+            self._may_erase = True
             self.post(Tick())
             self._look_after_mirror()
 
@@ -160,6 +166,21 @@ class Driver:
         key = key or secrets.token_bytes(KEY_BYTES)
         self.post(Act(token, kind, version, body, key, operator))
         return token
+
+    async def erase(self, keys: list[bytes]) -> Receipt:
+        """Take the bodies of what was done under these keys out of every log; what it did to the
+        tables the domain must have taken back. It ends when that is on record, and done here.
+
+        Raises `Refused` ``not-erasable``, `Damaged`, `StorageFailed`.
+        """
+        known = self.core.view.keys
+        for key in keys:
+            if key not in known:
+                raise Refused("not-erasable", key=key)
+        found = await asyncio.to_thread(find_bodies, self._canon, {key: known[key] for key in keys})
+        token: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self.post(Erase(token, found))
+        return await token
 
     def sign_in(self, operator: bytes, key: Signer, until_mono_ms: int) -> None:
         self.post(SignIn(operator, key, until_mono_ms))
@@ -236,6 +257,23 @@ class Driver:
 
     def _flush(self) -> None:
         self._run(self._step(Flush(), self._now()))
+        if self.core.view.to_erase and self._may_erase:
+            self._take_out()
+
+    def _take_out(self) -> None:
+        """Take the bodies out of our logs that are to be erased; a disk that refuses is asked again
+        with every tick."""
+        self._may_erase = False
+        try:
+            self._kept.sync()
+            take_out(self._opened)
+        except (SyncError, OSError) as error:
+            _log.error("bodies could not be erased: %s", error)
+            self.on_alarm("not-erased", {"what": str(error)})
+            return
+        self._may_erase = True
+        self._snapshot = None
+        self.archive = Archive(self._canon)
 
     def _run(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -11,12 +11,17 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from sync.codec import UNSURE, decoder_of, pack, unpack, unpack_trusted
 from sync.errors import Malformed
-from sync.op import CHAIN_BYTES, ENTRY_TAG, Entry, Head
+from sync.op import CHAIN_BYTES, ENTRY_TAG, KEY_BYTES, Entry, Head, Op, link, sha256
 
-COMMIT, ENTRY, OP, SEAL, RUN_SEAL, SEGMENT, SNAPSHOT, JUMP = 0, ENTRY_TAG, 2, 3, 4, 6, 7, 8
-"""Tags. 5 is kept for an erased body (digest in its place)."""
+COMMIT, ENTRY, OP, SEAL, RUN_SEAL, ERASED, SEGMENT, SNAPSHOT, JUMP = 0, ENTRY_TAG, *range(2, 9)
+"""Tags."""
+ENTRIES = frozenset({ENTRY, ERASED})
+"""What stands for one number of the canonical log."""
 _HEAD = struct.Struct("<II")
 
 SEAL_BYTES = 64
@@ -60,7 +65,14 @@ _decode_entry = decoder_of(Entry)
 
 
 def read_entry(frame: bytes) -> Entry:
-    """The entry in a frame that a checked seal covers, or `Malformed`."""
+    """The entry in a frame that a checked seal covers, or `Malformed`.
+
+    Of an erased one: that it changed nothing, its place, its key and its op's digest in the note.
+    """
+    if frame[1] == ERASED:
+        stays = read_erased(frame)
+        note = {"chain": stays.chain, "n": stays.n, "key": stays.key, "erased": stays.op_digest}
+        return Entry(stays.seq, 0, -1, b"", True, [], note)
     try:
         entry: Entry = _decode_entry(frame)
     except UNSURE as error:
@@ -68,13 +80,68 @@ def read_entry(frame: bytes) -> Entry:
     return entry
 
 
-_ENTRY_SHAPE = (int, int, int, int, bytes, bool, list, dict)
+class Erased(
+    Struct, frozen=True, gc=False, array_like=True, tag=ERASED, forbid_unknown_fields=True
+):
+    """What stays of an entry, or of an op in its author's own log, when its body is taken out."""
+
+    seq: int
+    """0 in an own log."""
+    digest: bytes
+    """SHA-256 of the frame that stood there, which is linked into the canonical head; empty in an
+    own log."""
+    chain: bytes
+    n: int
+    op_digest: bytes
+    """SHA-256 of the op's bytes, which is linked into its chain's head."""
+    key: bytes
+    base: int
+    padding: bytes = b""
+    """Makes the frame as long as it was: nothing behind it moves."""
+    more: bytes = b""
 
 
-def decode_entry(value: list[Any]) -> Entry:
-    if tuple(map(type, value)) != _ENTRY_SHAPE:
-        raise Malformed("bad-type", "entry fields")
-    return Entry(*value[1:])
+_decode_erased = decoder_of(Erased)
+
+
+def read_erased(frame: bytes) -> Erased:
+    """What stays of what stood there, or `Malformed`."""
+    try:
+        erased: Erased = _decode_erased(frame)
+    except UNSURE as error:
+        raise Malformed("bad-type", str(error)) from None
+    sizes = len(erased.digest), len(erased.chain), len(erased.op_digest), len(erased.key)
+    if sizes not in ((32, CHAIN_BYTES, 32, KEY_BYTES), (0, CHAIN_BYTES, 32, KEY_BYTES)):
+        raise Malformed("bad-type", "erased fields")
+    return erased
+
+
+def erased_frame(op: Op, frame: bytes, seq: int = 0) -> bytes:
+    """The frame that takes the place of one with this op in it, as long as it; ``seq`` if it is an
+    entry. `Malformed` ``too-short`` if it has no room for that."""
+    digest = sha256(frame) if seq else b""
+    stays = Erased(seq, digest, op.chain, op.n, sha256(op.raw), op.key, op.base)
+    for more in (b"", b"\0", b"\0\0"):  # there are lengths that one field of bytes cannot give
+        room = len(frame) - len(pack(replace(stays, more=more)))
+        for size in range(max(room - 3, 0), max(room, 0) + 1):
+            erased = pack(replace(stays, padding=bytes(size), more=more))
+            if len(erased) == len(frame):
+                return erased
+    raise Malformed("too-short", f"{len(frame)} bytes")
+
+
+def digest_of(frame: bytes) -> bytes:
+    """What an entry's frame is linked into the canonical head by."""
+    return read_erased(frame).digest if frame[1] == ERASED else sha256(frame)
+
+
+def follow_entries(head: Head, frames: list[bytes]) -> Head:
+    """The canonical head behind these entries."""
+    if any(frame[1] == ERASED for frame in frames):
+        for frame in frames:
+            head = Head(head.n + 1, link(head.hash, digest_of(frame)))
+        return head
+    return Head(head.n + len(frames), head.hashes(frames)[-1])
 
 
 def op_frame(raw: bytes, events: list[Any]) -> bytes:

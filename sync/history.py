@@ -16,11 +16,10 @@ from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from sync.errors import Malformed, Refused
-from sync.frames import ENTRY, JUMP, RUN_SEAL, read_jump, seal_in
+from sync.frames import ENTRIES, JUMP, RUN_SEAL, follow_entries, read_jump, seal_in
 from sync.identity import Verifier, canon_text
 from sync.op import CHAIN_BYTES, Entry, Head, Op
 
-_ENTRY, _RUN_SEAL, _JUMP = bytes([ENTRY]), bytes([RUN_SEAL]), bytes([JUMP])
 RECOVERED = "recovered"
 """In an entry's note: the seq it had in an earlier life of the server."""
 EPOCHS_TOLD = 256
@@ -96,14 +95,13 @@ def follow(
     ``other-history`` if the seal does not fit it.
     """
     before = head
-    for tag, run in groupby(frames[:-1], key=lambda frame: frame[1:2]):
-        if tag == _ENTRY:
-            entries = list(run)
-            head = Head(head.n + len(entries), head.hashes(entries)[-1])
-        elif tag == _JUMP and jumps:
+    for tag, run in groupby(frames[:-1], key=_tag):
+        if tag in ENTRIES:
+            head = follow_entries(head, list(run))
+        elif tag == JUMP and jumps:
             for frame in run:
                 head = read_jump(frame, head)
-        elif tag != _RUN_SEAL:
+        elif tag != RUN_SEAL:
             raise Malformed("bad-type", "frame")
     if head.n == before.n:
         raise Malformed("bad-type", "nothing in it")
@@ -112,3 +110,7 @@ def follow(
     if Head(seal.n, seal.hash) != head or not verify(server, seal.signature, text):
         raise Refused("other-history", seq=head.n)
     return head
+
+
+def _tag(frame: bytes) -> int:
+    return frame[1] if len(frame) > 1 else -1

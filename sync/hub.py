@@ -46,6 +46,7 @@ from sync.messages import (
 )
 from sync.op import (
     CANON_CHECKED,
+    CANON_ERASED,
     CANON_RESTORED,
     CHAIN_BYTES,
     CHAIN_OPEN,
@@ -69,6 +70,7 @@ from sync.protocol import (
     Done,
     Drop,
     Effect,
+    Erase,
     Event,
     Flush,
     Inquire,
@@ -213,6 +215,8 @@ class Hub:
                 return self._sign_in(event, now)
             case Checked(head, copy):
                 self._checked(head, copy, now)
+            case Erase(token, entries):
+                self._erase(token, entries, now)
             case Tick():
                 return self._tick(now)
         return []
@@ -528,6 +532,13 @@ class Hub:
             body = {"seq": head.n, "hash": head.hash, "copy": copy}
             op = self._author.op(now, self.view.cursor, CANON_CHECKED, 1, body)
             self._stage_own(op, [], now)
+
+    def _erase(self, token: Any, entries: list[Any], now: Now) -> None:
+        self._begin(now)
+        op = self._author.op(now, self.view.cursor, CANON_ERASED, 1, {"entries": entries})
+        seq = self._stage_own(op, [], now)
+        receipt = Receipt(op.chain, op.n, op.key, "accepted", [], seq)
+        self._staged.then.append(Done(token, receipt))
 
     def _act(self, act: Act, now: Now) -> list[Effect]:
         self._begin(now)

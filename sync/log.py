@@ -16,7 +16,7 @@ import contextlib
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,7 +24,8 @@ from sync.disk import AppendFile, Disk
 from sync.errors import Damaged, Malformed, StorageFailed
 from sync.frames import (
     COMMIT,
-    ENTRY,
+    ENTRIES,
+    ERASED,
     JUMP,
     OP,
     RUN_SEAL,
@@ -34,13 +35,15 @@ from sync.frames import (
     decode_frame,
     decode_op_frame,
     decode_segment,
+    digest_of,
     framed,
+    read_erased,
     read_jump,
     seal_in,
     segment_frame,
 )
 from sync.identity import Verifier, canon_text, seal_text
-from sync.op import CHAIN_BYTES, Head, link, sha256
+from sync.op import CHAIN_BYTES, Head, link
 
 _HEAD = struct.Struct("<II")
 _COMMIT_BODY = struct.Struct("<BBBBI")  # [0, bin8 of 4 bytes]: msgpack of a fixed size
@@ -131,6 +134,23 @@ def whole_commits(data: bytes, at: int = 0) -> Iterator[Commit]:
                 yield commit
 
 
+def _frames_of(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(offset, body) of every frame of the whole commits of a file."""
+    at = 0
+    while (commit := _whole(data, at)) is not None:
+        at += _COMMIT_BYTES
+        for frame in commit.frames:
+            yield at, frame
+            at += _HEAD.size + len(frame)
+
+
+def _whole(data: bytes, at: int) -> Commit | None:
+    try:
+        return read_commit(data, at)
+    except _Bad:
+        return None
+
+
 _CHAIN_IN_SEAL = slice(4, 4 + CHAIN_BYTES)  # [array, tag, bin8, 24, chain…]
 
 
@@ -206,8 +226,8 @@ class CanonChecker:
     def take(self, frames: list[bytes]) -> str:
         n, head = self.head
         for body in frames[:-1]:
-            if body[1] == ENTRY:
-                n, head = n + 1, link(head, sha256(body))
+            if body[1] in ENTRIES:
+                n, head = n + 1, link(head, digest_of(body))
                 if n == self.expected.n and head != self.expected.hash:
                     return f"entry {n} is another one than in the snapshot"
             elif body[1] == SEGMENT:
@@ -258,6 +278,11 @@ class ChainChecker:
                     if author != chain:
                         chain, head = author, Head()
                     head = head.next(raw)
+                elif body[1] == ERASED:
+                    stays = read_erased(body)
+                    if stays.chain != chain:
+                        chain, head = stays.chain, Head()
+                    head = Head(head.n + 1, link(head.hash, stays.op_digest))
                 elif body[1] == SEGMENT:
                     if not _fits(body, self.head):
                         return f"the file does not go on behind op {head.n}"
@@ -485,8 +510,8 @@ class Log:
             for frame in commit.frames:
                 if at == n:
                     return Head(at, head)
-                if frame[1] == ENTRY:
-                    at, head = at + 1, link(head, sha256(frame))
+                if frame[1] in ENTRIES:
+                    at, head = at + 1, link(head, digest_of(frame))
         return None
 
     def behind(self, n: int) -> Iterator[list[bytes]]:
@@ -505,6 +530,37 @@ class Log:
     def start_of(self, n: int) -> Segment | None:
         """The first frame of the last file that begins no later than behind entry ``n``."""
         return next((first for first in self.starts() if first.n <= n), None)
+
+    def rewrite(self, change: Callable[[bytes], bytes | None], since: int = 0) -> None:
+        """Put other frames of the same length in the place of those that ``change`` gives one for,
+        in the files from ``since`` on. A file is replaced whole, so that a crash leaves it as it
+        was or as it shall be.
+
+        Raises `StorageFailed`, `Damaged`; it may be tried again.
+        """
+        self.sync()
+        for number in self.segments():
+            if number < since or Position(number) > self.position:
+                continue
+            data = bytearray(self.disk.read(self.name(number)))
+            changed = False
+            for at, frame in _frames_of(bytes(data)):
+                new = change(frame)
+                if new is not None:
+                    assert len(new) == len(frame), "nothing behind it may move"
+                    data[at : at + _HEAD.size + len(new)] = framed(new)
+                    changed = True
+            if changed:
+                self._replace(number, bytes(data))
+
+    def _replace(self, number: int, data: bytes) -> None:
+        current = number == self._number and self._file is not None
+        self.disk.replace(self.name(number), data)
+        if current:
+            assert self._file is not None
+            self._file.close()
+            self._file = None  # if it cannot be opened again, the next commit begins another
+            self._file = self.disk.open(self.name(number))
 
     def drop_before(self, number: int) -> None:
         """Remove the files before this one; something else stands for them.

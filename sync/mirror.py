@@ -15,10 +15,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from sync.disk import Disk
+from sync.erase import erase_entries, erased_by
 from sync.errors import Damaged, Refused, StorageFailed
 from sync.frames import seal_in
 from sync.identity import Verifier
-from sync.log import CanonChecker, Log
+from sync.log import CanonChecker, Log, Position
 from sync.op import Head
 
 _log = logging.getLogger(__name__)
@@ -54,6 +55,9 @@ class Mirror:
                 self.log.set_aside(hurt)
         self.head = checker.head
         """How far it goes."""
+        last = Position(self.log.position.segment)
+        for _, commit in self.log.commits(last):  # a crash may have come between
+            self._erase(erased_by(commit.frames))
 
     def agrees(self, log: Log, head: Head) -> bool:
         """Whether this log, which ends at ``head``, and the mirror are of one history."""
@@ -69,6 +73,7 @@ class Mirror:
         """Make durable what follows our head. Raises `StorageFailed`."""
         self.log.commit(frames)
         self._ends(frames)
+        self._erase(erased_by(frames))
 
     def catch_up(self, log: Log, to: Head, most_bytes: int = SLICE_BYTES) -> None:
         """Copy what ``log`` has behind our head, up to ``to``, or a slice of it.
@@ -77,16 +82,22 @@ class Mirror:
         """
         if self.head.n > to.n or not self.agrees(log, to):
             raise Refused("mirror-differs")
-        size, last = 0, None
+        size, last, erased = 0, None, set[int]()
         for frames in log.behind(self.head.n):
             seal = seal_in(frames[-1])
             if seal.n > to.n or size > most_bytes:
                 break
             self.log.commit(frames, sync=False)
             size, last = size + sum(map(len, frames)), frames
+            erased |= erased_by(frames)
         if last is not None:
             self.log.sync()
             self._ends(last)
+            self._erase(erased)
+
+    def _erase(self, seqs: set[int]) -> None:
+        if seqs:
+            erase_entries(self.log, seqs)
 
     def _ends(self, frames: list[bytes]) -> None:
         seal = seal_in(frames[-1])

@@ -53,7 +53,10 @@ that nobody remembers, such as paper."""
 CANON_CHECKED = "canon.checked"
 """By the server, a checkpoint: all up to a head is also on another disk or in a backup."""
 
-SERVER_KINDS = frozenset({CANON_RESTORED, CANON_CHECKED})
+CANON_ERASED = "canon.erased"
+"""By the server: bodies of entries are to be taken out of every log."""
+
+SERVER_KINDS = frozenset({CANON_RESTORED, CANON_CHECKED, CANON_ERASED})
 ENGINE_KINDS = frozenset({CHAIN_OPEN, GRANT_OPEN, CHAIN_FROZEN, OP_AGAIN, *SERVER_KINDS})
 
 Event = list[Any]

@@ -179,6 +179,16 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
+class Erase:
+    """The bodies of these entries are to be taken out everywhere; `Done` says that this is on
+    record."""
+
+    token: Any
+    entries: list[Any]
+    """``[seq, [[chain, n], …]]`` of each: its number, and where its op stands."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """About once a second."""
 
@@ -200,6 +210,7 @@ Event = (
     | Adopted
     | Compacted
     | Checked
+    | Erase
     | Tick
 )
 

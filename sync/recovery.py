@@ -18,22 +18,25 @@ from sync import snapshot
 from sync.codec import pack, unpack_trusted
 from sync.disk import Disk
 from sync.domain import Domain
+from sync.erase import erase_entries, erase_ops
 from sync.errors import Damaged, Malformed, Refused, StorageFailed
 from sync.frames import (
-    ENTRY,
+    ENTRIES,
+    ERASED,
     OP,
     SEGMENT,
     decode_frame,
     decode_op_frame,
     decode_segment,
     read_entry,
+    read_erased,
     seal_in,
 )
 from sync.hub import Hub
 from sync.identity import Verifier, node_id
 from sync.log import CanonChecker, ChainChecker, Commit, Damage, Log, Position, whole_commits
 from sync.mirror import Mirror
-from sync.op import Entry, Head, Op, decode_op, sha256
+from sync.op import Entry, Head, Op, decode_op, link, sha256
 from sync.protocol import Adopted, Compacted, NodeKeys, Rewound
 from sync.replica import Replica
 from sync.snapshot import SNAPSHOT_FILE, Snapshot
@@ -63,7 +66,7 @@ class Opened:
 def save_view(disk: Disk, view: View, head: Head, log: Log) -> None:
     """Write the view file. Needs nothing to be pending; a view of more than the log holds, or of
     less, is not saved."""
-    if view.unfolded or not log.last_seal:
+    if view.unfolded or view.to_erase or not log.last_seal:
         return
     seal = seal_in(log.last_seal)
     if Head(seal.n, seal.hash) != head:
@@ -150,6 +153,26 @@ def compact(opened: Opened, frame: bytes, parts: list[bytes]) -> Compacted:
     return Compacted(header.seq, canon.base)
 
 
+def take_out(opened: Opened) -> None:
+    """Take the bodies that are to be erased out of the logs of a node, and drop what else holds
+    them: the view file, and the server's snapshot (the next checkpoint brings another).
+
+    Raises `StorageFailed`, `Damaged`; it may be tried again.
+    """
+    core, disk = opened.core, opened.canon.disk
+    todo = set(core.view.to_erase)
+    erase_entries(opened.canon, {seq for seq, _ in todo if seq})
+    if opened.own is not None:
+        erase_ops(opened.own, {place for _, place in todo})
+    disk.remove(VIEW_FILE)
+    if isinstance(core, Hub):
+        disk.remove(SNAPSHOT_FILE)
+        core.snapshot, opened.snapshot = 0, None
+    else:
+        core.compacted = 0  # the snapshot beneath our logs is replaced as soon as may be
+    core.view.to_erase -= todo
+
+
 def _base_of(log: Log, server: bytes, verify: Verifier) -> Snapshot | None:
     """The snapshot that stands for what is not in a station's copy of the log; None if all of it
     is there, or nothing."""
@@ -193,7 +216,7 @@ def _loaded(found: Snapshot, domain: Domain) -> View:
 def _entries(commits: Iterable[Commit], behind: int = 0) -> Iterator[tuple[Entry, Op | None]]:
     for commit in commits:
         for frame in commit.frames:
-            if frame[1] == ENTRY:
+            if frame[1] in ENTRIES:
                 entry = read_entry(frame)
                 if entry.seq > behind:
                     yield entry, decode_entry_op(entry)
@@ -373,6 +396,7 @@ def rewind(opened: Opened, head: Head) -> Rewound:
     view = View(core.domain) if base is None else _loaded(base, core.domain)
     for entry, op in _entries((commit for _, commit in canon.commits()), behind=view.cursor):
         view.fold(entry, op)
+    view.jump(head.n)
     own = list(own_ops(commit for _, commit in opened.own.commits()))
     return Rewound(canon.base, head, view, own)
 
@@ -391,6 +415,10 @@ def own_ops(commits: Iterable[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:
             if frame[1] == SEGMENT:
                 first = decode_segment(decode_frame(frame, trusted=True))
                 chain, head = first.chain, Head(first.n, first.hash)
+            if frame[1] == ERASED:
+                stays = read_erased(frame)
+                before = head if stays.chain == chain else Head()
+                chain, head = stays.chain, Head(stays.n, link(before.hash, stays.op_digest))
             if frame[1] != OP:
                 continue
             raw, events = decode_op_frame(decode_frame(frame, trusted=True))

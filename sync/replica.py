@@ -29,7 +29,7 @@ from sync.domain import Context, Domain
 from sync.errors import Disconnected, Malformed, Refused, SyncError
 from sync.fetch import Fetch
 from sync.frames import (
-    ENTRY,
+    ENTRIES,
     JUMP,
     Seal,
     op_frame,
@@ -696,7 +696,7 @@ class Replica:
                 self.verify,
                 jumps=self.public_only,
             )
-            entries = [self._entry(frame) for frame in frames if frame[1] == ENTRY]
+            entries = [self._entry(frame) for frame in frames if frame[1] in ENTRIES]
         except Refused as refusal:
             return [Alarm(refusal.code, refusal.details), Drop(link, refusal.code)]
         except Malformed as error:
@@ -855,7 +855,7 @@ def _numbers(head: Head, frames: list[bytes]) -> list[int]:
     """The numbers that the entries of a run behind ``head`` must have."""
     n, numbers = head.n, []
     for frame in frames:
-        if frame[1] == ENTRY:
+        if frame[1] in ENTRIES:
             n += 1
             numbers.append(n)
         elif frame[1] == JUMP:

@@ -15,13 +15,17 @@ from typing import Any
 from msgspec.structs import replace
 
 from sync.chains import read_again, read_frozen, read_open
+from sync.codec import pack
 from sync.domain import Context, Domain
 from sync.errors import Malformed, Refused
 from sync.frames import (
+    ERASED,
     RUN_SEAL,
     Seal,
     entry_frame,
+    follow_entries,
     read_entry,
+    read_erased,
     run_seal_frame,
     seal_in,
 )
@@ -138,8 +142,11 @@ class Sequencer:
                     frames.append(frame)
                 continue
             taken.add(chain)
-            frames.append(self._sequence_again(entry, op, by))
-            head = link(known.hash, sha256(entry.op_raw))
+            if frame[1] == ERASED:
+                frames.append(self._sequence_erased(frame))
+            else:
+                frames.append(self._sequence_again(entry, op, by))
+            head = link(known.hash, entry.note.get("erased") or sha256(entry.op_raw))
             view.advance(chain, known.n + 1, head, op.base if op and entry.accepted else 0)
         if entries := [frame for frame in frames if not is_run_seal(frame)]:
             self._advance(entries)
@@ -177,8 +184,13 @@ class Sequencer:
         _, frame = self._fold(entry, op)
         return frame
 
+    def _sequence_erased(self, frame: bytes) -> bytes:
+        frame = pack(replace(read_erased(frame), seq=self._view.cursor + 1))
+        self._view.register(read_entry(frame), None)
+        return frame
+
     def _advance(self, frames: list[bytes]) -> None:
-        self.head = Head(self.head.n + len(frames), self.head.hashes(frames)[-1])
+        self.head = follow_entries(self.head, frames)
 
     def _sequence(
         self, raw: bytes, n: int, push: Push, base: int, youngest: int, floor: Floor, at_ms: int

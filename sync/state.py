@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sync.op import Entry, Event, Op, place_of
+from sync.op import Entry, Event, Op, place_of, sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,13 @@ class _Ours:
 
     def answered_by(self, entry: Entry, op: Op | None) -> tuple[bytes, int] | None:
         place = place_of(entry, op)
-        return place if place and self._by_place.get(place) == entry.op_raw else None
+        return place if place and self._is_of(place, entry) else None
+
+    def _is_of(self, place: tuple[bytes, int], entry: Entry) -> bool:
+        """Whether an entry is of our op at its place; of an erased one the digest is left."""
+        ours = self._by_place.get(place)
+        erased = entry.note.get("erased")
+        return ours is not None and (sha256(ours) == erased if erased else ours == entry.op_raw)
 
     def made_moot_by(self, op: Op | None) -> tuple[bytes, int] | None:
         place = self._by_key.get(op.key) if op else None
@@ -123,7 +129,7 @@ class _Ours:
 
     def forked_by(self, entry: Entry, op: Op | None) -> bytes | None:
         place = place_of(entry, op)
-        if place is None or self._by_place.get(place, entry.op_raw) == entry.op_raw:
+        if place is None or place not in self._by_place or self._is_of(place, entry):
             return None
         return place[0]
 

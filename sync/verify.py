@@ -16,13 +16,13 @@ from sync.disk import Disk
 from sync.domain import Domain
 from sync.errors import Damaged, Malformed, Refused
 from sync.frames import (
-    ENTRY,
+    ENTRIES,
+    ERASED,
     JUMP,
     OP,
     RUN_SEAL,
     Seal,
-    decode_entry,
-    decode_frame,
+    read_entry,
     read_jump,
     seal_in,
 )
@@ -105,8 +105,8 @@ def verify_canon(
         for frame in commit.frames:
             if frame[1] == JUMP:
                 view.jump(read_jump(frame, Head(view.cursor)).n)
-            elif frame[1] == ENTRY:
-                entry = decode_entry(decode_frame(frame))
+            elif frame[1] in ENTRIES:
+                entry = read_entry(frame)
                 where = f"entry {entry.seq}"
                 if base is not None and entry.seq <= base.header.seq:
                     continue  # the server's seals cover it; what it rests on is not here any more
@@ -175,7 +175,7 @@ def verify_own(disk: Disk, cafe: bytes, author: bytes, node: bytes, verify: Veri
     result = Verified("own")
 
     def check(commit: Commit) -> None:
-        result.ops += sum(frame[1] == OP for frame in commit.frames)
+        result.ops += sum(frame[1] in (OP, ERASED) for frame in commit.frames)
 
     _walk(log, checker, check, result)
     result.head = checker.head.hash.hex()

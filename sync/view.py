@@ -19,6 +19,7 @@ from sync.errors import Malformed
 from sync.history import RECOVERED, Epoch, begins_epoch
 from sync.op import (
     CANON_CHECKED,
+    CANON_ERASED,
     CANON_RESTORED,
     CHAIN_OPEN,
     ENGINE_KINDS,
@@ -63,6 +64,8 @@ class View:
         """Lives of the server, in their order."""
         self.restored_ms = 0
         """When the server found out last that it had lost a part of its history; 0 if never."""
+        self.unmoved = 0
+        """Entries before this one have the number that they always had; 0 if all have."""
         self.checkpoint = Head()
         """All up to here is also on another disk of the server's, or in a backup."""
         self.unfolded: dict[int, bool] = {}
@@ -70,10 +73,15 @@ class View:
         accepted. Such a view is never saved."""
         self.unshown = 0
         """How often a pending op could not be shown: what it rests on is gone."""
+        self.to_erase: set[tuple[int, tuple[bytes, int]]] = set()
+        """(seq, place of the op) of entries whose bodies are to be taken out of our logs; seq 0 if
+        it has moved. Until that is done the view is not saved: the next start hears of it again."""
+        self.erased: dict[tuple[bytes, int], int] = {}
+        """Places of ops whose bodies were taken out → seq of the entry that says so."""
         self._pending: deque[list[Undo]] = deque()
         self._trial: dict[bytes, ChainHead | None] | None = None
         """Chains that a trial has changed, as they were before it."""
-        self._trial_from = (0, 0, 0, 0, 0, Head())
+        self._trial_from: tuple[Any, ...] = ()
 
     def table(self, name: str) -> RowTable:
         table = self._tables.get(name)
@@ -108,7 +116,8 @@ class View:
         chain, n = place
         known = self.chains.get(chain)
         if head is None:
-            head = link(known.hash if known else ZERO_HEAD, sha256(entry.op_raw))
+            digest = entry.note.get("erased") or sha256(entry.op_raw)
+            head = link(known.hash if known else ZERO_HEAD, digest)
         self.advance(chain, n, head, op.base if op and entry.accepted else 0)
 
     def apply(self, entry: Entry, op: Op | None) -> None:
@@ -143,14 +152,24 @@ class View:
             self.keys.setdefault(op.key, entry.seq)
             if op.kind in ENGINE_KINDS and entry.accepted:
                 self._register_own(entry, op)
+        elif "key" in entry.note:  # erased
+            self.keys.setdefault(entry.note["key"], entry.seq)
 
     def _register_own(self, entry: Entry, op: Op) -> None:
         if op.kind == GRANT_OPEN:
             self.grants[(op.chain, op.n)] = (op.body["operator"], op.body["until"])
         elif op.kind == CANON_RESTORED:
             self.restored_ms = max(self.restored_ms, entry.at_ms)
+            self.unmoved = min(self.unmoved or op.body["from"], op.body["from"])
         elif op.kind == CANON_CHECKED and RECOVERED not in entry.note:
             self.checkpoint = Head(op.body["seq"], op.body["hash"])
+        elif op.kind == CANON_ERASED:  # of a lost life: what came back since came without its body
+            moved = self.unmoved if RECOVERED in entry.note else 0
+            for seq, places in op.body["entries"]:
+                seq = seq if not moved or seq < moved else 0
+                for chain, n in places:
+                    self.to_erase.add((seq, (chain, n)))
+                    self.erased.setdefault((chain, n), entry.seq)
         elif op.kind == CHAIN_OPEN and begins_epoch(entry, op):
             self.epochs.append(Epoch(op.chain, entry.seq, op.body["canon"][1]))
 
@@ -177,10 +196,13 @@ class View:
         self._trial_from = (
             len(self.keys),
             len(self.grants),
+            len(self.erased),
             len(self.epochs),
             self.cursor,
             self.restored_ms,
+            self.unmoved,
             self.checkpoint,
+            set(self.to_erase),
         )
 
     def keep_trial(self) -> None:
@@ -196,11 +218,14 @@ class View:
             else:
                 self.chains[chain] = known
         self._trial = None
-        keys, grants, epochs, self.cursor, self.restored_ms, self.checkpoint = self._trial_from
+        keys, grants, erased, epochs, self.cursor, *rest = self._trial_from
+        self.restored_ms, self.unmoved, self.checkpoint, self.to_erase = rest
         while len(self.keys) > keys:  # these only grow, and a dict keeps its order
             self.keys.popitem()
         while len(self.grants) > grants:
             self.grants.popitem()
+        while len(self.erased) > erased:
+            self.erased.popitem()
         del self.epochs[epochs:]
 
     # --- what is pending -----------------------------------------------------
@@ -255,8 +280,9 @@ class View:
             "keys": [*zip(self.keys, self.keys.values(), strict=True)],
             "chains": [(c, *head) for c, head in self.chains.items()],
             "grants": [(c, n, o, u) for (c, n), (o, u) in self.grants.items()],
+            "erased": [(c, n, seq) for (c, n), seq in self.erased.items()],
             "epochs": list(self.epochs),
-            "restored": [self.restored_ms],
+            "restored": [self.restored_ms, self.unmoved],
             "checkpoint": [*self.checkpoint],
         }
 
@@ -269,8 +295,10 @@ class View:
                 self.chains.update((c, ChainHead(n, h, base)) for c, n, h, base in rows)
             case "grants":
                 self.grants.update(((c, n), (o, u)) for c, n, o, u in rows)
+            case "erased":
+                self.erased.update(((c, n), seq) for c, n, seq in rows)
             case "restored":
-                (self.restored_ms,) = rows
+                self.restored_ms, self.unmoved = rows
             case "checkpoint":
                 self.checkpoint = Head(*rows)
             case "epochs":
@@ -305,6 +333,7 @@ class View:
         self.cursor, self.unfolded, self.epochs = other.cursor, other.unfolded, other.epochs
         self.keys, self.chains, self.grants = other.keys, other.chains, other.grants
         self.restored_ms, self.checkpoint = other.restored_ms, other.checkpoint
+        self.unmoved, self.to_erase, self.erased = other.unmoved, other.to_erase, other.erased
         self._pending.clear()
 
 

@@ -17,8 +17,8 @@ STOCK = 40
 
 
 class Shop:
-    """Kinds: ``sell`` (amount, and a card or none); of the server's desk ``print.start``, ``print.end``,
-    ``enrol``, ``revoke`` and, for everybody to read, ``price``."""
+    """Kinds: ``sell`` (amount, and a card or none); ``contact``, data of a person; of the server's desk ``print.start``, ``print.end``,
+    ``enrol``, ``revoke``, ``forget`` and, for everybody to read, ``price``."""
 
     newer = False
     public = frozenset({"price"})
@@ -46,6 +46,10 @@ class Shop:
             return [sold]
         if op.kind in ("enrol", "revoke") and context.desk:
             return [["node", 1, {**body, "revoked": op.kind == "revoke"}]]
+        if op.kind == "contact":
+            return [["contact", 1, {**body, "id": op.key.hex()}]]
+        if op.kind == "forget" and context.desk:
+            return [["forgot", 1, body]]
         if op.kind == "price" and context.desk:
             return [["priced", 1, body]]
         if op.kind in ("print.start", "print.end") and context.desk:
@@ -62,6 +66,12 @@ class Shop:
         name, _, body = event
         if name == "job":
             tables.table("jobs").put(body["job"], {"state": body["state"]})
+            return
+        if name == "contact":
+            tables.table("contacts").put(body["id"], body)
+            return
+        if name == "forgot":
+            tables.table("contacts").drop(body["id"])
             return
         if name == "priced":
             tables.table("prices").put(body["item"], body)

@@ -17,8 +17,18 @@ from typing import Any, ClassVar
 
 from sync.archive import Archive
 from sync.codec import pack
+from sync.erase import find_bodies
 from sync.errors import Refused, StorageFailed, SyncError
-from sync.frames import ENTRY, RUN_SEAL, decode_entry, decode_frame, decode_seal
+from sync.frames import (
+    ENTRIES,
+    ENTRY,
+    ERASED,
+    RUN_SEAL,
+    decode_frame,
+    decode_seal,
+    read_entry,
+    read_erased,
+)
 from sync.hub import Hub
 from sync.identity import Ed25519Signer, grant_text, node_id, seal_text, verify_ed25519
 from sync.kept import KeptCopy
@@ -39,6 +49,7 @@ from sync.protocol import (
     Done,
     Drop,
     Effect,
+    Erase,
     Event,
     Flush,
     Keep,
@@ -59,7 +70,16 @@ from sync.protocol import (
     Tick,
 )
 from sync.recovery import Opened as Found
-from sync.recovery import adopt, close, compact, open_hub, open_replica, rewind, save_view
+from sync.recovery import (
+    adopt,
+    close,
+    compact,
+    open_hub,
+    open_replica,
+    rewind,
+    save_view,
+    take_out,
+)
 from sync.replica import Replica
 from sync.snapshot import SNAPSHOT_FILE, file_of, header_frame, parts_of, read_header
 from sync.view import View
@@ -177,6 +197,8 @@ class World:
         self.shown: dict[str, dict[str, Any]] = {}
         self.sold_at: dict[str, int] = {}
         self.sold_by: dict[str, bytes] = {}
+        self.forgotten: dict[str, set[tuple[bytes, int]]] = {}
+        """Where the bodies stood that were to be erased."""
         self.told: dict[str, list[bytes]] = {}
         """Everything that was sent to a screen."""
         self.gone: set[str] = set()
@@ -226,6 +248,11 @@ class World:
             self.at(self.chance.randrange(self.end_ms), ("check", "server"))
         for _ in range(self.chance.randrange(5)):
             self.at(self.chance.randrange(self.end_ms), ("price",))
+        if "forget" in self.plan:
+            for _ in range(self.chance.randrange(1, 8)):
+                self.at(self.chance.randrange(self.end_ms), ("contact", pick(self.names[1:])))
+            for _ in range(self.chance.randrange(1, 4)):
+                self.at(self.chance.randrange(self.end_ms), ("forget",))
         for trouble in sorted(self.plan & TROUBLES.keys()):
             begin = self.chance.randrange(self.end_ms - 10_000)
             name = "server" if trouble == "restore server" else pick(self.names[1:])
@@ -316,6 +343,12 @@ class World:
                     self.break_link(number, name)
             case ("sell", name):
                 self.sell(name)
+            case ("contact", name):
+                key = self.chance.randbytes(16)
+                body = {"text": f"the private data of {key.hex()}"}
+                self.give(name, Act(None, "contact", 1, body, key, None))
+            case ("forget",):
+                self.guarded("server", self.forget)
             case ("price",):
                 if self.node["server"].up:
                     body = {"item": "coffee", "amount": self.chance.randrange(1, 500)}
@@ -474,6 +507,7 @@ class World:
         def round_() -> None:
             self.effects(node, node.core.step(event, self.now(node)))
             self.effects(node, node.core.step(Flush(), self.now(node)))
+            self.take_out(node)
 
         self.guarded(name, round_)
 
@@ -486,7 +520,7 @@ class World:
                 case Serve(link, after, last, reader, hash_):
                     head = Head(after, hash_)
                     while head.n < last:
-                        frames, head = node.archive.run(head, reader, Shop.public)
+                        frames, head = node.archive.run(head, reader, self.bugs.shop.public)
                         self.send(node, link, encode(Entries(frames)))
                     self.effects(node, node.core.step(Served(link, *head), self.now(node)))
                 case Commit(frames):
@@ -532,6 +566,20 @@ class World:
             return
         self.crash_point()
         self.effects(node, node.core.step(Committed(), self.now(node)))
+
+    def take_out(self, node: Node) -> None:
+        """What the driver does behind each commit: bodies that are to be erased go."""
+        if not node.core.view.to_erase:
+            return
+        assert node.found is not None
+        try:
+            if node.kept.sync():
+                take_out(node.found)
+        except StorageFailed:
+            return
+        if node.name == "server":
+            node.snapshot = []
+        node.archive = Archive(node.found.canon)
 
     def mirrored(self, node: Node, frames: list[bytes]) -> None:
         if frames and node.follows and node.mirror is not None:
@@ -684,6 +732,23 @@ class World:
             self.crash_point()
             self.act("print.end", {"job": job, "state": "printed"})
 
+    def forget(self) -> None:
+        """Somebody wants to be forgotten: their row goes, and then the bodies that it was made of."""
+        node = self.node["server"]
+        if not node.up:
+            return
+        rows = sorted(row_id for row_id, _ in node.core.view.table("contacts").scan())
+        if not rows:
+            return
+        row_id = self.chance.choice(rows)
+        if not self.act("forget", {"id": row_id}):
+            return
+        key = bytes.fromhex(row_id)
+        assert node.found is not None
+        found = find_bodies(node.found.canon, {key: node.core.view.keys[key]})
+        self.forgotten[row_id] = {(chain, n) for _, places in found for chain, n in places}
+        self.give("server", Erase(None, found))
+
     def act(self, kind: str, body: dict[str, Any]) -> bool:
         node = self.node["server"]
         before = node.core.head.n
@@ -752,7 +817,7 @@ class World:
         for _, commit in log.commits():
             for frame in commit.frames:
                 if frame[1] == ENTRY:
-                    entry = decode_entry(decode_frame(frame))
+                    entry = read_entry(frame)
                     self.outcomes[entry.op_raw] = (entry.accepted, entry.outcome, entry.at_ms)
 
     @staticmethod
@@ -865,6 +930,7 @@ class World:
         known: set[bytes] = set()
         """Ops that stand in the log."""
         runs: dict[bytes, tuple[int, bytes]] = {}
+        erased: set[tuple[bytes, int]] = set()
         expected = 1
         assert server.found is not None
         for _, commit in server.found.canon.commits():
@@ -876,11 +942,20 @@ class World:
                     public = self.publics[seal.chain[:16]]
                     text = seal_text(CAFE, seal.chain, seal.n, seal.hash)
                     assert self.verify(public, seal.signature, text), "accepted without signature"
-                if frame[1] != ENTRY:
+                if frame[1] not in ENTRIES:
                     continue
-                entry = decode_entry(value)
+                entry = read_entry(frame)
                 assert entry.seq == expected, "a gap in the canonical log"
                 expected += 1
+                if frame[1] == ERASED:
+                    stays = read_erased(frame)
+                    n, head = runs.get(stays.chain, (0, bytes(32)))
+                    assert stays.n == n + 1, "a gap or a repeat in a chain"
+                    runs[stays.chain] = (
+                        stays.n,
+                        hashlib.sha256(head + stays.op_digest).digest(),
+                    )
+                    continue
                 op = decode_op(entry.op_raw)
                 assert entry.op_raw not in known, "an op stands there twice"
                 known.add(entry.op_raw)
@@ -893,12 +968,14 @@ class World:
                 runs[op.chain] = (op.n, hashlib.sha256(head + digest).digest())
                 if op.kind == "grant.open" and entry.accepted:
                     granted.add((op.chain, op.n))
+                if op.kind == "canon.erased":
+                    erased |= {(c, m) for _, places in op.body["entries"] for c, m in places}
                 if op.kind in ("enrol", "revoke"):
                     (revoked.discard if op.kind == "enrol" else revoked.add)(op.body["node"])
                 again = op.kind == "op.again"
-                if again:
-                    grant = decode_op(op.body["grant"])
-                    op = decode_op(op.body["op"])
+                outer, op = op, decode_op(op.body["op"]) if again else op
+                if again and op.grant:
+                    grant = decode_op(outer.body["grant"])
                     until, signature = grant.body["until"], grant.body["signature"]
                     text = grant_text(CAFE, OPERATOR, op.chain, op.grant, until)
                     assert grant.n == op.grant
@@ -957,6 +1034,7 @@ class World:
             else:
                 assert node.core.view.digest() == digest, f"{name} has another digest"
         assert not server.core.unreported(), "a station has not reported"
+        self.check_forgotten(erased, revoked)
         shop = Shop(self.keys, {OPERATOR: self.vendor.public})
         shop.newer, shop.screens = server.newer, self.screens
         cold = open_hub(server.disk, server.keys, shop, self.verify, self.chance.randbytes)
@@ -965,6 +1043,16 @@ class World:
         warm = open_hub(server.disk, server.keys, shop, self.verify, self.chance.randbytes)
         assert warm.rebuilt == 0
         assert warm.core.view.digest() == digest, "the view file has another digest"
+
+    def check_forgotten(self, erased: set[tuple[bytes, int]], revoked: set[bytes]) -> None:
+        """What is erased stands in no log any more, of whoever is trusted."""
+        told = [n for n in self.node.values() if n.id not in revoked]
+        logs = [(f"{node.name}'s {name}", data) for node in told for name, data in files_of(node)]
+        for row_id, places in self.forgotten.items():
+            if places <= erased:
+                text = f"the private data of {row_id}".encode()
+                where = [name for name, data in logs if text in data]
+                assert not where, f"erased, and still there: {where}"
 
     def check_screen(self, node: Node, view: View) -> None:
         """Who may not read everything has what is public and its own, and not a byte of the rest."""
@@ -977,6 +1065,17 @@ class World:
             mine = seller == node.id
             assert mine or bytes.fromhex(key) not in seen, "a screen was told what others sold"
             assert mine or key.encode() not in seen, "a screen was told of a sale"
+
+
+def files_of(node: Node) -> list[tuple[str, bytes]]:
+    """(name, bytes) of the logs of a node and its mirror; what was set aside does not count."""
+    disks = [node.disk, *([node.second] if node.second is not None else [])]
+    return [
+        (name, disk.read(name))
+        for disk in disks
+        for name in disk.names()
+        if name.startswith(("canon-", "own-", "view"))
+    ]
 
 
 TROUBLES: dict[str, Any] = {
@@ -1001,6 +1100,8 @@ def plan_of(seed: int) -> frozenset[str]:
         plan |= chance.choice([{"mirror"}, {"mirror", "restore server"}])
     if chance.random() < 0.2:
         plan.add("screen")
+    if chance.random() < 0.2:
+        plan.add("forget")
     return frozenset(plan)
 
 

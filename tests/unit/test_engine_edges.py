@@ -22,7 +22,6 @@ from sync.frames import (
     SEAL,
     Seal,
     Segment,
-    decode_entry,
     decode_frame,
     decode_op_frame,
     decode_seal,
@@ -139,7 +138,6 @@ SEAL_FIELDS: list[Any] = [SEAL, CHAIN, 1, bytes(32), bytes(64)]
 @pytest.mark.parametrize(
     ("decoder", "value"),
     [
-        (decode_entry, [1, 1, 1, 1, b"", 1, [], {}]),
         *(
             (lambda value: read_entry(pack(value)), wrong)
             for wrong in (

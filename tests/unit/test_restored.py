@@ -11,7 +11,7 @@ from msgspec import structs
 from sync.archive import Archive
 from sync.chains import again_body, frozen_body, read_again, read_frozen, read_open
 from sync.errors import Malformed, Refused, StorageFailed
-from sync.frames import ENTRY, decode_entry, decode_frame
+from sync.frames import ENTRY, read_entry
 from sync.grant import sign_grant
 from sync.history import Epoch, common_head, follow, read_epochs
 from sync.identity import hello_text, verify_ed25519
@@ -77,7 +77,7 @@ def desk(bench: Bench, name: str) -> Any:
 
 def entries(bench: Bench) -> list[Any]:
     frames = [frame for _, commit in bench.log.commits() for frame in commit.frames]
-    return [decode_entry(decode_frame(frame)) for frame in frames if frame[1] == ENTRY]
+    return [read_entry(frame) for frame in frames if frame[1] == ENTRY]
 
 
 def orders(core: Any) -> set[str]:

@@ -1,0 +1,111 @@
+"""Bodies of entries are taken out of the logs of a node; hashes, places and keys stay.
+
+    before   ENTRY  seq, op, outcome …               head' = H(head ‖ H(frame))
+    after    ERASED seq, H(frame), place, H(op) …    as long as before, and the same head'
+
+That it is done is an entry too (`canon.erased`), so every copy does it. What the body did to the
+tables, the domain takes back by an event of its own; such bodies must be the only ones that touch
+the rows they make, or a cold rebuild would come to something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
+
+from sync.errors import Malformed, Refused
+from sync.frames import (
+    ENTRY,
+    OP,
+    decode_frame,
+    decode_op_frame,
+    erased_frame,
+    op_frame,
+    read_entry,
+)
+from sync.log import Log, Position
+from sync.op import CANON_ERASED, ENGINE_KINDS, OP_AGAIN, Op, decode_op
+from sync.view import decode_entry_op
+
+Place = tuple[bytes, int]
+
+
+def find_bodies(canon: Log, keys: Mapping[bytes, int]) -> list[list[Any]]:
+    """Body of a `canon.erased`: ``[seq, places of its op]`` of each entry that names one of these
+    ``keys`` (and the seq of its effect): the effect, and whatever tried to have it once more.
+
+    `Refused` ``not-erasable`` if there is nothing to take out for one of them: it is gone already,
+    or is the engine's own. `Damaged`.
+    """
+    found: list[list[Any]] = []
+    waiting = set(keys)
+    first = canon.start_of(min(keys.values()) - 1)
+    for _, commit in canon.commits(Position(first.number if first else 0)):
+        for frame in commit.frames:
+            if frame[1] != ENTRY or not any(key in frame for key in keys):
+                continue
+            entry = read_entry(frame)
+            op = decode_entry_op(entry)
+            if op is not None and op.key in keys and _has_room(op, frame, entry.seq):
+                found.append([entry.seq, [list(place) for place in _places(op)]])
+                waiting.discard(op.key)
+    if waiting:
+        raise Refused("not-erasable", key=min(waiting))
+    return found
+
+
+def _places(op: Op) -> list[Place]:
+    """Where an op stands, and the op in it that it repeats."""
+    here = (op.chain, op.n)
+    if op.kind != OP_AGAIN:
+        return [here]
+    inner = decode_op(op.body["op"])
+    return [here, (inner.chain, inner.n)]
+
+
+def _has_room(op: Op, frame: bytes, seq: int) -> bool:
+    try:
+        erased_frame(op, frame, seq)
+        erased_frame(op, op_frame(op.raw, []))
+    except Malformed:
+        return False
+    return op.kind not in ENGINE_KINDS - {OP_AGAIN}
+
+
+def erase_entries(canon: Log, seqs: Set[int]) -> None:
+    """Take the bodies of these entries out of a copy of the canonical log.
+
+    Raises `StorageFailed`, `Damaged`; it may be tried again.
+    """
+
+    def change(frame: bytes) -> bytes | None:
+        if frame[1] == ENTRY and (entry := read_entry(frame)).seq in seqs:
+            op = decode_entry_op(entry)
+            return erased_frame(op, frame, entry.seq) if op is not None else None
+        return None
+
+    first = canon.start_of(min(seqs, default=1) - 1)
+    canon.rewrite(change, since=first.number if first else 0)
+
+
+def erase_ops(own: Log, places: Set[Place]) -> None:
+    """Take the bodies of these ops out of their author's own log. Raises as `erase_entries`."""
+
+    def change(frame: bytes) -> bytes | None:
+        if frame[1] != OP:
+            return None
+        op = decode_op(decode_op_frame(decode_frame(frame, trusted=True))[0], trusted=True)
+        return erased_frame(op, frame) if (op.chain, op.n) in places else None
+
+    own.rewrite(change)
+
+
+def erased_by(frames: Iterable[bytes]) -> set[int]:
+    """Entries whose bodies this run says are to be taken out."""
+    seqs: set[int] = set()
+    for frame in frames:
+        if frame[1] == ENTRY and CANON_ERASED.encode() in frame:
+            op = decode_entry_op(read_entry(frame))
+            if op is not None and op.kind == CANON_ERASED:
+                seqs.update(seq for seq, _ in op.body["entries"])
+    return seqs
