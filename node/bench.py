@@ -94,6 +94,9 @@ class Documents:
     ) -> None:
         tables.table("refusals").put(str(seq), {"code": code})
 
+    def erased(self, tables: Tables, seq: int) -> None:
+        tables.table("refusals").drop(str(seq))
+
     def nodes(self, tables: Tables) -> list[bytes]:
         return list(self._nodes)
 

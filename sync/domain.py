@@ -81,6 +81,11 @@ class Domain(Protocol):
         op."""
         ...
 
+    def erased(self, tables: Tables, seq: int) -> None:
+        """Fold that the body of this entry was taken out: if it was refused, what `refused` has
+        noted goes, for nothing could note it again."""
+        ...
+
     def nodes(self, tables: Tables) -> Iterable[bytes]:
         """Ids of the nodes that are enrolled and not revoked."""
         ...

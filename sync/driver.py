@@ -265,7 +265,8 @@ class Driver:
         with every tick."""
         self._may_erase = False
         try:
-            self._kept.sync()
+            if not self._kept.sync():
+                raise StorageFailed("the copy of the log")
             take_out(self._opened)
         except (SyncError, OSError) as error:
             _log.error("bodies could not be erased: %s", error)

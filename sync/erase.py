@@ -31,14 +31,14 @@ Place = tuple[bytes, int]
 
 
 def find_bodies(canon: Log, keys: Mapping[bytes, int]) -> list[list[Any]]:
-    """Body of a `canon.erased`: ``[seq, places of its op]`` of each entry that names one of these
-    ``keys`` (and the seq of its effect): the effect, and whatever tried to have it once more.
+    """``[key, [[seq, chain, n], …]]`` for each of ``keys`` (and the seq of its effect): the entries
+    that name it, and where their ops stand. They are the effect, and whatever tried to have it once
+    more.
 
     `Refused` ``not-erasable`` if there is nothing to take out for one of them: it is gone already,
     or is the engine's own. `Damaged`.
     """
-    found: list[list[Any]] = []
-    waiting = set(keys)
+    found: dict[bytes, list[list[Any]]] = {key: [] for key in keys}
     first = canon.start_of(min(keys.values()) - 1)
     for _, commit in canon.commits(Position(first.number if first else 0)):
         for frame in commit.frames:
@@ -47,11 +47,11 @@ def find_bodies(canon: Log, keys: Mapping[bytes, int]) -> list[list[Any]]:
             entry = read_entry(frame)
             op = decode_entry_op(entry)
             if op is not None and op.key in keys and _has_room(op, frame, entry.seq):
-                found.append([entry.seq, [list(place) for place in _places(op)]])
-                waiting.discard(op.key)
-    if waiting:
-        raise Refused("not-erasable", key=min(waiting))
-    return found
+                found[op.key] += [[entry.seq, *place] for place in _places(op)]
+    for key, bodies in found.items():
+        if not bodies:
+            raise Refused("not-erasable", key=key)
+    return [list(item) for item in found.items()]
 
 
 def _places(op: Op) -> list[Place]:
@@ -107,5 +107,5 @@ def erased_by(frames: Iterable[bytes]) -> set[int]:
         if frame[1] == ENTRY and CANON_ERASED.encode() in frame:
             op = decode_entry_op(read_entry(frame))
             if op is not None and op.kind == CANON_ERASED:
-                seqs.update(seq for seq, _ in op.body["entries"])
+                seqs.update(seq for _, bodies in op.body["keys"] for seq, _, _ in bodies)
     return seqs

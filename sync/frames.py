@@ -95,7 +95,6 @@ class Erased(
     op_digest: bytes
     """SHA-256 of the op's bytes, which is linked into its chain's head."""
     key: bytes
-    base: int
     padding: bytes = b""
     """Makes the frame as long as it was: nothing behind it moves."""
     more: bytes = b""
@@ -118,9 +117,9 @@ def read_erased(frame: bytes) -> Erased:
 
 def erased_frame(op: Op, frame: bytes, seq: int = 0) -> bytes:
     """The frame that takes the place of one with this op in it, as long as it; ``seq`` if it is an
-    entry. `Malformed` ``too-short`` if it has no room for that."""
+    entry. `Malformed` ``too-short`` if it has no room for that: about 125 bytes."""
     digest = sha256(frame) if seq else b""
-    stays = Erased(seq, digest, op.chain, op.n, sha256(op.raw), op.key, op.base)
+    stays = Erased(seq, digest, op.chain, op.n, sha256(op.raw), op.key)
     for more in (b"", b"\0", b"\0\0"):  # there are lengths that one field of bytes cannot give
         room = len(frame) - len(pack(replace(stays, more=more)))
         for size in range(max(room - 3, 0), max(room, 0) + 1):

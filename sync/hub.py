@@ -215,8 +215,8 @@ class Hub:
                 return self._sign_in(event, now)
             case Checked(head, copy):
                 self._checked(head, copy, now)
-            case Erase(token, entries):
-                self._erase(token, entries, now)
+            case Erase(token, keys):
+                self._erase(token, keys, now)
             case Tick():
                 return self._tick(now)
         return []
@@ -533,9 +533,9 @@ class Hub:
             op = self._author.op(now, self.view.cursor, CANON_CHECKED, 1, body)
             self._stage_own(op, [], now)
 
-    def _erase(self, token: Any, entries: list[Any], now: Now) -> None:
+    def _erase(self, token: Any, keys: list[Any], now: Now) -> None:
         self._begin(now)
-        op = self._author.op(now, self.view.cursor, CANON_ERASED, 1, {"entries": entries})
+        op = self._author.op(now, self.view.cursor, CANON_ERASED, 1, {"keys": keys})
         seq = self._stage_own(op, [], now)
         receipt = Receipt(op.chain, op.n, op.key, "accepted", [], seq)
         self._staged.then.append(Done(token, receipt))

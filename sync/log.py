@@ -135,20 +135,14 @@ def whole_commits(data: bytes, at: int = 0) -> Iterator[Commit]:
 
 
 def _frames_of(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(offset, body) of every frame of the whole commits of a file."""
+    """(offset, body) of every frame of the commits of a file; `_Bad` at the first that does not
+    verify."""
     at = 0
-    while (commit := _whole(data, at)) is not None:
+    while (commit := read_commit(data, at)) is not None:
         at += _COMMIT_BYTES
         for frame in commit.frames:
             yield at, frame
             at += _HEAD.size + len(frame)
-
-
-def _whole(data: bytes, at: int) -> Commit | None:
-    try:
-        return read_commit(data, at)
-    except _Bad:
-        return None
 
 
 _CHAIN_IN_SEAL = slice(4, 4 + CHAIN_BYTES)  # [array, tag, bin8, 24, chain…]
@@ -279,10 +273,7 @@ class ChainChecker:
                         chain, head = author, Head()
                     head = head.next(raw)
                 elif body[1] == ERASED:
-                    stays = read_erased(body)
-                    if stays.chain != chain:
-                        chain, head = stays.chain, Head()
-                    head = Head(head.n + 1, link(head.hash, stays.op_digest))
+                    head = Head(head.n + 1, link(head.hash, read_erased(body).op_digest))
                 elif body[1] == SEGMENT:
                     if not _fits(body, self.head):
                         return f"the file does not go on behind op {head.n}"
@@ -542,15 +533,20 @@ class Log:
         for number in self.segments():
             if number < since or Position(number) > self.position:
                 continue
-            data = bytearray(self.disk.read(self.name(number)))
-            changed = False
-            for at, frame in _frames_of(bytes(data)):
-                new = change(frame)
-                if new is not None:
-                    assert len(new) == len(frame), "nothing behind it may move"
-                    data[at : at + _HEAD.size + len(new)] = framed(new)
-                    changed = True
-            if changed:
+            old = self.disk.read(self.name(number))
+            data = bytearray(old)
+            counts = (
+                self._durable if number == self._number else self._length_by_next(number, 1 << 62)
+            )
+            try:
+                for at, frame in _frames_of(old[:counts]):
+                    new = change(frame)
+                    if new is not None:
+                        assert len(new) == len(frame), "nothing behind it may move"
+                        data[at : at + _HEAD.size + len(new)] = framed(new)
+            except _Bad as bad:
+                raise Damaged(self.name(number), 0, str(bad)) from None
+            if data != old:
                 self._replace(number, bytes(data))
 
     def _replace(self, number: int, data: bytes) -> None:

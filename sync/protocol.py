@@ -180,12 +180,12 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Erase:
-    """The bodies of these entries are to be taken out everywhere; `Done` says that this is on
-    record."""
+    """The bodies of what was done under these keys are to be taken out everywhere; `Done` says that
+    this is on record."""
 
     token: Any
-    entries: list[Any]
-    """``[seq, [[chain, n], …]]`` of each: its number, and where its op stands."""
+    keys: list[Any]
+    """``[key, [[seq, chain, n], …]]``: the entries that name it, and where their ops stand."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,15 +161,16 @@ def take_out(opened: Opened) -> None:
     """
     core, disk = opened.core, opened.canon.disk
     todo = set(core.view.to_erase)
-    erase_entries(opened.canon, {seq for seq, _ in todo if seq})
     if opened.own is not None:
         erase_ops(opened.own, {place for _, place in todo})
-    disk.remove(VIEW_FILE)
-    if isinstance(core, Hub):
-        disk.remove(SNAPSHOT_FILE)
-        core.snapshot, opened.snapshot = 0, None
-    else:
-        core.compacted = 0  # the snapshot beneath our logs is replaced as soon as may be
+    if seqs := {seq for seq, _ in todo if seq}:
+        erase_entries(opened.canon, seqs)
+        disk.remove(VIEW_FILE)
+        if isinstance(core, Hub):
+            disk.remove(SNAPSHOT_FILE)
+            core.snapshot, opened.snapshot = 0, None
+        else:
+            core.compacted = 0  # the snapshot beneath our logs is replaced as soon as may be
     core.view.to_erase -= todo
 
 
@@ -416,9 +417,7 @@ def own_ops(commits: Iterable[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:
                 first = decode_segment(decode_frame(frame, trusted=True))
                 chain, head = first.chain, Head(first.n, first.hash)
             if frame[1] == ERASED:
-                stays = read_erased(frame)
-                before = head if stays.chain == chain else Head()
-                chain, head = stays.chain, Head(stays.n, link(before.hash, stays.op_digest))
+                head = Head(head.n + 1, link(head.hash, read_erased(frame).op_digest))
             if frame[1] != OP:
                 continue
             raw, events = decode_op_frame(decode_frame(frame, trusted=True))

@@ -23,6 +23,7 @@ from sync.frames import (
     RUN_SEAL,
     Seal,
     entry_frame,
+    erased_frame,
     follow_entries,
     read_entry,
     read_erased,
@@ -102,6 +103,9 @@ class Sequencer:
         base, youngest = known.base if known else 0, floor(0)
         for n, raw in enumerate(fresh, have.n + 1):
             op, entry = self._sequence(raw, n, push, base, youngest, floor, at_ms)
+            if op is not None and op.key in view.erased and (frame := self._without(op, entry)):
+                frames.append(self._fold_erased(frame))
+                continue
             entry, frame = self._fold(entry, op)
             if op is not None and entry.accepted:
                 base = op.base
@@ -143,7 +147,8 @@ class Sequencer:
                 continue
             taken.add(chain)
             if frame[1] == ERASED:
-                frames.append(self._sequence_erased(frame))
+                erased = replace(read_erased(frame), seq=view.cursor + 1)
+                frames.append(self._fold_erased(pack(erased)))
             else:
                 frames.append(self._sequence_again(entry, op, by))
             head = link(known.hash, entry.note.get("erased") or sha256(entry.op_raw))
@@ -184,8 +189,16 @@ class Sequencer:
         _, frame = self._fold(entry, op)
         return frame
 
-    def _sequence_erased(self, frame: bytes) -> bytes:
-        frame = pack(replace(read_erased(frame), seq=self._view.cursor + 1))
+    @staticmethod
+    def _without(op: Op, entry: Entry) -> bytes | None:
+        """The frame without its body of an op that was erased and comes once more, from who has not
+        heard of it. None if it is too short to have had one."""
+        try:
+            return erased_frame(op, entry_frame(entry), entry.seq)
+        except Malformed:
+            return None
+
+    def _fold_erased(self, frame: bytes) -> bytes:
         self._view.register(read_entry(frame), None)
         return frame
 

@@ -153,7 +153,8 @@ def load(header: Header, parts: Sequence[bytes], domain: Domain) -> View:
         if collecting:
             gc.enable()
     view.cursor = header.seq
-    view.to_erase = {(0, place) for place in view.erased}  # they may stand in a log of own ops
+    own = (place for places in view.erased.values() for place in places)
+    view.to_erase = {(0, place) for place in own}  # they may stand in a log of own ops
     return view
 
 

@@ -76,8 +76,8 @@ class View:
         self.to_erase: set[tuple[int, tuple[bytes, int]]] = set()
         """(seq, place of the op) of entries whose bodies are to be taken out of our logs; seq 0 if
         it has moved. Until that is done the view is not saved: the next start hears of it again."""
-        self.erased: dict[tuple[bytes, int], int] = {}
-        """Places of ops whose bodies were taken out → seq of the entry that says so."""
+        self.erased: dict[bytes, list[tuple[bytes, int]]] = {}
+        """Keys whose bodies were taken out → places of the ops that named them."""
         self._pending: deque[list[Undo]] = deque()
         self._trial: dict[bytes, ChainHead | None] | None = None
         """Chains that a trial has changed, as they were before it."""
@@ -132,6 +132,9 @@ class View:
                 fold = self.domain.reapply if RECOVERED in entry.note else self.domain.apply
                 for event in entry.outcome:
                     fold(self, event)
+                if op is not None and op.kind == CANON_ERASED:
+                    for seq in self._still(entry, op):
+                        self.domain.erased(self, seq)
             else:
                 code, details = entry.outcome
                 self.domain.refused(self, op, code, details, entry.seq, entry.at_ms)
@@ -154,6 +157,7 @@ class View:
                 self._register_own(entry, op)
         elif "key" in entry.note:  # erased
             self.keys.setdefault(entry.note["key"], entry.seq)
+            self.to_erase.add((0, (entry.note["chain"], entry.note["n"])))
 
     def _register_own(self, entry: Entry, op: Op) -> None:
         if op.kind == GRANT_OPEN:
@@ -163,15 +167,20 @@ class View:
             self.unmoved = min(self.unmoved or op.body["from"], op.body["from"])
         elif op.kind == CANON_CHECKED and RECOVERED not in entry.note:
             self.checkpoint = Head(op.body["seq"], op.body["hash"])
-        elif op.kind == CANON_ERASED:  # of a lost life: what came back since came without its body
-            moved = self.unmoved if RECOVERED in entry.note else 0
-            for seq, places in op.body["entries"]:
-                seq = seq if not moved or seq < moved else 0
-                for chain, n in places:
-                    self.to_erase.add((seq, (chain, n)))
-                    self.erased.setdefault((chain, n), entry.seq)
+        elif op.kind == CANON_ERASED:
+            still = self._still(entry, op)
+            for key, bodies in op.body["keys"]:
+                self.erased.setdefault(key, [(chain, n) for _, chain, n in bodies])
+                for seq, chain, n in bodies:
+                    self.to_erase.add((seq if seq in still else 0, (chain, n)))
         elif op.kind == CHAIN_OPEN and begins_epoch(entry, op):
             self.epochs.append(Epoch(op.chain, entry.seq, op.body["canon"][1]))
+
+    def _still(self, entry: Entry, op: Op) -> set[int]:
+        """Entries that a `canon.erased` names and that have that number still. One of a lost life
+        names others that have moved since; those came back without their bodies."""
+        moved = self.unmoved if RECOVERED in entry.note else entry.seq
+        return {s for _, bodies in op.body["keys"] for s, _, _ in bodies if s < moved}
 
     def jump(self, seq: int) -> None:
         """All up to ``seq`` is folded; what was not, this node may not read."""
@@ -280,7 +289,7 @@ class View:
             "keys": [*zip(self.keys, self.keys.values(), strict=True)],
             "chains": [(c, *head) for c, head in self.chains.items()],
             "grants": [(c, n, o, u) for (c, n), (o, u) in self.grants.items()],
-            "erased": [(c, n, seq) for (c, n), seq in self.erased.items()],
+            "erased": [*zip(self.erased, self.erased.values(), strict=True)],
             "epochs": list(self.epochs),
             "restored": [self.restored_ms, self.unmoved],
             "checkpoint": [*self.checkpoint],
@@ -296,7 +305,7 @@ class View:
             case "grants":
                 self.grants.update(((c, n), (o, u)) for c, n, o, u in rows)
             case "erased":
-                self.erased.update(((c, n), seq) for c, n, seq in rows)
+                self.erased.update((key, [(c, n) for c, n in places]) for key, places in rows)
             case "restored":
                 self.restored_ms, self.unmoved = rows
             case "checkpoint":

@@ -111,6 +111,9 @@ class Cafe:
         }
         tables.table("refusals").put(str(seq), row)
 
+    def erased(self, tables: Tables, seq: int) -> None:
+        tables.table("refusals").drop(str(seq))
+
     def nodes(self, tables: Tables) -> list[bytes]:
         return [
             bytes.fromhex(station)

@@ -18,10 +18,11 @@ STOCK = 40
 
 class Shop:
     """Kinds: ``sell`` (amount, and a card or none); ``contact``, data of a person; of the server's desk ``print.start``, ``print.end``,
-    ``enrol``, ``revoke``, ``forget`` and, for everybody to read, ``price``."""
+    ``enrol``, ``revoke``, and, for everybody to read, ``price`` and
+    ``forget``."""
 
     newer = False
-    public = frozenset({"price"})
+    public = frozenset({"price", "forget"})
     screens: AbstractSet[bytes] = frozenset()
     """Nodes that may read only what is public and their own."""
 
@@ -134,6 +135,9 @@ class Shop:
         at_ms: int,
     ) -> None:
         tables.table("refusals").put(str(seq), {"code": code, "key": op.key.hex() if op else ""})
+
+    def erased(self, tables: Tables, seq: int) -> None:
+        tables.table("refusals").drop(str(seq))
 
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
         row = tables.table("nodes").peek(node.hex())

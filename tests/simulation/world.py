@@ -746,7 +746,7 @@ class World:
         key = bytes.fromhex(row_id)
         assert node.found is not None
         found = find_bodies(node.found.canon, {key: node.core.view.keys[key]})
-        self.forgotten[row_id] = {(chain, n) for _, places in found for chain, n in places}
+        self.forgotten[row_id] = {(chain, n) for _, bodies in found for _, chain, n in bodies}
         self.give("server", Erase(None, found))
 
     def act(self, kind: str, body: dict[str, Any]) -> bool:
@@ -969,7 +969,7 @@ class World:
                 if op.kind == "grant.open" and entry.accepted:
                     granted.add((op.chain, op.n))
                 if op.kind == "canon.erased":
-                    erased |= {(c, m) for _, places in op.body["entries"] for c, m in places}
+                    erased |= {(c, m) for _, found in op.body["keys"] for _, c, m in found}
                 if op.kind in ("enrol", "revoke"):
                     (revoked.discard if op.kind == "enrol" else revoked.add)(op.body["node"])
                 again = op.kind == "op.again"

@@ -9,7 +9,8 @@ from sync.op import Event, Op
 
 
 class Keep(Documents):
-    """Keeps documents; refuses those that say ``refuse: true``. Prices are for everybody to read."""
+    """Keeps documents; refuses those that say ``refuse: true``. Prices are for everybody to read; people
+    can be forgotten."""
 
     public = frozenset({"price.set"})
 
@@ -27,11 +28,19 @@ class Keep(Documents):
             raise Refused("told-to")
         if op.kind == "price.set":
             return [["priced", 1, op.body]]
+        if op.kind == "person.keep":
+            return [["met", 1, op.body]]
+        if op.kind == "person.forget":
+            return [["forgotten", 1, op.body]]
         return super().decide(tables, op, context)
 
     def apply(self, tables: Tables, event: Event) -> None:
         if event[0] == "priced":
             tables.table("prices").put(event[2]["id"], event[2])
+        elif event[0] == "met":
+            tables.table("people").put(event[2]["id"], event[2])
+        elif event[0] == "forgotten":
+            tables.table("people").drop(event[2]["id"])
         else:
             super().apply(tables, event)
 

@@ -133,6 +133,10 @@ def test_refusal_is_there_for_a_person_to_find() -> None:
         ("no-grant", "order.place", STATION.hex()),
         ("not-msgpack", "", ""),
     ]
+    body = {"keys": [[act.key, [[1, act.chain, 1]]]]}
+    erased = op("canon.erased", body)
+    view.fold(Entry(3, 7, 0, erased.raw, True, [], {}), erased)
+    assert [row["code"] for row in view.table("refusals")] == ["not-msgpack"]
 
 
 @pytest.mark.feature("SE-03")
