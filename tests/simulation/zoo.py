@@ -14,7 +14,7 @@ from sync.errors import Refused, StorageFailed
 from sync.hub import Hub
 from sync.log import Checker, Commit, Damage, Log, Position
 from sync.messages import Ack
-from sync.op import GRANT_OPEN, decode_op
+from sync.op import GRANT_OPEN, decode_op, sha256
 from sync.protocol import Commit as CommitEffect
 from sync.protocol import Done, Send
 from sync.replica import Replica
@@ -274,7 +274,49 @@ class OfferedTooEarly(Hub):
         return self.snapshot
 
 
+class Leaky(Shop):
+    """Takes sales for something that everybody may read."""
+
+    public = Shop.public | {"sell"}
+
+
+class OwnLogKept(Log):
+    """Takes bodies out of the canonical log only."""
+
+    def rewrite(self, change: Any, since: int = 0) -> None:
+        if self._kind == "canon":
+            super().rewrite(change, since)
+
+
+class HeadsNotKept(Log):
+    """Drops the whole frame's meaning: what is left states another digest."""
+
+    def rewrite(self, change: Any, since: int = 0) -> None:
+        def other(frame: bytes) -> bytes | None:
+            erased = change(frame)
+            return erased and erased.replace(sha256(frame), bytes(32))
+
+        super().rewrite(other, since)
+
+
+class ErasedForgotten(Hub):
+    """Says that a body is gone and leaves it where it is."""
+
+    def _erase(self, token: Any, keys: list[Any], now: Any) -> None:
+        super()._erase(token, keys, now)
+        self.view.to_erase.clear()
+
+
+class ErasedWrittenAgain(Sequencer):
+    """Writes a body down once more when it comes again."""
+
+    @staticmethod
+    def _without(*what: Any) -> bytes | None:
+        return None
+
+
 RESTORED = frozenset({"restore server"})
+FORGET = frozenset({"forget"})
 
 ZOO: dict[str, Bugs] = {
     "a snapshot offered too early": Bugs(hub=OfferedTooEarly, needs=RESTORED, caught_by=1530),
@@ -306,4 +348,11 @@ ZOO: dict[str, Bugs] = {
     "grants unchecked": Bugs(hub=hub_with(GrantsUnchecked)),
     "a rebase forgets": Bugs(replica=RebaseForgets),
     "cut too far": Bugs(log=CutAtDamage),
+    "a screen is told everything": Bugs(shop=Leaky, needs=frozenset({"screen"})),
+    "a body stays in an own log": Bugs(log=OwnLogKept, needs=FORGET),
+    "an erased entry has another hash": Bugs(log=HeadsNotKept, needs=FORGET),
+    "a body stays at the server": Bugs(hub=ErasedForgotten, needs=FORGET),
+    "an erased body is written again": Bugs(
+        hub=hub_with(ErasedWrittenAgain), needs=FORGET, caught_by=321
+    ),
 }
