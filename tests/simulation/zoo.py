@@ -311,7 +311,7 @@ class ErasedWrittenAgain(Sequencer):
     """Writes a body down once more when it comes again."""
 
     @staticmethod
-    def _without(*what: Any) -> bytes | None:
+    def _without(*_what: Any) -> bytes | None:
         return None
 
 
