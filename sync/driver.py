@@ -273,7 +273,8 @@ class Driver:
             self.on_alarm("not-erased", {"what": str(error)})
             return
         self._may_erase = True
-        self._snapshot = None
+        if isinstance(self.core, Hub) and not self.core.snapshot:
+            self._snapshot = None
         self.archive = Archive(self._canon)
 
     def _run(self, effects: list[Effect]) -> None:

@@ -577,7 +577,7 @@ class World:
                 take_out(node.found)
         except StorageFailed:
             return
-        if node.name == "server":
+        if node.name == "server" and not node.core.snapshot:
             node.snapshot = []
         node.archive = Archive(node.found.canon)
 

@@ -58,7 +58,7 @@ LINK = 7
 class Bench:
     """One server, one station, one operator; `link` joins them, `calls` run on either side."""
 
-    def __init__(self) -> None:
+    def __init__(self, domain: Any = None) -> None:
         self.chance = random.Random(1)
         self.server_key, self.station_key = (
             Ed25519Signer(b"s" * 32),
@@ -66,7 +66,7 @@ class Bench:
         )
         self.operator_key = Ed25519Signer(b"u" * 32)
         self.keys = {node_id(k.public): k.public for k in (self.server_key, self.station_key)}
-        self.domain = KeepDomain(self.keys, {OPERATOR: self.operator_key.public})
+        self.domain: Any = domain or KeepDomain(self.keys, {OPERATOR: self.operator_key.public})
         server_keys = NodeKeys(CAFE, self.server_key, b"S" * 32, b"serverid")
         station_keys = NodeKeys(CAFE, self.station_key, b"T" * 32, b"statioid")
         self.log = Log(SimDisk(self.chance), "canon", CAFE, server_keys.node)

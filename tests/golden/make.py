@@ -1,0 +1,203 @@
+"""Writes a golden folder: the log of a server in which every kind of op and event stands.
+
+    python -m tests.golden.make NAME        adds tests/golden/NAME, which must not be there yet
+
+A kind on somebody's disk is for ever, so a folder here is never written again: a new kind, or a new version of
+one, gets a new folder. `test_golden.py` replays all of them and says which kinds have none.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from node.cafe.house import Cafe
+from sync.erase import find_bodies
+from sync.identity import Ed25519Signer
+from sync.protocol import Act, Checked, Erase, SignIn
+from tests.support.cores import CAFE, LINK, Bench
+from tests.support.disks import SimDisk
+from tests.unit.test_restored import copied, link, part, restart_server, restart_station
+
+FOLDER = Path(__file__).parent
+
+
+class Day:
+    """A day of a café in which everything happens that can."""
+
+    def __init__(self) -> None:
+        self.bench = bench = Bench(Cafe())
+        bench.log.segment_bytes = 1 << 20
+        self.station = bench.replica.keys.node.hex()
+        self.people: dict[str, bytes] = {}
+        self.signers = {
+            name: Ed25519Signer(name.encode().ljust(32, b".")) for name in ("Ada", "Vera")
+        }
+        self.desk(
+            "cafe.create", name="Golden", currency="EUR", language="en", cafe_key="00" * 32, mode=2
+        )
+        for name, role in (("Ada", "administrator"), ("Vera", "vendor")):
+            self.add(name, role)
+        self.enrol("Box", bench.server_key.public)
+        self.enrol("Patio", bench.station_key.public)
+        product = {"sku": "COFFEE", "name": "Coffee", "price_minor": 150, "tax_bp": 1000}
+        self.desk("catalog.import", "Ada", products=[product])
+        bench.give(bench.replica, SignIn(self.people["Vera"], self.signers["Vera"], 1 << 62))
+        bench.link()
+
+    def act(self, core: Any, kind: str, by: str, **body: Any) -> str:
+        bench, key = self.bench, self.bench.chance.randbytes(16)
+        bench.give(core, Act(kind, kind, 1, body, key, self.people.get(by)))
+        bench.run()
+        result: Any = bench.results[-1]
+        assert not isinstance(result, Exception), (kind, result)
+        return key.hex()
+
+    def desk(self, kind: str, by: str = "", **body: Any) -> str:
+        return self.act(self.bench.hub, kind, by, **body)
+
+    def sell(self, **more: Any) -> str:
+        row = self.bench.replica.view.table("settings").row("cafe")
+        assert row is not None
+        body = {
+            "lines": [{"sku": "COFFEE", "quantity": 2, "price_minor": 150}],
+            "total_minor": 300,
+            "mode": row["mode"],
+            "label": "A-1",
+            "box": 1,
+            **more,
+        }
+        return self.act(self.bench.replica, "order.place", "Vera", **body)
+
+    def add(self, name: str, role: str) -> None:
+        signer = self.signers[name]
+        public = signer.public.hex()
+        by = "Ada" if self.people else ""
+        self.desk("operator.add", by, name=name, role=role, public_key=public, sealed_key="00")
+        rows = self.bench.hub.view.table("operators")
+        self.people[name] = next(bytes.fromhex(str(r.doc_id)) for r in rows if r["name"] == name)
+        self.bench.give(self.bench.hub, SignIn(self.people[name], signer, 1 << 62))
+
+    def enrol(self, name: str, public: bytes) -> None:
+        body = {"name": name, "public_key": public.hex(), "certificate": "00"}
+        self.desk("station.enrol", "Ada", **body)
+
+    def job(self, state: str) -> str:
+        rows = self.bench.hub.view.table("prints").scan()
+        return next(job for job, row in rows if row["state"] == state)
+
+
+def cafe() -> Bench:
+    """Every kind of the café's."""
+    day = Day()
+    bench = day.bench
+    allowed, denied, collected = day.sell(), day.sell(), day.sell()
+    day.desk("order.deny", "Ada", order=denied, reason="no milk")
+    day.desk("order.allow", "Ada", order=allowed)
+    day.desk("order.collect", "Ada", order=collected, tendered_minor=500)
+    part(bench)
+    late = [day.sell(total_minor=999), day.sell(total_minor=999)]
+    bench.link()
+    day.desk("order.accept", "Ada", order=late[0], reason="it was before")
+    day.desk("order.reject", "Ada", order=late[1], reason="nobody knows")
+    day.desk("operator.edit", "Ada", operator="Vera", denied=["ticket.reprint"])
+    day.desk("settings.edit", "Ada", mode=1, tolerance_minor=10)
+    for _ in range(3):
+        day.sell(tendered_minor=300)
+    day.desk("incident.note", code="cloned", node=day.station)
+    for outcome in ("printed", "unknown", "not_started"):
+        job = day.job("waiting")
+        day.desk("print.start", job=job)
+        day.desk("print.end", job=job, outcome=outcome)
+    day.desk("print.settle", "Ada", job=day.job("unknown"))
+    day.desk("print.hold", job=day.job("waiting"))
+    day.desk("ticket.reprint", "Ada", job=day.job("printed"))
+    day.desk("station.override", "Ada", station=day.station)
+    day.desk("box.close", "Ada", declared_minor=300, leave_minor=0)
+    day.desk("station.revoke", "Ada", station=day.station)
+    return bench
+
+
+def engine() -> Bench:
+    """Every kind of the engine's: starts, grants, a restore, a fork, a checkpoint, an erased body."""
+    bench = Bench()
+    bench.sign_in()
+    bench.link()
+    bench.act({"id": "one"}, operator=b"o" * 16)
+    bench.act(
+        {"id": "ana", "data": "somebody who wants to be forgotten"}, "person.keep", key=b"k" * 16
+    )
+    bench.run()
+    early, station = copied(bench.log), copied(bench.own)
+    bench.act({"id": "two"}, operator=b"o" * 16)
+    bench.run()
+    chain, head = bench.replica.author.chain, bench.replica.author.head
+    restart_server(bench, early)
+    link(bench)
+    part(bench)
+    bench.copy.close()
+    bench.own.close()
+    # An older copy of the process wakes up in the same chain.
+    restart_station(bench, station)
+    bench.sign_in()
+    del head
+    author = bench.replica.author
+    author.chain, author.head = chain, _place_before(bench, chain)
+    author._grants = {b"o" * 16: 2}
+    bench.act({"id": "of the copy"}, operator=b"o" * 16)
+    link(bench)
+    bench.give(bench.hub, Checked(bench.hub.head, "backup"))
+    body = {"id": "ana"}
+    bench.give(bench.hub, Act("f", "person.forget", 1, body, bench.chance.randbytes(16)))
+    found = find_bodies(bench.log, {b"k" * 16: bench.hub.view.keys[b"k" * 16]})
+    bench.give(bench.hub, Erase(None, found))
+    bench.run()
+    assert LINK in bench.hub.links
+    return bench
+
+
+def _place_before(bench: Bench, chain: bytes) -> Any:
+    assert bench.replica.before is not None
+    before, n, head = bench.replica.before
+    assert before == chain
+    from sync.op import Head
+
+    return Head(n, head)
+
+
+def files_of(bench: Bench) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The server's log, and what it must come to."""
+    from sync.recovery import Opened, take_out
+
+    if bench.hub.view.to_erase:
+        take_out(Opened(bench.hub, bench.log, None))
+    bench.log.close()
+    disk: Any = bench.log.disk
+    assert isinstance(disk, SimDisk)
+    view = bench.hub.view
+    names = [name for name in disk.names() if name.startswith("canon-")]
+    expected = {
+        "café": CAFE.hex(),
+        "server": bench.server_key.public.hex(),
+        "head": [bench.hub.head.n, bench.hub.head.hash.hex()],
+        "digest": view.digest().hex(),
+        "tables": {name: dict(view.table(name).scan()) for name in sorted(view.store.tables)},
+    }
+    return {name: disk.read(name) for name in names}, expected
+
+
+def main(name: str) -> None:
+    for part_, make in (("cafe", cafe), ("engine", engine)):
+        folder = FOLDER / name / part_
+        folder.mkdir(parents=True)
+        files, expected = files_of(make())
+        for file, data in files.items():
+            (folder / file).write_bytes(data)
+        text = json.dumps(expected, indent=1, ensure_ascii=False, default=bytes.hex)
+        (folder / "expected.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
