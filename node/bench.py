@@ -103,6 +103,9 @@ class Documents:
     def reads_all(self, tables: Tables, node: bytes) -> bool:
         return True
 
+    def blobs(self, tables: Tables) -> list[bytes]:
+        return []
+
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
         return self._nodes.get(node)
 

@@ -90,6 +90,11 @@ class Domain(Protocol):
         """Ids of the nodes that are enrolled and not revoked."""
         ...
 
+    def blobs(self, tables: Tables) -> Iterable[bytes]:
+        """SHA-256 of the blobs that rows name; every node that has such a row is to have them. It
+        is asked once a second."""
+        ...
+
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
         """Public key of a node that was ever enrolled."""
         ...

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from sync.archive import Archive
+from sync.blobs import BlobFolder
 from sync.clock import Clock
 from sync.erase import find_bodies
 from sync.errors import Refused, StorageFailed, SyncError
@@ -23,7 +24,7 @@ from sync.frames import framed
 from sync.hub import Hub
 from sync.identity import Signer
 from sync.kept import KeptCopy
-from sync.messages import SERVE_BYTES, Answer, Entries, Message, SnapshotPart
+from sync.messages import SERVE_BYTES, Answer, Blob, Entries, Message, SnapshotPart
 from sync.mirror import MirrorWriter
 from sync.op import KEY_BYTES, Head
 from sync.protocol import (
@@ -33,6 +34,7 @@ from sync.protocol import (
     Adopted,
     Alarm,
     Answered,
+    BlobKept,
     Checked,
     Commit,
     CommitFailed,
@@ -44,8 +46,10 @@ from sync.protocol import (
     Erase,
     Event,
     Flush,
+    GiveBlob,
     Inquire,
     Keep,
+    KeepBlob,
     Kept,
     Now,
     Question,
@@ -94,7 +98,7 @@ class Wire(Protocol):
 class Driver:
     """Runs a core. All methods belong to the event loop's thread."""
 
-    def __init__(self, opened: Opened, clock: Clock) -> None:
+    def __init__(self, opened: Opened, clock: Clock, blobs: BlobFolder | None = None) -> None:
         self.core: Hub | Replica = opened.core
         self._disk = opened.canon.disk
         self._snapshot = opened.snapshot
@@ -104,6 +108,7 @@ class Driver:
         """Of a server: where everything stands a second time."""
         self._opened, self._canon, self._own = opened, opened.canon, opened.own
         self.clock = clock
+        self._blobs = blobs
         self.archive = Archive(opened.canon)
         self._inbox: deque[Event] = deque()
         self._busy = False
@@ -121,6 +126,10 @@ class Driver:
 
     def start(self) -> None:
         """Begin to tick; the server opens its epoch."""
+        if self._blobs is not None:
+            with contextlib.suppress(StorageFailed):
+                self._blobs.keep_only(self.core.domain.blobs(self.core.view))
+            self.core.blobs.here = self._blobs.digests()
         if isinstance(self.core, Hub):
             self._run(self.core.open(self._now()))
             self._flush()
@@ -181,6 +190,19 @@ class Driver:
         token: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self.post(Erase(token, found))
         return await token
+
+    def add_blob(self, data: bytes) -> bytes:
+        """Keep a piece that an op will name; its SHA-256. Raises `Refused` ``too-large``,
+        `StorageFailed`."""
+        if self._blobs is None:
+            raise StorageFailed("no folder for blobs")
+        digest = self._blobs.add(data)
+        self.post(BlobKept(digest))
+        return digest
+
+    def blob(self, digest: bytes) -> bytes | None:
+        """A piece that a row names; None as long as it is on its way."""
+        return self._blobs.get(digest) if self._blobs is not None else None
 
     def sign_in(self, operator: bytes, key: Signer, until_mono_ms: int) -> None:
         self.post(SignIn(operator, key, until_mono_ms))
@@ -305,6 +327,13 @@ class Driver:
                     self._set_aside(link, f"quarantine-returned-{node.hex()}-{seq}", frames)
                 case ServePart(link, seq, number):
                     self._serve_part(link, seq, number)
+                case GiveBlob(link, digest):
+                    wire = self._wires.get(link)
+                    if wire is not None:
+                        wire.send(Blob(digest, self.blob(digest) or b""))
+                case KeepBlob(_, data):
+                    with contextlib.suppress(StorageFailed):  # it is asked for again
+                        self.add_blob(data)
                 case Inquire(link, peer, number, kind, body):
                     self._inquire(link, peer, number, kind, body)
                 case Drop(link, code):

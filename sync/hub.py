@@ -22,6 +22,7 @@ from typing import Any
 
 from sync.audience import readers
 from sync.author import Author
+from sync.blobs import Wanted
 from sync.codec import as_written
 from sync.domain import Context, Domain
 from sync.errors import Malformed, Refused, StorageFailed, SyncError
@@ -35,6 +36,7 @@ from sync.messages import (
     WINDOW_BATCHES,
     Ack,
     Ask,
+    Blob,
     Bye,
     ClientHello,
     Entries,
@@ -43,6 +45,7 @@ from sync.messages import (
     Push,
     ServerHello,
     Want,
+    WantBlob,
 )
 from sync.op import (
     CANON_CHECKED,
@@ -62,6 +65,7 @@ from sync.protocol import (
     Abandon,
     Act,
     Alarm,
+    BlobKept,
     Checked,
     Closed,
     Commit,
@@ -73,7 +77,9 @@ from sync.protocol import (
     Erase,
     Event,
     Flush,
+    GiveBlob,
     Inquire,
+    KeepBlob,
     NodeKeys,
     Now,
     Opened,
@@ -180,6 +186,7 @@ class Hub:
         self.restored = False
         """Whether one of them held something."""
         self._kept_of_revoked: dict[bytes, int] = {}
+        self.blobs = Wanted()
         self._sending: set[int] = set()
         """Links that are sending a backlog."""
         self._newest: dict[bytes, int] = {}
@@ -215,6 +222,9 @@ class Hub:
                 return self._sign_in(event, now)
             case Checked(head, copy):
                 self._checked(head, copy, now)
+            case BlobKept(digest):
+                self.blobs.here.add(digest)
+                self.view.store.changed.add(STATUS)
             case Erase(token, keys):
                 self._erase(token, keys, now)
             case Tick():
@@ -229,7 +239,13 @@ class Hub:
                 effects.append(Drop(number, "silence"))
             elif link.signed_on:
                 effects += self._serve(number, link)
-        return effects
+        return effects + self._look_for_blobs(now)
+
+    def _look_for_blobs(self, now: Now) -> list[Effect]:
+        trusted = [n for n, link in self.links.items() if link.signed_on]
+        trusted = [n for n in trusted if not self._is_revoked(self.links[n].peer)]
+        wanted = self.blobs.ask(self.domain.blobs(self.view), trusted, now.mono_ms)
+        return [Send(number, WantBlob(digest)) for number, digest in wanted]
 
     def _closed(self, number: int) -> None:
         link = self.links.pop(number, None)
@@ -292,6 +308,14 @@ class Hub:
                 return self._serve(number, link)
             case Want(seq, part) if link.signed_on and not link.public_only:
                 return [ServePart(number, seq, part)]
+            case WantBlob(digest) if link.signed_on and not self._is_revoked(link.peer):
+                return [GiveBlob(number, digest)]
+            case Blob(digest, data) if link.signed_on:
+                try:
+                    kept = self.blobs.take(number, digest, data)
+                except Malformed as error:
+                    return self._turn_away(number, link, error.code)
+                return [KeepBlob(digest, data)] if kept else []
             case Ask(ask, kind, body) if link.signed_on:
                 return [Inquire(number, link.peer, ask, kind, body)]
             case Bye(code):

@@ -130,6 +130,23 @@ class Want:
 
 
 @dataclass(frozen=True, slots=True)
+class WantBlob:
+    """By either side: send me what has this SHA-256."""
+
+    TAG: ClassVar[int] = 11
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Its answer; empty if it is not here either."""
+
+    TAG: ClassVar[int] = 12
+    digest: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """A question beside the log; what it carries is never written down."""
 
@@ -166,6 +183,8 @@ Message = (
     | Entries
     | SnapshotPart
     | Want
+    | WantBlob
+    | Blob
     | Ask
     | Answer
     | Bye

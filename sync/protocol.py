@@ -179,6 +179,13 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
+class BlobKept:
+    """A blob is on our disk."""
+
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Erase:
     """The bodies of what was done under these keys are to be taken out everywhere; `Done` says that
     this is on record."""
@@ -210,6 +217,7 @@ Event = (
     | Adopted
     | Compacted
     | Checked
+    | BlobKept
     | Erase
     | Tick
 )
@@ -302,6 +310,23 @@ class ServePart:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveBlob:
+    """Send this blob to the link, or say that it is not here."""
+
+    link: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeepBlob:
+    """Keep this blob, which is what its name says, and say `BlobKept`. If the disk refuses it is
+    asked for again some time."""
+
+    digest: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Say goodbye with a reason, and close."""
 
@@ -367,6 +392,8 @@ Effect = (
     | Send
     | Serve
     | ServePart
+    | GiveBlob
+    | KeepBlob
     | SetAside
     | Drop
     | Done

@@ -163,6 +163,7 @@ def take_out(opened: Opened) -> None:
     todo = set(core.view.to_erase)
     if opened.own is not None:
         erase_ops(opened.own, {place for _, place in todo})
+        disk.remove(VIEW_FILE)
     if seqs := {seq for seq, _ in todo if seq}:
         erase_entries(opened.canon, seqs)
         disk.remove(VIEW_FILE)

@@ -23,6 +23,7 @@ from itertools import islice
 from typing import Any
 
 from sync.author import Author
+from sync.blobs import Wanted
 from sync.chains import again_body, frozen_body, place_body, read_frozen
 from sync.codec import as_written
 from sync.domain import Context, Domain
@@ -47,6 +48,7 @@ from sync.messages import (
     Ack,
     Answer,
     Ask,
+    Blob,
     Bye,
     ClientHello,
     Entries,
@@ -56,6 +58,7 @@ from sync.messages import (
     ServerHello,
     SnapshotPart,
     Want,
+    WantBlob,
 )
 from sync.op import (
     CHAIN_FROZEN,
@@ -76,6 +79,7 @@ from sync.protocol import (
     Adopted,
     Alarm,
     Answered,
+    BlobKept,
     Closed,
     Commit,
     CommitFailed,
@@ -87,7 +91,9 @@ from sync.protocol import (
     Effect,
     Event,
     Flush,
+    GiveBlob,
     Keep,
+    KeepBlob,
     Kept,
     NodeKeys,
     Now,
@@ -195,6 +201,7 @@ class Replica:
         """Seq of a checkpoint whose snapshot the server does not have any more."""
         self._rewind_to: Head | None = None
         """It has all of that: where our copy of the log must be cut back to."""
+        self.blobs = Wanted()
         self.skew_ms = 0
         """How far our wall clock was before the server's at the last sign-on."""
         self._heard_ms = 0
@@ -264,6 +271,9 @@ class Replica:
                 self.author.sign_in(event)
             case Question():
                 return self._ask(event)
+            case BlobKept(digest):
+                self.blobs.here.add(digest)
+                self.view.store.changed.add(STATUS)
             case Tick():
                 return self._tick(now)
         return []
@@ -467,6 +477,14 @@ class Replica:
             case SnapshotPart() if self._fetch is not None:
                 self._fetch.heard_ms = now.mono_ms
                 return self._take_part(link, message, self._fetch)
+            case WantBlob(digest) if self.signed_on:
+                return [GiveBlob(link, digest)]
+            case Blob(digest, data) if self.signed_on:
+                try:
+                    kept = self.blobs.take(link, digest, data)
+                except Malformed as error:
+                    return [Alarm(error.code, {"what": error.what}), Drop(link, error.code)]
+                return [KeepBlob(digest, data)] if kept else []
             case Answer(number, code, body) if number in self._asked:
                 token = self._asked.pop(number)
                 return [Answered(token, Refused(code) if code else body)]
@@ -480,7 +498,12 @@ class Replica:
         heard_ms = self._fetch.heard_ms if self._fetch else self._heard_ms
         if self._link is not None and owed and now.mono_ms - heard_ms > SILENCE_MS:
             return [Drop(self._link, "silence")]
-        return [*self._credit(at_least=1), *self._look_for_checkpoint(now)]
+        effects = [*self._credit(at_least=1), *self._look_for_checkpoint(now)]
+        if self.signed_on and self._link is not None and self._returning is None:
+            named = self.domain.blobs(self.view)
+            wanted = self.blobs.ask(named, [self._link], now.mono_ms)
+            effects += [Send(link, WantBlob(digest)) for link, digest in wanted]
+        return effects
 
     def _server_hello(self, link: int, hello: ServerHello, now: Now) -> list[Effect]:
         text = hello_text(

@@ -124,6 +124,9 @@ class Cafe:
     def reads_all(self, tables: Tables, node: bytes) -> bool:
         return True
 
+    def blobs(self, tables: Tables) -> list[bytes]:
+        return []
+
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
         row = tables.table("stations").peek(node.hex())
         return None if row is None else bytes.fromhex(row["public_key"])

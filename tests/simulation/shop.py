@@ -17,12 +17,13 @@ STOCK = 40
 
 
 class Shop:
-    """Kinds: ``sell`` (amount, and a card or none); ``contact``, data of a person; of the server's desk ``print.start``, ``print.end``,
-    ``enrol``, ``revoke``, and, for everybody to read, ``price`` and
-    ``forget``."""
+    """Kinds: ``sell`` (amount, and a card or none); ``contact``, data of a person; ``picture``, which
+    names a blob; of the server's desk ``print.start``, ``print.end``,
+    ``enrol``, ``revoke``, and, for everybody to read, ``price``,
+    ``forget`` and ``picture``."""
 
     newer = False
-    public = frozenset({"price", "forget"})
+    public = frozenset({"price", "forget", "picture"})
     screens: AbstractSet[bytes] = frozenset()
     """Nodes that may read only what is public and their own."""
 
@@ -49,6 +50,8 @@ class Shop:
             return [["node", 1, {**body, "revoked": op.kind == "revoke"}]]
         if op.kind == "contact":
             return [["contact", 1, {**body, "id": op.key.hex()}]]
+        if op.kind == "picture":
+            return [["picture", 1, op.body]]
         if op.kind == "forget" and context.desk:
             return [["forgot", 1, body]]
         if op.kind == "price" and context.desk:
@@ -70,6 +73,9 @@ class Shop:
             return
         if name == "contact":
             tables.table("contacts").put(body["id"], body)
+            return
+        if name == "picture":
+            tables.table("pictures").put(body["digest"], body)
             return
         if name == "forgot":
             tables.table("contacts").drop(body["id"])
@@ -138,6 +144,9 @@ class Shop:
 
     def erased(self, tables: Tables, seq: int) -> None:
         tables.table("refusals").drop(str(seq))
+
+    def blobs(self, tables: Tables) -> list[bytes]:
+        return [bytes.fromhex(digest) for digest, _ in tables.table("pictures").scan()]
 
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
         row = tables.table("nodes").peek(node.hex())

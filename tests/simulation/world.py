@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from sync.archive import Archive
+from sync.blobs import BlobFolder
 from sync.codec import pack
 from sync.erase import find_bodies
 from sync.errors import Refused, StorageFailed, SyncError
@@ -33,13 +34,14 @@ from sync.hub import Hub
 from sync.identity import Ed25519Signer, grant_text, node_id, seal_text, verify_ed25519
 from sync.kept import KeptCopy
 from sync.log import Log, Position
-from sync.messages import Entries, SnapshotPart, decode, encode
+from sync.messages import Blob, Entries, SnapshotPart, decode, encode
 from sync.mirror import Mirror
 from sync.op import Head, decode_op
 from sync.protocol import (
     Act,
     Adopt,
     Alarm,
+    BlobKept,
     Checked,
     Closed,
     Commit,
@@ -52,7 +54,9 @@ from sync.protocol import (
     Erase,
     Event,
     Flush,
+    GiveBlob,
     Keep,
+    KeepBlob,
     Kept,
     NodeKeys,
     Now,
@@ -154,6 +158,7 @@ class Node:
         self.restored = False
         self.disk = SimDisk(world.chance, world.error_rate)
         self.disk.at_sync = world.crash_point
+        self.blobs = BlobFolder(SimDisk(world.chance))
         self.found: Found | None = None
         self.core: Any = None
         self.inbox: list[Event] = []
@@ -248,6 +253,9 @@ class World:
             self.at(self.chance.randrange(self.end_ms), ("check", "server"))
         for _ in range(self.chance.randrange(5)):
             self.at(self.chance.randrange(self.end_ms), ("price",))
+        if "pictures" in self.plan:
+            for _ in range(self.chance.randrange(1, 12)):
+                self.at(self.chance.randrange(self.end_ms), ("picture", pick(self.names)))
         if "forget" in self.plan:
             for _ in range(self.chance.randrange(1, 8)):
                 self.at(self.chance.randrange(self.end_ms), ("contact", pick(self.names[1:])))
@@ -347,6 +355,8 @@ class World:
                 key = self.chance.randbytes(16)
                 body = {"text": f"the private data of {key.hex()}"}
                 self.give(name, Act(None, "contact", 1, body, key, None))
+            case ("picture", name):
+                self.guarded(name, lambda: self.show_picture(self.node[name]))
             case ("forget",):
                 self.guarded("server", self.forget)
             case ("price",):
@@ -378,6 +388,7 @@ class World:
             self.down(name)
             return
         node.core, node.inbox, node.links = node.found.core, [], {}
+        node.core.blobs.here = node.blobs.digests()
         node.kept = KeptCopy(node.found.canon)
         node.archive = Archive(node.found.canon)
         node.snapshot = []
@@ -467,7 +478,12 @@ class World:
         if any(row["state"] in ("waiting", "sending") for _, row in jobs):
             return False
         cores = [n.core for n in self.node.values() if n.name != "server"]
-        return all(c and not c.pending and c.canon == server.head for c in cores)
+        there = all(c and not c.pending and c.canon == server.head for c in cores)
+        return there and (self.now_ms > self.end_ms + 120_000 or not self.lack_pictures())
+
+    def lack_pictures(self) -> bool:
+        cores = [node.core for node in self.node.values()]
+        return any(set(c.domain.blobs(c.view)) - c.blobs.here for c in cores)
 
     def stop(self, name: str) -> None:
         """A clean stop, and a start: the view file is written."""
@@ -543,12 +559,24 @@ class World:
                     data = ready[number] if 0 <= number < len(ready) else b""
                     part = SnapshotPart(seq if data else 0, number, data)
                     self.send(node, link, encode(part))
+                case GiveBlob(link, digest):
+                    self.send(node, link, encode(Blob(digest, node.blobs.get(digest) or b"")))
+                case KeepBlob(_, data):
+                    self.keep_blob(node, data)
                 case SetAside():
                     pass
                 case Drop(link, _):
                     self.break_link(link, node.name)
                 case Alarm(code, _):
                     self.alarms[code] += 1
+
+    def keep_blob(self, node: Node, data: bytes) -> bytes | None:
+        try:
+            digest = node.blobs.add(data)
+        except StorageFailed:
+            return None
+        self.effects(node, node.core.step(BlobKept(digest), self.now(node)))
+        return digest
 
     def commit(self, node: Node, frames: list[bytes]) -> None:
         assert node.found is not None
@@ -732,6 +760,12 @@ class World:
             self.crash_point()
             self.act("print.end", {"job": job, "state": "printed"})
 
+    def show_picture(self, node: Node) -> None:
+        """Somebody gives a product a picture: the blob is on disk before an op names it."""
+        if node.up and (digest := self.keep_blob(node, self.chance.randbytes(40))) is not None:
+            act = Act(None, "picture", 1, {"digest": digest.hex()}, self.chance.randbytes(16))
+            self.give(node.name, act)
+
     def forget(self) -> None:
         """Somebody wants to be forgotten: their row goes, and then the bodies that it was made of."""
         node = self.node["server"]
@@ -871,6 +905,8 @@ class World:
         self.names.append(name)
         twin = self.node[name] = Node(self, name, replace(node.keys))
         twin.public_only = node.public_only
+        for digest in node.blobs.digests():
+            twin.blobs.add(node.blobs.get(digest) or b"?")
         twin.newer, twin.disk.error_rate = node.newer, node.disk.error_rate
         return twin
 
@@ -1035,6 +1071,7 @@ class World:
                 assert node.core.view.digest() == digest, f"{name} has another digest"
         assert not server.core.unreported(), "a station has not reported"
         self.check_forgotten(erased, revoked)
+        self.check_pictures(revoked)
         shop = Shop(self.keys, {OPERATOR: self.vendor.public})
         shop.newer, shop.screens = server.newer, self.screens
         cold = open_hub(server.disk, server.keys, shop, self.verify, self.chance.randbytes)
@@ -1043,6 +1080,15 @@ class World:
         warm = open_hub(server.disk, server.keys, shop, self.verify, self.chance.randbytes)
         assert warm.rebuilt == 0
         assert warm.core.view.digest() == digest, "the view file has another digest"
+
+    def check_pictures(self, revoked: set[bytes]) -> None:
+        """What rows name is with everybody who has such a row, if anybody has it."""
+        trusted = [node for node in self.node.values() if node.id not in revoked]
+        here = {node.name: node.blobs.digests() for node in trusted}
+        for node in trusted:
+            named = set(node.core.domain.blobs(node.core.view))
+            lacking = named & set().union(*here.values()) - here[node.name]
+            assert not lacking, f"{node.name} lacks {len(lacking)} pictures"
 
     def check_forgotten(self, erased: set[tuple[bytes, int]], revoked: set[bytes]) -> None:
         """What is erased stands in no log any more, of whoever is trusted."""
@@ -1102,6 +1148,8 @@ def plan_of(seed: int) -> frozenset[str]:
         plan.add("screen")
     if chance.random() < 0.2:
         plan.add("forget")
+    if chance.random() < 0.2:
+        plan.add("pictures")
     return frozenset(plan)
 
 

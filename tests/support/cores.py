@@ -10,13 +10,14 @@ from sync.errors import SyncError
 from sync.hub import Hub
 from sync.identity import Ed25519Signer, node_id, verify_ed25519
 from sync.log import Log
-from sync.messages import Entries, Message, Push, SnapshotPart, decode, encode
+from sync.messages import Blob, Entries, Message, Push, SnapshotPart, decode, encode
 from sync.op import Head
 from sync.protocol import (
     Act,
     Adopt,
     Alarm,
     Answered,
+    BlobKept,
     Commit,
     Committed,
     Compact,
@@ -25,8 +26,10 @@ from sync.protocol import (
     Effect,
     Event,
     Flush,
+    GiveBlob,
     Inquire,
     Keep,
+    KeepBlob,
     Kept,
     NodeKeys,
     Now,
@@ -94,6 +97,8 @@ class Bench:
         self.pushes: list[Push] = []
         self.snapshot: list[bytes] = []
         self.aside: list[tuple[bytes, int]] = []
+        self.blobs: dict[bool, dict[bytes, bytes]] = {True: {}, False: {}}
+        """The server's (True), and the station's."""
         self._do(self.hub, self.hub.open(self.now))
         self.flush(self.hub)
 
@@ -193,6 +198,13 @@ class Bench:
                     self._do(core, core.step(compact(opened, frame, parts), self.now))
                 case ServePart(_, seq, number):
                     self.serve_part(seq, number)
+                case GiveBlob(_, digest):
+                    data = self.blobs[core is self.hub].get(digest, b"")
+                    to = self.to_replica if core is self.hub else self.to_hub
+                    to.append(encode(Blob(digest, data)))
+                case KeepBlob(digest, data):
+                    self.blobs[core is self.hub][digest] = data
+                    self._do(core, core.step(BlobKept(digest), self.now))
                 case SetAside(_, node, seq, _):
                     self.aside.append((node, seq))
                 case Rewind(head):

@@ -47,6 +47,10 @@ class Keep(Documents):
     def reads_all(self, tables: Tables, node: bytes) -> bool:
         return node not in self.customers
 
+    def blobs(self, tables: Tables) -> list[bytes]:
+        rows = tables.table("orders").scan()
+        return [bytes.fromhex(row["picture"]) for _, row in rows if "picture" in row]
+
     def is_revoked(self, tables: Tables, node: bytes) -> bool:
         return node in self.revoked
 
