@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sync.op import Entry, Event, Op, place_of, sha256
+from sync.op import CANON_ERASED, Entry, Event, Op, place_of, sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class _Ours:
 
     def is_silent(self, entry: Entry, op: Op | None) -> bool:
         """Whether it changes no table and answers none of ours."""
-        if op is None or not entry.accepted or entry.outcome:
+        if op is None or not entry.accepted or entry.outcome or op.kind == CANON_ERASED:
             return False
         answers = self.answered_by(entry, op) or self.made_moot_by(op) or self.forked_by(entry, op)
         return answers is None

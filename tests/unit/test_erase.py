@@ -359,6 +359,35 @@ def test_bodies_go_out_of_old_files_too() -> None:
     assert verified(bench, bench.log).problem is None
 
 
+@pytest.mark.feature("SY-03", "RC-09")
+def test_refusal_of_an_erased_op_is_forgotten_everywhere(bench: Bench) -> None:
+    """Also by who has read it before, and whatever is pending there."""
+    again(bench)
+    row = bench.hub.view.cursor
+    assert bench.replica.view.table("refusals").row(str(row)) is not None
+    forget(bench)
+    assert bench.hub.view.table("refusals").row(str(row)) is None
+    assert bench.replica.view.table("refusals").row(str(row)) is None
+    assert bench.replica.view.digest() == bench.hub.view.digest()
+
+
+def again(bench: Bench) -> None:
+    """A copy of the station's process sends what it did once more."""
+    kept = next(op for op in ops(bench.log) if op.key == KEY)
+    chain = kept.node + b"anotherl"
+    fields: dict[str, Any] = {
+        "chain": chain, "version": 1, "grant": 0, "base": 0, "wall_ms": 0, "mono_ms": 0,
+        "boot": b"statioid",
+    }  # fmt: skip
+    sent = [
+        encode_op(n=1, kind=CHAIN_OPEN, body={"before": None}, key=bytes(16), **fields),
+        encode_op(n=2, kind=OP_AGAIN, body=again_body(kept, b""), key=KEY, **fields),
+    ]
+    head = Head().next(sent[0].raw).next(sent[1].raw)
+    seal = bench.station_key.sign(seal_text(CAFE, chain, head.n, head.hash))
+    bench.push(Push(chain, 1, [op.raw for op in sent], seal, b"statioid", 1_000))
+
+
 def ops(log: Log) -> list[Op]:
     frames = [frame for _, commit in log.commits() for frame in commit.frames]
     return [decode_op(read_entry(frame).op_raw) for frame in frames if frame[1] == ENTRY]
