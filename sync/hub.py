@@ -396,12 +396,6 @@ class Hub:
         link.loading = proof.snapshot
         if lacks:
             link.returning = common
-            if not self.restored:
-                self._begin(now)
-                self.restored = True
-                body = {"from": common.n + 1, "to": hello.cursor, "by": link.peer}
-                op = self._author.op(now, self.view.cursor, CANON_RESTORED, 1, body)
-                self._stage_own(op, [], now)
             lost = {"node": link.peer, "what": f"{common.n + 1}-{hello.cursor}"}
             return [Alarm("recovering", lost)]
         self._unreported.discard(link.peer)
@@ -459,6 +453,13 @@ class Hub:
             head = follow(link.returning, frames, self.keys.cafe, public, self.verify)
         except (Refused, Malformed) as error:
             return self._turn_away(number, link, error.code)
+        if not self.restored:  # our own seal says so: no station can by itself
+            self.restored = True
+            hello = link.hello
+            assert hello is not None
+            body = {"from": link.returning.n + 1, "to": hello.cursor, "by": link.peer}
+            op = self._author.op(now, self.view.cursor, CANON_RESTORED, 1, body)
+            self._stage_own(op, [], now)
         aside: list[Effect] = []
         try:
             again = self.sequencer.take_back(frames, link.peer)

@@ -270,6 +270,8 @@ def test_nobody_gives_back_what_the_server_has_not_signed(bench: Bench) -> None:
         assert bench.dropped == [code], code
         bench.give(bench.hub, Closed(LINK))
     assert "lost" not in orders(bench.hub)
+    assert not bench.hub.restored
+    assert bench.hub.view.restored_ms == 0, "nobody makes the server believe it by a claim"
     sign_on(7, bytes(32))
     bench.give(bench.hub, Received(LINK, Ack([], 7)))
     assert bench.dropped == ["out-of-turn"], "only entries come now"
@@ -703,6 +705,8 @@ def test_loss_that_could_not_be_written_down_is_found_again(bench: Bench) -> Non
     bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
     bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
     bench.give(bench.replica, Received(LINK, decode(bench.to_replica.pop(0))))
+    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
+    assert not bench.hub.restored, "a claim alone is no proof"
     bench.hub.step(Received(LINK, decode(bench.to_hub.pop(0))), bench.now)
     assert bench.hub.restored
     bench.hub.step(Flush(), bench.now)
