@@ -116,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
     add("sign-out", "nobody, for the commands that follow")
     pair = add("pair", "at the server: let a station in that shows six digits")
     pair.add_argument("--port", type=int, default=PAIRING_PORT, help="where stations knock")
+    pair.add_argument("--replaces", default="", metavar="NAME", help="take this station's place")
 
     operator = add("operator", "add an operator")
     operator.add_argument("action", choices=("add",))
@@ -347,7 +348,7 @@ def _passphrase(args: argparse.Namespace, *, twice: bool = False) -> str:
 
 async def _pair_station(args: argparse.Namespace, door: Door) -> None:
     """Open the door, wait for a station, and let a person type its digits."""
-    port = (await door.call("pair_open", port=args.port))["port"]
+    port = (await door.call("pair_open", port=args.port, replaces=args.replaces))["port"]
     try:
         _tell(say(language(), "pair.open", port=port))
         name = (await door.call("pair_knock"))["name"]

@@ -132,11 +132,13 @@ class LocalDoor:
         set_wall(wall_ms)
         return {}
 
-    async def _pair_open(self, port: int) -> Any:
+    async def _pair_open(self, port: int, replaces: str = "") -> Any:
         if not isinstance(self.node, ServerNode):
             raise Refused("server-only", kind="station.enrol")
         await self._pair_close()
-        self._pairing = PairingDoor(self.node)
+        self._pairing = PairingDoor(
+            self.node, self.node.station_called(replaces) if replaces else ""
+        )
         try:
             return {"port": await self._pairing.open(port)}
         except OSError:

@@ -45,8 +45,9 @@ async def _receive(reader: asyncio.StreamReader, patience_s: float = MESSAGE_S) 
 class PairingDoor:
     """Lets one station in, if a person types the digits that it shows."""
 
-    def __init__(self, server: ServerNode) -> None:
-        self._server = server
+    def __init__(self, server: ServerNode, replaces: str = "") -> None:
+        """``replaces`` is the id of a station whose place it takes; empty for none."""
+        self._server, self._replaces = server, replaces
         self._listener: asyncio.Server | None = None
         self._knocked = asyncio.Event()
         self._typed: asyncio.Future[str] | None = None
@@ -111,6 +112,8 @@ class PairingDoor:
             "public_key": station.public.hex(),
             "certificate": certificate,
         }
+        if self._replaces:
+            body["replaces"] = self._replaces
         await self._server.submit("station.enrol", body)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

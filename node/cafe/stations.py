@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from node.cafe.kinds import Acting, Command, EventKind, Fact, Hex, Kind, Name, event
 from sync.domain import Tables
@@ -20,6 +22,9 @@ class EnrolStation(Command, frozen=True):
     public_key: Hex
     certificate: Hex
     """DER bytes of its self-signed certificate."""
+    replaces: Annotated[str, Meta(max_length=32)] = ""
+    """A station whose place it takes: its number and the labels of its orders go on, and its key is
+    trusted no more."""
 
 
 class RevokeStation(Command, frozen=True):
@@ -53,6 +58,8 @@ class StationEnrolled(Fact, frozen=True):
     name: str
     public_key: str
     certificate: str
+    orders: int = 0
+    """How many orders its label has counted before."""
 
 
 class StationRevoked(Fact, frozen=True):
@@ -87,18 +94,26 @@ def decide_enrol(tables: Tables, command: EnrolStation, acting: Acting) -> list[
     if tables.table("stations").contains(doc_id=station):
         raise Refused("already-enrolled")
     number = 1 + max((row["number"] for row in tables.table("stations")), default=0)
-    return [
-        event(
-            "station.enrolled",
-            StationEnrolled(
-                station=station,
-                number=number,
-                name=command.name,
-                public_key=command.public_key,
-                certificate=command.certificate,
-            ),
-        )
-    ]
+    counted, revoked = 0, []
+    if command.replaces:
+        old = tables.table("stations").peek(command.replaces)
+        if old is None or command.replaces == acting.context.op.node.hex():
+            raise Refused("unknown-station")
+        number, counted = old["number"], old["orders"]
+        others = (r for i, r in tables.table("stations").scan() if i != command.replaces)
+        if any(row["number"] == number and not row["revoked"] for row in others):
+            raise Refused("unknown-station")  # another one has its place already
+        if not old["revoked"]:
+            revoked = [event("station.revoked", StationRevoked(station=command.replaces))]
+    enrolled = StationEnrolled(
+        station=station,
+        number=number,
+        name=command.name,
+        public_key=command.public_key,
+        certificate=command.certificate,
+        orders=counted,
+    )
+    return [event("station.enrolled", enrolled), *revoked]
 
 
 def decide_revoke(tables: Tables, command: RevokeStation, acting: Acting) -> list[Event]:
@@ -147,7 +162,7 @@ def apply_enrolled(tables: Tables, fact: StationEnrolled) -> None:
             "public_key": fact.public_key,
             "certificate": fact.certificate,
             "revoked": False,
-            "orders": 0,
+            "orders": fact.orders,
             "overridden_ms": 0,
         },
     )

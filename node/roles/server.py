@@ -134,6 +134,16 @@ class ServerNode(Node):
 
     # --- a server that may have been put back from an old copy ---------------
 
+    def station_called(self, name: str) -> str:
+        """Id of the station with this name or label, best of one that is trusted. `Refused`
+        ``unknown-station`` if there is none, or more than one."""
+        rows = [(i, r) for i, r in self.tables.table("stations").scan() if i != self.node_id]
+        found = [(i, r) for i, r in rows if name in (r["name"], r["label"])]
+        found = [(i, r) for i, r in found if not r["revoked"]] or found
+        if len(found) != 1:
+            raise Refused("unknown-station")
+        return found[0][0]
+
     def missing(self) -> list[str]:
         """Stations that may hold what this server has lost: they have not been seen since it
         started, and nobody has said not to wait for them."""

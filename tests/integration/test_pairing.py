@@ -94,6 +94,41 @@ async def test_station_is_paired_by_the_digits_that_it_shows(
         await Knock(tmp_path / "other", port).task
 
 
+@pytest.mark.feature("SE-01", "SE-03", "RP-29")
+async def test_station_takes_the_place_of_another(server: ServerNode, tmp_path: Path) -> None:
+    """The same number and labels that go on, a new key; the old one is trusted no more, and what it
+    still had to say is kept."""
+    door = LocalDoor(server)
+    old = await paired(door, tmp_path / "old")
+    await old.start()
+    await until(lambda: old.online and old.tables.cursor == server.tables.cursor)
+    await old.stop()
+    with pytest.raises(Refused, match="unknown-station"):
+        await door.call("pair_open", port=0, replaces="Nobody")
+    new = await paired(door, tmp_path / "new", replaces="Terrace")
+    rows = dict(server.tables.table("stations").scan())
+    before, after = rows[old.node_id], rows[new.node_id]
+    assert before["revoked"]
+    assert not after["revoked"]
+    assert (before["number"], before["label"]) == (after["number"], after["label"])
+    await new.start()
+    await until(lambda: new.online and new.tables.cursor == server.tables.cursor)
+    await new.stop()
+    third = await paired(door, tmp_path / "third", replaces=after["label"])
+    assert server.tables.table("stations").peek(third.node_id)["number"] == after["number"]  # type: ignore[index]
+
+
+async def paired(door: LocalDoor, folder: Path, replaces: str = "") -> StationNode:
+    port = (await door.call("pair_open", port=0, replaces=replaces))["port"]
+    knock = Knock(folder, port)
+    await door.call("pair_knock")
+    await door.call("pair_type", digits=await knock.shown)
+    await knock.task
+    station = open_folder(folder)
+    assert isinstance(station, StationNode)
+    return station
+
+
 @pytest.mark.feature("SE-01")
 async def test_three_wrong_guesses_close_the_door(server: ServerNode, tmp_path: Path) -> None:
     """Nobody is let in, and the station hears why."""

@@ -12,6 +12,7 @@ from node.cafe import box, catalog, money, operators, receipts
 from node.cafe.house import KINDS
 from node.cafe.kinds import check_text, read_command
 from sync.errors import Refused
+from sync.identity import Ed25519Signer, node_id
 from tests.support.cafe import SERVER, STATION, Rules
 
 
@@ -294,6 +295,28 @@ def test_desk_and_station_sell_by_the_same_rules(rules: Rules) -> None:
     tickets = [receipts.ticket(rules.view, f"t-{n}") for n in (1, 2)]
     assert tickets[0]["taxes"] == tickets[1]["taxes"]
     assert tickets[0]["lines"] == tickets[1]["lines"]
+
+
+@pytest.mark.feature("SE-03", "RP-29")
+def test_station_that_takes_anothers_place_counts_on(rules: Rules) -> None:
+    """Its orders bear the next labels; nobody takes the place of what is not there, or the server's."""
+    rules.order()
+    fields = {"name": "Patio", "certificate": "00"}
+    key = Ed25519Signer(b"2" * 32).public
+    for nobody in ("ff" * 16, SERVER.hex()):
+        with pytest.raises(Refused, match="unknown-station"):
+            rules.do("station.enrol", by="Ada", public_key=key.hex(), replaces=nobody, **fields)
+    old, new = STATION.hex(), node_id(key)
+    body = {**fields, "public_key": key.hex(), "replaces": old}
+    rules.do("station.enrol", by="Ada", **body)
+    assert rules.row("stations", old)["revoked"]
+    label = rules.row("orders", rules.order(at=new))["label"]
+    assert label == f"{rules.row('stations', old)['label']}-0002"
+    third = Ed25519Signer(b"3" * 32).public
+    again = {**fields, "public_key": third.hex(), "replaces": old}
+    with pytest.raises(Refused, match="unknown-station"):
+        rules.do("station.enrol", by="Ada", **again)
+    assert not rules.row("stations", new.hex())["revoked"], "its place is taken"
 
 
 @pytest.mark.feature("RP-29")
