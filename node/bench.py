@@ -92,10 +92,10 @@ class Documents:
         seq: int,
         at_ms: int,
     ) -> None:
-        tables.table("refusals").put(str(seq), {"code": code})
+        tables.table("refusals").put(str(seq), {"code": code, "key": op.key.hex() if op else ""})
 
-    def erased(self, tables: Tables, seq: int) -> None:
-        tables.table("refusals").drop(str(seq))
+    def erased(self, tables: Tables, key: bytes) -> None:
+        tables.table("refusals").remove(where("key") == key.hex())
 
     def nodes(self, tables: Tables) -> list[bytes]:
         return list(self._nodes)

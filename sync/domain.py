@@ -81,9 +81,9 @@ class Domain(Protocol):
         op."""
         ...
 
-    def erased(self, tables: Tables, seq: int) -> None:
-        """Fold that the body of this entry was taken out: if it was refused, what `refused` has
-        noted goes, for nothing could note it again."""
+    def erased(self, tables: Tables, key: bytes) -> None:
+        """Fold that the bodies of ops under this key were taken out: what `refused` has noted of
+        them goes, for nothing could note it again."""
         ...
 
     def nodes(self, tables: Tables) -> Iterable[bytes]:

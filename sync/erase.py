@@ -72,19 +72,24 @@ def _has_room(op: Op, frame: bytes, seq: int) -> bool:
     return op.kind not in ENGINE_KINDS - {OP_AGAIN}
 
 
-def erase_entries(canon: Log, seqs: Set[int]) -> None:
-    """Take the bodies of these entries out of a copy of the canonical log.
+def erase_entries(canon: Log, seqs: Set[int], places: Set[Place] = frozenset()) -> None:
+    """Take the bodies of these entries out of a copy of the canonical log, and of those whose ops
+    stand at these places, wherever they are by now.
 
     Raises `StorageFailed`, `Damaged`; it may be tried again.
     """
 
     def change(frame: bytes) -> bytes | None:
-        if frame[1] == ENTRY and (entry := read_entry(frame)).seq in seqs:
-            op = decode_entry_op(entry)
-            return erased_frame(op, frame, entry.seq) if op is not None else None
-        return None
+        if frame[1] != ENTRY:
+            return None
+        entry = read_entry(frame)
+        if entry.seq not in seqs and not places:
+            return None
+        op = decode_entry_op(entry)
+        wanted = op is not None and (entry.seq in seqs or (op.chain, op.n) in places)
+        return erased_frame(op, frame, entry.seq) if op is not None and wanted else None
 
-    first = canon.start_of(min(seqs, default=1) - 1)
+    first = canon.start_of(min(seqs, default=1) - 1) if not places else None
     canon.rewrite(change, since=first.number if first else 0)
 
 
@@ -100,12 +105,12 @@ def erase_ops(own: Log, places: Set[Place]) -> None:
     own.rewrite(change)
 
 
-def erased_by(frames: Iterable[bytes]) -> set[int]:
-    """Entries whose bodies this run says are to be taken out."""
-    seqs: set[int] = set()
+def erased_by(frames: Iterable[bytes]) -> set[Place]:
+    """Places of the ops whose bodies this run says are to be taken out."""
+    places: set[Place] = set()
     for frame in frames:
         if frame[1] == ENTRY and CANON_ERASED.encode() in frame:
             op = decode_entry_op(read_entry(frame))
             if op is not None and op.kind == CANON_ERASED:
-                seqs.update(seq for _, bodies in op.body["keys"] for seq, _, _ in bodies)
-    return seqs
+                places.update((c, n) for _, bodies in op.body["keys"] for _, c, n in bodies)
+    return places

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from sync.disk import Disk
-from sync.erase import erase_entries, erased_by
+from sync.erase import Place, erase_entries, erased_by
 from sync.errors import Damaged, Refused, StorageFailed
 from sync.frames import seal_in
 from sync.identity import Verifier
@@ -82,7 +82,7 @@ class Mirror:
         """
         if self.head.n > to.n or not self.agrees(log, to):
             raise Refused("mirror-differs")
-        size, last, erased = 0, None, set[int]()
+        size, last, erased = 0, None, set[Place]()
         for frames in log.behind(self.head.n):
             seal = seal_in(frames[-1])
             if seal.n > to.n or size > most_bytes:
@@ -95,9 +95,9 @@ class Mirror:
             self._ends(last)
             self._erase(erased)
 
-    def _erase(self, seqs: set[int]) -> None:
-        if seqs:
-            erase_entries(self.log, seqs)
+    def _erase(self, places: set[Place]) -> None:
+        if places:
+            erase_entries(self.log, frozenset(), places)
 
     def _ends(self, frames: list[bytes]) -> None:
         seal = seal_in(frames[-1])

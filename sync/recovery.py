@@ -40,7 +40,7 @@ from sync.op import Entry, Head, Op, decode_op, link, sha256
 from sync.protocol import Adopted, Compacted, NodeKeys, Rewound
 from sync.replica import Replica
 from sync.snapshot import SNAPSHOT_FILE, Snapshot
-from sync.view import View, decode_entry_op
+from sync.view import ANYWHERE, View, decode_entry_op
 
 _log = logging.getLogger(__name__)
 VIEW_FILE = "view"
@@ -164,8 +164,10 @@ def take_out(opened: Opened) -> None:
     if opened.own is not None:
         erase_ops(opened.own, {place for _, place in todo})
         disk.remove(VIEW_FILE)
-    if seqs := {seq for seq, _ in todo if seq}:
-        erase_entries(opened.canon, seqs)
+    seqs = {seq for seq, _ in todo if seq > 0}
+    anywhere = {place for seq, place in todo if seq == ANYWHERE}
+    if seqs or anywhere:
+        erase_entries(opened.canon, seqs, anywhere)
         disk.remove(VIEW_FILE)
         if isinstance(core, Hub):
             disk.remove(SNAPSHOT_FILE)

@@ -39,6 +39,9 @@ from sync.table import RowStore, RowTable, Undo
 _log = logging.getLogger(__name__)
 
 
+ANYWHERE = -1
+
+
 class ChainHead(NamedTuple):
     """What is known of a chain: where it ends, and the highest base its author has named."""
 
@@ -64,8 +67,6 @@ class View:
         """Lives of the server, in their order."""
         self.restored_ms = 0
         """When the server found out last that it had lost a part of its history; 0 if never."""
-        self.unmoved = 0
-        """Entries before this one have the number that they always had; 0 if all have."""
         self.checkpoint = Head()
         """All up to here is also on another disk of the server's, or in a backup."""
         self.unfolded: dict[int, bool] = {}
@@ -74,8 +75,9 @@ class View:
         self.unshown = 0
         """How often a pending op could not be shown: what it rests on is gone."""
         self.to_erase: set[tuple[int, tuple[bytes, int]]] = set()
-        """(seq, place of the op) of entries whose bodies are to be taken out of our logs; seq 0 if
-        it has moved. Until that is done the view is not saved: the next start hears of it again."""
+        """(seq, place of the op) of entries whose bodies are to be taken out of our logs: seq is 0
+        if that is done in the canonical one, `ANYWHERE` if the entry has moved since. Until it is,
+        the view is not saved: the next start hears of it again."""
         self.erased: dict[bytes, list[tuple[bytes, int]]] = {}
         """Keys whose bodies were taken out → places of the ops that named them."""
         self._pending: deque[list[Undo]] = deque()
@@ -133,8 +135,8 @@ class View:
                 for event in entry.outcome:
                     fold(self, event)
                 if op is not None and op.kind == CANON_ERASED:
-                    for seq in self._still(entry, op):
-                        self.domain.erased(self, seq)
+                    for key, _ in op.body["keys"]:
+                        self.domain.erased(self, key)
             else:
                 code, details = entry.outcome
                 self.domain.refused(self, op, code, details, entry.seq, entry.at_ms)
@@ -164,23 +166,16 @@ class View:
             self.grants[(op.chain, op.n)] = (op.body["operator"], op.body["until"])
         elif op.kind == CANON_RESTORED:
             self.restored_ms = max(self.restored_ms, entry.at_ms)
-            self.unmoved = min(self.unmoved or op.body["from"], op.body["from"])
         elif op.kind == CANON_CHECKED and RECOVERED not in entry.note:
             self.checkpoint = Head(op.body["seq"], op.body["hash"])
         elif op.kind == CANON_ERASED:
-            still = self._still(entry, op)
             for key, bodies in op.body["keys"]:
                 self.erased.setdefault(key, [(chain, n) for _, chain, n in bodies])
                 for seq, chain, n in bodies:
-                    self.to_erase.add((seq if seq in still else 0, (chain, n)))
+                    moved = RECOVERED in entry.note
+                    self.to_erase.add((ANYWHERE if moved else seq, (chain, n)))
         elif op.kind == CHAIN_OPEN and begins_epoch(entry, op):
             self.epochs.append(Epoch(op.chain, entry.seq, op.body["canon"][1]))
-
-    def _still(self, entry: Entry, op: Op) -> set[int]:
-        """Entries that a `canon.erased` names and that have that number still. One of a lost life
-        names others that have moved since; those came back without their bodies."""
-        moved = self.unmoved if RECOVERED in entry.note else entry.seq
-        return {s for _, bodies in op.body["keys"] for s, _, _ in bodies if s < moved}
 
     def jump(self, seq: int) -> None:
         """All up to ``seq`` is folded; what was not, this node may not read."""
@@ -209,7 +204,6 @@ class View:
             len(self.epochs),
             self.cursor,
             self.restored_ms,
-            self.unmoved,
             self.checkpoint,
             set(self.to_erase),
         )
@@ -228,7 +222,7 @@ class View:
                 self.chains[chain] = known
         self._trial = None
         keys, grants, erased, epochs, self.cursor, *rest = self._trial_from
-        self.restored_ms, self.unmoved, self.checkpoint, self.to_erase = rest
+        self.restored_ms, self.checkpoint, self.to_erase = rest
         while len(self.keys) > keys:  # these only grow, and a dict keeps its order
             self.keys.popitem()
         while len(self.grants) > grants:
@@ -291,7 +285,7 @@ class View:
             "grants": [(c, n, o, u) for (c, n), (o, u) in self.grants.items()],
             "erased": [*zip(self.erased, self.erased.values(), strict=True)],
             "epochs": list(self.epochs),
-            "restored": [self.restored_ms, self.unmoved],
+            "restored": [self.restored_ms],
             "checkpoint": [*self.checkpoint],
         }
 
@@ -307,7 +301,7 @@ class View:
             case "erased":
                 self.erased.update((key, [(c, n) for c, n in places]) for key, places in rows)
             case "restored":
-                self.restored_ms, self.unmoved = rows
+                (self.restored_ms,) = rows
             case "checkpoint":
                 self.checkpoint = Head(*rows)
             case "epochs":
@@ -342,7 +336,7 @@ class View:
         self.cursor, self.unfolded, self.epochs = other.cursor, other.unfolded, other.epochs
         self.keys, self.chains, self.grants = other.keys, other.chains, other.grants
         self.restored_ms, self.checkpoint = other.restored_ms, other.checkpoint
-        self.unmoved, self.to_erase, self.erased = other.unmoved, other.to_erase, other.erased
+        self.to_erase, self.erased = other.to_erase, other.erased
         self._pending.clear()
 
 

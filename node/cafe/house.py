@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from tinydb import where
 
 from node.cafe import (
     box,
@@ -52,7 +53,7 @@ class Cafe:
         **box.INDEXES,
         **receipts.INDEXES,
         **conflicts.INDEXES,
-        "refusals": ((), ("seq",)),
+        "refusals": (("key",), ("seq",)),
     }
 
     def decide(self, tables: Tables, op: Op, context: Context) -> list[Event]:
@@ -111,8 +112,8 @@ class Cafe:
         }
         tables.table("refusals").put(str(seq), row)
 
-    def erased(self, tables: Tables, seq: int) -> None:
-        tables.table("refusals").drop(str(seq))
+    def erased(self, tables: Tables, key: bytes) -> None:
+        tables.table("refusals").remove(where("key") == key.hex())
 
     def nodes(self, tables: Tables) -> list[bytes]:
         return [

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from tinydb import where
+
 from sync.domain import Context, Tables
 from sync.errors import Refused
 from sync.op import Event, Op
@@ -142,8 +144,8 @@ class Shop:
     ) -> None:
         tables.table("refusals").put(str(seq), {"code": code, "key": op.key.hex() if op else ""})
 
-    def erased(self, tables: Tables, seq: int) -> None:
-        tables.table("refusals").drop(str(seq))
+    def erased(self, tables: Tables, key: bytes) -> None:
+        tables.table("refusals").remove(where("key") == key.hex())
 
     def blobs(self, tables: Tables) -> list[bytes]:
         return [bytes.fromhex(digest) for digest, _ in tables.table("pictures").scan()]

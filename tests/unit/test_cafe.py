@@ -317,6 +317,10 @@ def test_station_that_takes_anothers_place_counts_on(rules: Rules) -> None:
     with pytest.raises(Refused, match="unknown-station"):
         rules.do("station.enrol", by="Ada", **again)
     assert not rules.row("stations", new.hex())["revoked"], "its place is taken"
+    rules.do("station.revoke", by="Ada", station=new.hex())
+    rules.do("station.enrol", by="Ada", **{**again, "replaces": new.hex()})
+    row = rules.row("stations", node_id(third).hex())
+    assert row["number"] == rules.row("stations", old)["number"]
 
 
 @pytest.mark.feature("RP-29")
