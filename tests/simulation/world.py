@@ -215,6 +215,8 @@ class World:
         """What became of ops in lives of the server that were lost."""
         self.once_erased: set[tuple[bytes, int]] = set()
         """Ops whose outcomes cannot be compared any more."""
+        self.on_record = 0
+        """Up to which entry there is a backup."""
         self.void: set[str] = set()
         self.ends: dict[str, str] = {}
         """Ends of prints that the log does not hold yet; gone with the server's process."""
@@ -633,6 +635,8 @@ class World:
 
     def adopt(self, node: Node, frame: bytes, parts: list[bytes]) -> None:
         assert node.found is not None
+        seq = read_header(frame, CAFE, self.server_key, self.verify).seq
+        assert seq <= self.on_record, "a station begins from what nobody else has"
         try:
             adopted = adopt(node.found, frame, parts)
         except StorageFailed:
@@ -818,6 +822,7 @@ class World:
         if not self.bugs.check_always or node.backup is None:
             node.backup = dict(node.disk.durable)
         if node.name == "server" and node.up and (head := self.snapped(node)) is not None:
+            self.on_record = max(self.on_record, head.n)
             self.give(node.name, Checked(head, "backup"))
 
     def snapped(self, node: Node) -> Head | None:

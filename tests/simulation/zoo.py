@@ -319,7 +319,7 @@ RESTORED = frozenset({"restore server"})
 FORGET = frozenset({"forget"})
 
 ZOO: dict[str, Bugs] = {
-    "a snapshot offered too early": Bugs(hub=OfferedTooEarly, needs=RESTORED, caught_by=1530),
+    "a snapshot offered too early": Bugs(hub=OfferedTooEarly, needs=RESTORED),
     "a checkpoint of what is nowhere else": Bugs(check_always=True, needs=RESTORED, caught_by=74),
     "the mirror written first": Bugs(mirror_first=True, needs=frozenset({"mirror"})),
     "decided again on recovery": Bugs(hub=hub_with(DecidedAgain), needs=RESTORED),
