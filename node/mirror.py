@@ -4,6 +4,7 @@ folder: if the first disk dies, ``cabina server`` runs on it."""
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from sync.errors import Refused, StorageFailed, SyncError
 from sync.identity import verify_ed25519
 from sync.mirror import Mirror
 
+_log = logging.getLogger(__name__)
 MARKER = "mirror.json"
 """Tells the folder from an empty one that stands in its place while its disk is not there."""
 
@@ -95,10 +97,14 @@ def opener(server: Path, folder: Path, cafe: bytes, keys: config.Keys) -> Callab
         try:
             disk = MirrorDisk(folder)
             held.append(disk)
-            _copy_settings(server, folder)
             public = keys.signer.public
-            return Mirror(disk, cafe, keys.node, public, verify_ed25519, release=disk.close)
+            mirror = Mirror(disk, cafe, keys.node, public, verify_ed25519, release=disk.close)
         except (OSError, SyncError) as error:
             raise StorageFailed(str(error)) from error
+        try:
+            _copy_settings(server, folder)
+        except (OSError, SyncError) as error:  # what it has of the log counts all the same
+            _log.error("the mirror's settings: %s", error)
+        return mirror
 
     return open_mirror

@@ -106,6 +106,8 @@ class PairingDoor:
         known = self._server.tables.table("stations").peek(station.node.hex())
         certificate = station.certificate.hex()
         if known is not None and not known["revoked"] and known["certificate"] == certificate:
+            if self._replaces:
+                raise Refused("already-enrolled")
             return  # it was enrolled before, and has lost what it knew of us
         body = {
             "name": station.name,

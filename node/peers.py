@@ -10,6 +10,7 @@ import json
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,7 @@ def compare(folder: Path, *, as_json: bool) -> int:
     if not script.is_file():
         print(f"{script}: not there", file=sys.stderr)
         return 1
+    began = time.time()
     before = measure_ours("Cabina")
     command = ["/bin/bash", str(script.absolute())]
     with subprocess.Popen(  # noqa: S603 - as asked
@@ -106,10 +108,13 @@ def compare(folder: Path, *, as_json: bool) -> int:
             print(line, end="", file=sys.stderr, flush=True)
     after = measure_ours("Cabina, again")
     files = sorted((folder / "results").glob("*.json"))
+    old = [file for file in files if file.stat().st_mtime < began]  # of a run before this one
+    for file in old:
+        print(f"{file.stem}: gave no result in this run", file=sys.stderr)
     peers = [
         read_peer(file.stem, json.loads(file.read_text(encoding="utf-8")))
         for file in files
-        if file.stem not in NOT_PEERS
+        if file.stem not in NOT_PEERS and file not in old
     ]
     if as_json:
         print(json.dumps([asdict(line) for line in (before, after, *peers)]))

@@ -54,6 +54,8 @@ class Wanted:
         """Whether an answer is to be kept; False if that side does not have it either. `Malformed`
         for what was not asked for, or is something else."""
         if self._waiting.get(digest) != link:
+            if (digest, link) in self._asked:  # it was slow, and asked for once more
+                return False
             raise Malformed("bad-blob", "not asked for")
         del self._waiting[digest]
         if data and (len(data) > MAX_BLOB_BYTES or sha256(data) != digest):

@@ -60,6 +60,14 @@ def again_body(op: Op, grant: bytes) -> dict[str, Any]:
     return {"op": op.raw, "grant": grant}
 
 
+def read_inner(op: Op) -> tuple[Op, bytes]:
+    """The op inside an `op.again` and its grant, unchecked; `Refused` or `Malformed`."""
+    raw, grant = op.body.get("op"), op.body.get("grant")
+    if set(op.body) != {"op", "grant"} or type(raw) is not bytes or type(grant) is not bytes:
+        raise Refused("bad-field", what="op.again")
+    return decode_op(raw), grant
+
+
 def read_again(
     op: Op,
     cafe: bytes,
@@ -68,10 +76,7 @@ def read_again(
 ) -> tuple[Op, bytes | None]:
     """The op inside an `op.again` and who acted in it; `Refused` or `Malformed` if it is not its
     author's, or not under a grant of its own chain."""
-    raw, grant = op.body.get("op"), op.body.get("grant")
-    if set(op.body) != {"op", "grant"} or type(raw) is not bytes or type(grant) is not bytes:
-        raise Refused("bad-field", what="op.again")
-    inner = decode_op(raw)
+    inner, grant = read_inner(op)
     if inner.node != op.node or inner.key != op.key or inner.kind in ENGINE_KINDS:
         raise Malformed("bad-id")
     if not inner.grant:

@@ -178,14 +178,19 @@ class Driver:
 
     async def erase(self, keys: list[bytes]) -> Receipt:
         """Take the bodies of what was done under these keys out of every log; what it did to the
-        tables the domain must have taken back. It ends when that is on record, and done here.
+        tables the domain must have taken back. It ends when that is on record, and done here if our
+        disk lets us; if not, that is told, and tried again with every tick.
 
-        Raises `Refused` ``not-erasable``, `Damaged`, `StorageFailed`.
+        Raises `Refused` ``not-erasable``, `Malformed` ``too-large`` (a few hundred at once),
+        `Damaged`, `StorageFailed`.
         """
-        known = self.core.view.keys
+        core = self.core
+        assert isinstance(core, Hub), "the server says what is erased"
+        known = core.view.keys
         for key in keys:
             if key not in known:
                 raise Refused("not-erasable", key=key)
+        core.sequencer.erasing.update(keys)
         found = await asyncio.to_thread(find_bodies, self._canon, {key: known[key] for key in keys})
         token: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self.post(Erase(token, found))
@@ -202,7 +207,10 @@ class Driver:
 
     def blob(self, digest: bytes) -> bytes | None:
         """A piece that a row names; None as long as it is on its way."""
-        return self._blobs.get(digest) if self._blobs is not None else None
+        data = self._blobs.get(digest) if self._blobs is not None else None
+        if data is None:
+            self.core.blobs.here.discard(digest)  # it was hurt: it is asked for again
+        return data
 
     def sign_in(self, operator: bytes, key: Signer, until_mono_ms: int) -> None:
         self.post(SignIn(operator, key, until_mono_ms))
@@ -448,11 +456,13 @@ class Driver:
         assert isinstance(core, Hub)
         if core.view.unfolded:
             raise Refused("unread-entries")
-        head, keys, parts = core.head, core.keys, []
+        head, keys, parts, erased = core.head, core.keys, [], len(core.view.erased)
         chain = core.view.epochs[-1].chain
         for part in parts_of(core.view):
             parts.append(part)
             await asyncio.sleep(0)
+        if len(core.view.erased) != erased:  # a body was taken out meanwhile: not out of this one
+            return await self.make_snapshot()
         frame = header_frame(parts, head, keys.cafe, chain, keys.signer)
         plain = [part.data for part in parts]
         await asyncio.to_thread(self._disk.replace, SNAPSHOT_FILE, file_of(frame, plain))

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
-from sync.errors import Malformed, Refused
+from sync.chains import read_inner
+from sync.errors import Malformed, Refused, SyncError
 from sync.frames import (
     ENTRY,
     OP,
@@ -23,6 +24,7 @@ from sync.frames import (
     op_frame,
     read_entry,
 )
+from sync.history import RECOVERED
 from sync.log import Log, Position
 from sync.op import CANON_ERASED, ENGINE_KINDS, OP_AGAIN, Op, decode_op
 from sync.view import decode_entry_op
@@ -59,7 +61,10 @@ def _places(op: Op) -> list[Place]:
     here = (op.chain, op.n)
     if op.kind != OP_AGAIN:
         return [here]
-    inner = decode_op(op.body["op"])
+    try:
+        inner, _ = read_inner(op)
+    except SyncError:  # whatever a refused one says, it has a body of its own
+        return [here]
     return [here, (inner.chain, inner.n)]
 
 
@@ -105,12 +110,19 @@ def erase_ops(own: Log, places: Set[Place]) -> None:
     own.rewrite(change)
 
 
-def erased_by(frames: Iterable[bytes]) -> set[Place]:
-    """Places of the ops whose bodies this run says are to be taken out."""
+def erased_by(frames: Iterable[bytes]) -> tuple[set[int], set[Place]]:
+    """Entries whose bodies this run says are to be taken out; of those that have moved since, the
+    places of their ops."""
+    seqs: set[int] = set()
     places: set[Place] = set()
     for frame in frames:
         if frame[1] == ENTRY and CANON_ERASED.encode() in frame:
-            op = decode_entry_op(read_entry(frame))
-            if op is not None and op.kind == CANON_ERASED:
-                places.update((c, n) for _, bodies in op.body["keys"] for _, c, n in bodies)
-    return places
+            entry = read_entry(frame)
+            op = decode_entry_op(entry)
+            if op is not None and op.kind == CANON_ERASED and entry.accepted:
+                for _, bodies in op.body["keys"]:
+                    if RECOVERED in entry.note:
+                        places.update((chain, n) for _, chain, n in bodies)
+                    else:
+                        seqs.update(seq for seq, _, _ in bodies)
+    return seqs, places

@@ -226,7 +226,7 @@ class Hub:
                 self.blobs.here.add(digest)
                 self.view.store.changed.add(STATUS)
             case Erase(token, keys):
-                self._erase(token, keys, now)
+                return self._erase(token, keys, now)
             case Tick():
                 return self._tick(now)
         return []
@@ -396,8 +396,7 @@ class Hub:
         link.loading = proof.snapshot
         if lacks:
             link.returning = common
-            lost = {"node": link.peer, "what": f"{common.n + 1}-{hello.cursor}"}
-            return [Alarm("recovering", lost)]
+            return []
         self._unreported.discard(link.peer)
         self.view.store.changed.add(STATUS)
         waits = (n - self._durable_head(chain)[1] for chain, n, _ in hello.chains)
@@ -453,24 +452,36 @@ class Hub:
             head = follow(link.returning, frames, self.keys.cafe, public, self.verify)
         except (Refused, Malformed) as error:
             return self._turn_away(number, link, error.code)
-        if not self.restored:  # our own seal says so: no station can by itself
-            self.restored = True
-            hello = link.hello
-            assert hello is not None
-            body = {"from": link.returning.n + 1, "to": hello.cursor, "by": link.peer}
-            op = self._author.op(now, self.view.cursor, CANON_RESTORED, 1, body)
-            self._stage_own(op, [], now)
         aside: list[Effect] = []
+        again: list[bytes] = []
         try:
-            again = self.sequencer.take_back(frames, link.peer)
+            if self.sequencer.lacks(frames):  # and our own seal says so: no claim of a station's
+                aside += self._found_out(link, link.returning.n, now)
+                again = self.sequencer.take_back(frames, link.peer)
+        except Malformed as error:
+            return self._turn_away(number, link, error.code)
         except Refused as refusal:  # who has what comes before it has all of this as well
-            again = []
+            if refusal.code != "history-missing":
+                return self._turn_away(number, link, refusal.code)
+            aside += self._found_out(link, link.returning.n, now)
             told = Alarm(refusal.code, {"node": link.peer, "what": str(head.n)})
-            aside = [SetAside(number, link.peer, head.n, frames), told]
+            aside += [SetAside(number, link.peer, head.n, frames), told]
         self._staged.add(again, sum(not is_run_seal(frame) for frame in again))
         link.returning = head
         self._staged.then.append(Send(number, Ack([], head.n)))
         return aside
+
+    def _found_out(self, link: Link, common: int, now: Now) -> list[Effect]:
+        """We have lost a part of our history; it is written down before any of it comes back."""
+        if self.restored:
+            return []
+        self.restored = True
+        assert link.hello is not None
+        body = {"from": common + 1, "to": link.hello.cursor, "by": link.peer}
+        op = self._author.op(now, self.view.cursor, CANON_RESTORED, 1, body)
+        self._stage_own(op, [], now)
+        lost = {"node": link.peer, "what": f"{common + 1}-{link.hello.cursor}"}
+        return [Alarm("recovering", lost)]
 
     # --- pushes --------------------------------------------------------------
 
@@ -558,12 +569,16 @@ class Hub:
             op = self._author.op(now, self.view.cursor, CANON_CHECKED, 1, body)
             self._stage_own(op, [], now)
 
-    def _erase(self, token: Any, keys: list[Any], now: Now) -> None:
+    def _erase(self, token: Any, keys: list[Any], now: Now) -> list[Effect]:
         self._begin(now)
-        op = self._author.op(now, self.view.cursor, CANON_ERASED, 1, {"keys": keys})
+        try:
+            op = self._author.op(now, self.view.cursor, CANON_ERASED, 1, {"keys": keys})
+        except Malformed as error:  # too many at once
+            return [Done(token, error)]
         seq = self._stage_own(op, [], now)
         receipt = Receipt(op.chain, op.n, op.key, "accepted", [], seq)
         self._staged.then.append(Done(token, receipt))
+        return []
 
     def _act(self, act: Act, now: Now) -> list[Effect]:
         self._begin(now)

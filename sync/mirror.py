@@ -25,6 +25,8 @@ from sync.op import Head
 _log = logging.getLogger(__name__)
 PATIENCE_S = 1.0
 """How long a commit waits for the mirror before that is left behind."""
+SLICE_FILES = 2
+"""A slice stands in so many files besides the last one."""
 SLICE_BYTES = 4 << 20
 """So much is copied between two looks at what else there is to do."""
 
@@ -55,9 +57,9 @@ class Mirror:
                 self.log.set_aside(hurt)
         self.head = checker.head
         """How far it goes."""
-        last = Position(self.log.position.segment)
+        last = Position(max(0, self.log.position.segment - SLICE_FILES))
         for _, commit in self.log.commits(last):  # a crash may have come between
-            self._erase(erased_by(commit.frames))
+            self._erase(*erased_by(commit.frames))
 
     def agrees(self, log: Log, head: Head) -> bool:
         """Whether this log, which ends at ``head``, and the mirror are of one history."""
@@ -73,7 +75,7 @@ class Mirror:
         """Make durable what follows our head. Raises `StorageFailed`."""
         self.log.commit(frames)
         self._ends(frames)
-        self._erase(erased_by(frames))
+        self._erase(*erased_by(frames))
 
     def catch_up(self, log: Log, to: Head, most_bytes: int = SLICE_BYTES) -> None:
         """Copy what ``log`` has behind our head, up to ``to``, or a slice of it.
@@ -82,22 +84,24 @@ class Mirror:
         """
         if self.head.n > to.n or not self.agrees(log, to):
             raise Refused("mirror-differs")
-        size, last, erased = 0, None, set[Place]()
+        size, last, seqs, places = 0, None, set[int](), set[Place]()
         for frames in log.behind(self.head.n):
             seal = seal_in(frames[-1])
             if seal.n > to.n or size > most_bytes:
                 break
             self.log.commit(frames, sync=False)
             size, last = size + sum(map(len, frames)), frames
-            erased |= erased_by(frames)
+            erased = erased_by(frames)
+            seqs |= erased[0]
+            places |= erased[1]
         if last is not None:
             self.log.sync()
             self._ends(last)
-            self._erase(erased)
+            self._erase(seqs, places)
 
-    def _erase(self, places: set[Place]) -> None:
-        if places:
-            erase_entries(self.log, frozenset(), places)
+    def _erase(self, seqs: set[int], places: set[Place]) -> None:
+        if seqs or places:
+            erase_entries(self.log, seqs, places)
 
     def _ends(self, frames: list[bytes]) -> None:
         seal = seal_in(frames[-1])

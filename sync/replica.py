@@ -477,6 +477,8 @@ class Replica:
             case SnapshotPart() if self._fetch is not None:
                 self._fetch.heard_ms = now.mono_ms
                 return self._take_part(link, message, self._fetch)
+            case SnapshotPart(0):  # of one that was gone already
+                return []
             case WantBlob(digest) if self.signed_on:
                 return [GiveBlob(link, digest)]
             case Blob(digest, data) if self.signed_on:
@@ -552,6 +554,7 @@ class Replica:
         self._sent = self._acked = 0
         self._take_ack(hello.heads)
         self._sent = self._acked
+        self._look_for_holes({chain: n for chain, n, _ in hello.heads})
         effects: list[Effect] = [proof]
         if abs(self.skew_ms) > SKEW_TOLD_MS:
             effects.append(Alarm("skew", {"seconds": self.skew_ms // 1000}))
@@ -661,6 +664,15 @@ class Replica:
             self._acked += 1
             self.view.store.changed.add(STATUS)
         self._sent = max(self._sent, self._acked)
+
+    def _look_for_holes(self, durable: dict[bytes, int]) -> None:
+        """A chain whose next op at the server we do not have (its body was erased) cannot be sent
+        on: what stands behind it goes in a new one."""
+        for waiting in islice(self.pending, self._acked, None):
+            op = waiting.op
+            if op.n > durable.get(op.chain, 0) + 1:
+                self._forked.add(op.chain)
+            durable[op.chain] = max(op.n, durable.get(op.chain, 0))
 
     def _push(self, now: Now) -> list[Effect]:
         """Send what is durable and not sent, as far as the window goes, in runs of one chain."""

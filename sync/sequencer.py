@@ -73,6 +73,8 @@ class Sequencer:
         """Canonical head, staged entries included."""
         self.alive_ms = 0
         """How long ago this start of the server was."""
+        self.erasing: set[bytes] = set()
+        """Keys whose bodies are being looked for: none is written any more."""
         self.odd: list[tuple[str, dict[str, Any]]] = []
         """What a person should know of the chains just taken: (code, details)."""
 
@@ -103,7 +105,8 @@ class Sequencer:
         base, youngest = known.base if known else 0, floor(0)
         for n, raw in enumerate(fresh, have.n + 1):
             op, entry = self._sequence(raw, n, push, base, youngest, floor, at_ms)
-            if op is not None and op.key in view.erased and (frame := self._without(op, entry)):
+            gone = op is not None and (op.key in view.erased or op.key in self.erasing)
+            if gone and op is not None and (frame := self._without(op, entry)):
                 frames.append(self._fold_erased(frame))
                 continue
             entry, frame = self._fold(entry, op)
@@ -135,14 +138,17 @@ class Sequencer:
         """Sequence entries again that an earlier life of this server has signed, with the outcome
         they had then; the frames to log. ``by`` is the station that kept them.
 
-        What is here already is passed over. `Refused` ``history-missing`` if ops stand between
-        what is here and what comes.
+        What is here already is passed over; something must be missing (`lacks`). `Refused`
+        ``history-missing`` if ops stand between what is here and what comes, ``bad-seal`` for a
+        seal that is not its station's; `Malformed`.
         """
         view, frames, taken = self._view, [], set()
         for frame, entry, op, chain in self._missing(run):
             known = view.chains.get(chain) or ChainHead(0, ZERO_HEAD, 0)
             if entry is None:  # the seal over the ops before it, which may all have been here
-                if chain in taken and seal_in(frame).hash == known.hash:
+                seal = seal_in(frame)
+                if chain in taken and seal.hash == known.hash:
+                    self._check_seal(seal, known)
                     frames.append(frame)
                 continue
             taken.add(chain)
@@ -153,9 +159,19 @@ class Sequencer:
                 frames.append(self._sequence_again(entry, op, by))
             head = link(known.hash, entry.note.get("erased") or sha256(entry.op_raw))
             view.advance(chain, known.n + 1, head, op.base if op and entry.accepted else 0)
-        if entries := [frame for frame in frames if not is_run_seal(frame)]:
-            self._advance(entries)
+        self._advance([frame for frame in frames if not is_run_seal(frame)])
         return frames
+
+    def _check_seal(self, seal: Seal, known: ChainHead) -> None:
+        """A station's seal that comes back must be its own: ours does not cover it."""
+        public = self._domain.node_key(self._view, seal.chain[:NODE_BYTES])
+        text = seal_text(self._cafe, seal.chain, known.n, known.hash)
+        if public is None or seal.n != known.n or not self._verify(public, seal.signature, text):
+            raise Refused("bad-seal")
+
+    def lacks(self, run: list[bytes]) -> bool:
+        """Whether something of this run is not here. Raises as `take_back`."""
+        return any(entry is not None for _, entry, _, _ in self._missing(run))
 
     def _missing(self, run: list[bytes]) -> list[tuple[bytes, Entry | None, Op | None, bytes]]:
         """(frame, entry, its op, its chain) of a run for what is not here, with all its seals."""

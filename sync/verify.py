@@ -92,6 +92,7 @@ def verify_canon(
         checker.expected = base.header.head
     checker.head = log.base
     known: dict[bytes, bytes] = {}
+    erased: dict[bytes, int] = {}
     own = node_id(server)
 
     def key_of(station: bytes) -> bytes | None:
@@ -107,6 +108,8 @@ def verify_canon(
                 view.jump(read_jump(frame, Head(view.cursor)).n)
             elif frame[1] in ENTRIES:
                 entry = read_entry(frame)
+                if "erased" in entry.note:
+                    erased[entry.note["key"]] = entry.seq
                 where = f"entry {entry.seq}"
                 if base is not None and entry.seq <= base.header.seq:
                     continue  # the server's seals cover it; what it rests on is not here any more
@@ -139,6 +142,10 @@ def verify_canon(
         result.problem = Problem(log.name(1), 0, "entry 1", what)
         return result
     _walk(log, checker, check, result)
+    for key, seq in erased.items():
+        if key not in view.erased and not result.problem:
+            what = "its body is gone, and no entry of the server says that it shall"
+            result.problem = Problem(log.name(1), 0, f"entry {seq}", what)
     if base is not None and not result.problem and checker.head.n < base.header.seq:
         what = f"entries {checker.head.n + 1} to {base.header.seq} are missing"
         result.problem = Problem(SNAPSHOT_FILE, 0, f"entry {checker.head.n + 1}", what)

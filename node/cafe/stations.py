@@ -99,7 +99,9 @@ def decide_enrol(tables: Tables, command: EnrolStation, acting: Acting) -> list[
         old = tables.table("stations").peek(command.replaces)
         if old is None or command.replaces == acting.context.op.node.hex():
             raise Refused("unknown-station")
-        number, counted = old["number"], old["orders"]
+        number = old["number"]
+        same = (row for _, row in tables.table("stations").scan() if row["number"] == number)
+        counted = max(row["orders"] for row in same)
         others = (r for i, r in tables.table("stations").scan() if i != command.replaces)
         if any(row["number"] == number and not row["revoked"] for row in others):
             raise Refused("unknown-station")  # another one has its place already

@@ -136,13 +136,13 @@ class ServerNode(Node):
 
     def station_called(self, name: str) -> str:
         """Id of the station with this name or label, best of one that is trusted. `Refused`
-        ``unknown-station`` if there is none, or more than one."""
+        ``unknown-station`` if there is none, or more than one place."""
         rows = [(i, r) for i, r in self.tables.table("stations").scan() if i != self.node_id]
         found = [(i, r) for i, r in rows if name in (r["name"], r["label"])]
         found = [(i, r) for i, r in found if not r["revoked"]] or found
-        if len(found) != 1:
+        if len({row["number"] for _, row in found}) != 1:
             raise Refused("unknown-station")
-        return found[0][0]
+        return found[-1][0]
 
     def missing(self) -> list[str]:
         """Stations that may hold what this server has lost: they have not been seen since it

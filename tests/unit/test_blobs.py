@@ -124,8 +124,9 @@ def test_few_are_asked_for_at_once_and_each_of_one_side() -> None:
     assert wanted.ask(named, [1, 2], 10) == []
     assert not wanted.take(1, b"0", b"")
     assert wanted.ask(named, [1, 2], 20) == [(2, b"0")]
+    assert not wanted.take(1, b"0", b"late"), "it was asked, and somebody else is by now"
     with pytest.raises(Malformed, match="not asked"):
-        wanted.take(1, b"0", b"")
+        wanted.take(1, b"8", b"")
     assert [link for link, _ in wanted.ask(named, [2], 30)] == [2, 2, 2], "1 is gone"
     again = wanted.ask(named, [2], 31 + AGAIN_MS)
     assert len(again) == AT_ONCE
@@ -184,6 +185,9 @@ async def test_driver_keeps_gives_and_clears_up(bench: Bench) -> None:
     await asyncio.sleep(0)
     assert sha256(b"new") in driver.core.blobs.here
     assert driver.blob(sha256(b"new")) == b"new"
+    disk.replace(sha256(b"new").hex(), b"hurt")
+    assert driver.blob(sha256(b"new")) is None
+    assert sha256(b"new") not in driver.core.blobs.here, "it is fetched again"
     disk.replace = full  # type: ignore[method-assign]
     driver._run([KeepBlob(sha256(b"newer"), b"newer")])
     with pytest.raises(StorageFailed):

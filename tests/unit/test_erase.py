@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from sync.op import CHAIN_OPEN, OP_AGAIN, Entry, Head, Op, decode_op, encode_op
 from sync.protocol import Act, Erase, Tick
 from sync.recovery import Opened as Found
 from sync.recovery import open_hub, take_out
+from sync.snapshot import parts_of
 from sync.state import PendingOp, merge
 from sync.verify import verify_canon, verify_own
 from tests.support.cores import CAFE, Bench
@@ -193,6 +195,7 @@ def test_restored_server_gets_erased_entries_back_without_their_bodies(bench: Be
     assert SECRET in files(bench.log)
     link(bench)
     places = {place for _, place in bench.hub.view.to_erase}
+    assert erased_by(bench.archive.after(bench.hub.view.epochs[-1].first)[0]) == (set(), places)
     assert places == {place for own in bench.replica.view.erased.values() for place in own}
     take_out_of_the_server(bench)
     assert SECRET not in files(bench.log)
@@ -331,7 +334,93 @@ def test_word_in_an_order_erases_nothing(bench: Bench) -> None:
     bench.act({"id": "canon.erased"})
     bench.run()
     frames, _ = bench.archive.after(0)
-    assert erased_by(frames) == set()
+    assert erased_by(frames) == (set(), set())
+
+
+@pytest.mark.feature("SE-04", "SY-07", "RC-09")
+def test_nobody_but_the_server_says_what_is_erased(bench: Bench) -> None:
+    """A station's op of that kind is refused, and so it erases nothing on the second disk either."""
+    kept = next(op for op in ops(bench.log) if op.key == KEY)
+    bodies = {"keys": [[KEY, [[bench.hub.view.keys[KEY], kept.chain, kept.n]]]]}
+    for at, body in enumerate((bodies, {}, {"keys": 5})):
+        chain = kept.node + b"patched" + bytes([at])
+        fields: dict[str, Any] = {
+            "chain": chain, "version": 1, "grant": 0, "base": 0, "wall_ms": 0, "mono_ms": 0,
+            "boot": b"statioid",
+        }  # fmt: skip
+        lie = encode_op(n=1, kind="canon.erased", body=body, key=bytes([at]) * 16, **fields)
+        head = Head().next(lie.raw)
+        seal = bench.station_key.sign(seal_text(CAFE, chain, head.n, head.hash))
+        bench.push(Push(chain, 1, [lie.raw], seal, b"statioid", 1_000))
+    assert bench.refusals() == ["server-only"] * 3
+    assert bench.hub.view.to_erase == set()
+    disk, keys = SimDisk(bench.chance), bench.hub.keys
+    mirror = Mirror(disk, CAFE, keys.node, bench.server_key.public, verify_ed25519)
+    mirror.catch_up(bench.log, bench.hub.head)
+    assert SECRET in files(mirror.log)
+    frames, _ = bench.archive.after(0)
+    assert erased_by(frames) == (set(), set())
+
+
+@pytest.mark.feature("SY-16", "RC-09")
+def test_body_that_went_without_a_word_of_the_servers_shows(bench: Bench) -> None:
+    """Whoever sits at the disk cannot take out a sale as if it had been asked for."""
+    erase_entries(bench.log, {bench.hub.view.keys[KEY]})
+    problem = verified(bench, bench.log).problem
+    assert problem is not None
+    assert "its body is gone" in problem.what
+
+
+@pytest.mark.feature("SY-05", "RC-09")
+def test_junk_under_the_same_key_does_not_hinder_it(bench: Bench) -> None:
+    """Refused ops say what they like."""
+    station = bench.replica.keys.node
+    for at, body in enumerate(({"data": SECRET.decode()}, {"op": SECRET * 4, "grant": b""})):
+        chain = station + b"patched" + bytes([at])
+        fields: dict[str, Any] = {
+            "chain": chain, "version": 1, "grant": 0, "base": 0, "wall_ms": 0, "mono_ms": 0,
+            "boot": b"statioid",
+        }  # fmt: skip
+        junk = encode_op(n=1, kind=OP_AGAIN, body=body, key=KEY, **fields)
+        head = Head().next(junk.raw)
+        seal = bench.station_key.sign(seal_text(CAFE, chain, head.n, head.hash))
+        bench.push(Push(chain, 1, [junk.raw], seal, b"statioid", 1_000))
+    forget(bench)
+    take_out_of_the_server(bench)
+    assert SECRET not in files(bench.log)
+    assert verified(bench, bench.log).problem is None
+
+
+@pytest.mark.feature("SY-07", "RC-09")
+def test_what_stands_behind_an_erased_op_is_sent_all_the_same(bench: Bench) -> None:
+    """The server and the station's copy are both put back to before it: its own log has a hole."""
+    bench.act({"id": "sold later"})
+    bench.run()
+    forget(bench)
+    keep(bench)
+    take_out_of_the_station(bench)
+    own = copied(bench.own)
+    for name in list(own.durable):
+        if name.startswith("canon-"):
+            own.remove(name)
+    restart_server(bench, SimDisk(bench.chance))
+    restart_station(bench, own)
+    link(bench)
+    for _ in range(3):
+        bench.give(bench.replica, Tick())
+        bench.run()
+    orders = {row["id"] for row in bench.hub.view.table("orders")}
+    assert orders == {"before", "after", "sold later"}
+    assert not bench.replica.pending
+
+
+@pytest.mark.feature("SY-15", "RC-09")
+def test_too_many_at_once_are_refused_with_an_answer(bench: Bench) -> None:
+    """Nobody waits for ever, and nothing else of the round is lost."""
+    many = [[bytes([at % 256, at // 256]) * 8, [[1, b"c" * 24, 1]]] for at in range(1_500)]
+    bench.give(bench.hub, Erase("e", many))
+    assert "too-large" in str(bench.results[-1])
+    assert bench.hub.view.erased == {}
 
 
 @pytest.mark.feature("RC-09")
@@ -506,9 +595,29 @@ async def test_driver_erases_by_key_and_tries_again_while_the_disk_refuses(bench
     driver.post(Tick())
     await asyncio.sleep(0.01)
     assert SECRET not in files(bench.log)
-    (places,) = bench.hub.view.erased.values()
-    assert erased_by(driver.archive.after(0)[0]) == set(places)
+    assert erased_by(driver.archive.after(0)[0]) == ({bench.hub.view.keys[KEY]}, set())
     await driver.stop()
+
+
+@pytest.mark.feature("SY-11", "RC-09")
+async def test_snapshot_in_the_making_is_begun_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was erased meanwhile is not in it."""
+    driver = Driver(Found(bench.hub, bench.log, None), SystemClock())
+    times: list[int] = []
+
+    def parts(view: Any) -> Any:
+        times.append(len(view.erased))
+        yield from parts_of(view)
+        if len(times) == 1:
+            forget(bench)
+
+    monkeypatch.setattr("sync.driver.parts_of", parts)
+    head = await driver.make_snapshot()
+    assert times == [0, 1]
+    assert head == bench.hub.head
+    assert SECRET not in zlib.decompress(driver._snapshot.parts[-1])  # type: ignore[union-attr]
 
 
 async def test_driver_of_a_station_erases_at_its_start_what_a_crash_left(bench: Bench) -> None:

@@ -10,13 +10,14 @@ from msgspec import structs
 
 from sync.archive import Archive
 from sync.chains import again_body, frozen_body, read_again, read_frozen, read_open
+from sync.codec import pack
 from sync.errors import Malformed, Refused, StorageFailed
-from sync.frames import ENTRY, read_entry
+from sync.frames import ENTRY, RUN_SEAL, read_entry, run_seal_frame, seal_in
 from sync.grant import sign_grant
 from sync.history import Epoch, common_head, follow, read_epochs
 from sync.identity import hello_text, verify_ed25519
 from sync.log import Log
-from sync.messages import Ack, ClientHello, Entries, Proof, Push, ServerHello, decode
+from sync.messages import Ack, ClientHello, Entries, Proof, Push, ServerHello, SnapshotPart, decode
 from sync.op import CHAIN_FROZEN, CHAIN_OPEN, OP_AGAIN, Head, Op, decode_op, encode_op
 from sync.protocol import Act, Closed, CommitFailed, Flush, NodeKeys, Opened, Received, Tick
 from sync.recovery import open_hub, open_replica
@@ -275,6 +276,58 @@ def test_nobody_gives_back_what_the_server_has_not_signed(bench: Bench) -> None:
     sign_on(7, bytes(32))
     bench.give(bench.hub, Received(LINK, Ack([], 7)))
     assert bench.dropped == ["out-of-turn"], "only entries come now"
+
+
+@pytest.mark.feature("SY-07", "SE-04", "SE-09")
+@pytest.mark.parametrize(
+    ("seal", "code"),
+    [(lambda s: run_seal_frame(replace(s, signature=bytes(64))), "bad-seal"),
+     (lambda s: run_seal_frame(replace(s, n=s.n + 1)), "bad-seal"),
+     (lambda s: pack([RUN_SEAL, 1]), "bad-type")],
+)  # fmt: skip
+def test_seals_that_come_back_are_their_stations_own(bench: Bench, seal: Any, code: str) -> None:
+    """Ours does not cover them, so each is checked: one that is forged would spoil the log for ever."""
+    old = copied(bench.log)
+    bench.act({"id": "lost"}, operator=OPERATOR)
+    bench.run()
+    restart_server(bench, old)
+    bench.give(bench.hub, Opened(LINK, bench.replica.keys.node, b"T" * 32))
+    bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
+    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
+    bench.give(bench.replica, Received(LINK, decode(bench.to_replica.pop(0))))
+    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
+    given = decode(bench.to_hub.pop(0))
+    assert isinstance(given, Entries)
+    at = next(i for i, frame in enumerate(given.frames) if frame[1] == RUN_SEAL)
+    frames = [*given.frames]
+    frames[at] = seal(seal_in(frames[at]))
+    bench.give(bench.hub, Received(LINK, Entries(frames)))
+    assert bench.dropped[-1] == code
+    part(bench)
+    link(bench)
+    assert "lost" in orders(bench.hub)
+
+
+@pytest.mark.feature("SY-07")
+def test_seals_of_what_is_here_already_are_not_written_again(bench: Bench) -> None:
+    """Only what is missing comes back, with the seals over that."""
+    desk(bench, "at the desk")
+    frames, _ = Archive(bench.copy).after(0)
+    old = copied(bench.log)
+    bench.act({"id": "lost"}, operator=OPERATOR)
+    bench.run()
+    more, _ = Archive(bench.copy).after(seal_in(frames[-1]).n)
+    restart_server(bench, old)
+    bench.hub._begin(bench.now)
+    again = bench.hub.sequencer.take_back([*frames[:-1], *more], b"s" * 16)
+    assert any(frame[1] == RUN_SEAL for frame in frames)
+    assert sum(frame[1] == RUN_SEAL for frame in again) == 1
+
+
+def test_part_of_a_snapshot_that_was_gone_already_is_passed_over(bench: Bench) -> None:
+    """The first of four answers ended the fetch."""
+    bench.give(bench.replica, Received(LINK, SnapshotPart(0, 3, b"")))
+    assert bench.dropped == []
 
 
 @pytest.mark.feature("SY-06")
