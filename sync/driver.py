@@ -79,6 +79,7 @@ from sync.snapshot import (
 
 _log = logging.getLogger(__name__)
 TICK_S = 1.0
+CROWDED = 64
 CHECKPOINT_EVERY = 20_000
 """Entries behind the last checkpoint that make a new one worth its while."""
 
@@ -236,6 +237,12 @@ class Driver:
 
     def detach(self, link: int) -> None:
         self._wires.pop(link, None)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether links shall wait with what they read: the inbox is for what comes meanwhile, not
+        for a flood."""
+        return len(self._inbox) >= CROWDED
 
     def post(self, event: Event) -> None:
         """Put an event in the inbox; it is taken in a round of its own turn of the loop."""

@@ -90,6 +90,8 @@ async def run_link(
             if isinstance(message, Bye):
                 reason = message.code
             driver.post(Received(link, message))
+            while driver.crowded:  # noqa: ASYNC110 - its socket fills, and its sender waits
+                await asyncio.sleep(0)
     except Malformed as error:
         reason = error.code
         driver.on_alarm(error.code, {"node": peer, "what": error.what})

@@ -335,19 +335,20 @@ def open_replica(
         folded = _recover_view(disk, log, checker, view, base)
         return view, checker, folded, base.header.seq if base else 0
 
-    def read_own(log: Log) -> list[tuple[Op, list[Any], Head]]:
-        return list(own_ops(log.recover(ChainChecker(keys.cafe, keys.signer.public, verify))))
+    def read_own(log: Log) -> tuple[list[tuple[Op, list[Any], Head]], ChainChecker]:
+        checker = ChainChecker(keys.cafe, keys.signer.public, verify)
+        return list(own_ops(log.recover(checker))), checker
 
     canon, (view, checker, folded, compacted) = _mended(
         disk, "canon", keys.cafe, node_id(server), read_canon
     )
-    own, ops = _mended(disk, "own", keys.cafe, keys.node, read_own)
+    own, (ops, end) = _mended(disk, "own", keys.cafe, keys.node, read_own)
     head, base = checker.head, canon.base
     replica = Replica(keys, server, view, domain, verify, random, canon=head, base=base)
     replica.public_only = public_only
     replica.compacted = compacted
-    if own.base.n:
-        replica.before = (own.base_chain, *own.base)
+    if end.head.n:  # also where the last body was erased
+        replica.before = (end.chain, *end.head)
     replica.restore(ops)
     damage = [log.damage for log in (canon, own) if log.damage]
     if view.unfolded:

@@ -215,7 +215,6 @@ class Replica:
         answered, and that do not stand in a frozen branch (they stand behind it again)."""
         frozen = {read_frozen(op)[0] for op, _, _ in own if op.kind == CHAIN_FROZEN}
         for op, events, head in own:
-            self.before = (op.chain, *head)
             if op.kind == GRANT_OPEN:
                 self._grants[(op.chain, op.n)] = op.raw
             done = op.key in self.view.keys

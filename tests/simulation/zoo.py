@@ -302,9 +302,10 @@ class HeadsNotKept(Log):
 class ErasedForgotten(Hub):
     """Says that a body is gone and leaves it where it is."""
 
-    def _erase(self, token: Any, keys: list[Any], now: Any) -> None:
-        super()._erase(token, keys, now)
+    def _erase(self, token: Any, keys: list[Any], now: Any) -> list[Any]:
+        effects = super()._erase(token, keys, now)
         self.view.to_erase.clear()
+        return effects
 
 
 class ErasedWrittenAgain(Sequencer):

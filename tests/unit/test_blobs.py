@@ -10,10 +10,10 @@ import pytest
 
 from sync.blobs import AGAIN_MS, AT_ONCE, MAX_BLOB_BYTES, BlobFolder, Wanted
 from sync.clock import SystemClock
-from sync.driver import Driver
+from sync.driver import CROWDED, Driver
 from sync.errors import Malformed, Refused, StorageFailed
-from sync.link import SocketWire
-from sync.messages import Ack, Blob, SnapshotPart, WantBlob, decode
+from sync.link import SocketWire, run_link
+from sync.messages import Ack, Blob, SnapshotPart, WantBlob, decode, encode
 from sync.op import sha256
 from sync.protocol import Act, BlobKept, Closed, GiveBlob, KeepBlob, Tick
 from sync.recovery import Opened as Found
@@ -198,6 +198,42 @@ async def test_driver_keeps_gives_and_clears_up(bench: Bench) -> None:
     assert bare.blob(DIGEST) is None
     with pytest.raises(StorageFailed):
         bare.add_blob(PICTURE)
+
+
+@pytest.mark.feature("SY-15", "SE-09")
+async def test_flood_waits_at_its_socket(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who signs on and ignores its window fills no memory of ours."""
+    driver = Driver(Found(bench.hub, bench.log, None), SystemClock())
+    most = 0
+
+    class Socket:
+        def __aiter__(self) -> Any:
+            return self.read()
+
+        async def read(self) -> Any:
+            nonlocal most
+            for _ in range(5 * CROWDED):
+                yield encode(Ack([], 0))
+                most = max(most, len(driver._inbox))
+
+        async def close(self) -> None:
+            pass
+
+    held = driver._round
+    rounds = 0
+
+    def slow() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds % 7 == 0:
+            held()
+        else:
+            asyncio.get_running_loop().call_soon(slow)
+
+    monkeypatch.setattr(driver, "_round", slow)
+    async with asyncio.timeout(20):
+        await run_link(driver, Socket(), bench.replica.keys.node, b"T" * 32)  # type: ignore[arg-type]
+    assert 0 < most <= CROWDED + 2
 
 
 async def test_sale_never_stands_behind_a_picture() -> None:

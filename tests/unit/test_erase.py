@@ -414,6 +414,28 @@ def test_what_stands_behind_an_erased_op_is_sent_all_the_same(bench: Bench) -> N
     assert not bench.replica.pending
 
 
+@pytest.mark.feature("SY-06", "RC-09")
+def test_start_behind_an_erased_op_is_no_restore(bench: Bench) -> None:
+    """The newest op of the own log is erased: the next chain names the head behind it all the same."""
+    part(bench)
+    bench.link()
+    bench.act({"id": "eva", "data": SECRET.decode()}, "person.keep", key=b"e" * 16)
+    bench.run()
+    bench.give(bench.hub, Act("f", "person.forget", 1, {"id": "eva"}, bench.chance.randbytes(16)))
+    found = find_bodies(bench.log, {b"e" * 16: bench.hub.view.keys[b"e" * 16]})
+    bench.give(bench.hub, Erase("e", found))
+    bench.run()
+    take_out_of_the_station(bench)
+    head = bench.replica.author.head
+    restart_station(bench, copied(bench.own))
+    assert bench.replica.before is not None
+    assert bench.replica.before[1:] == tuple(head)
+    bench.link()
+    bench.act({"id": "next"})
+    bench.run()
+    assert "station-restored" not in bench.alarms
+
+
 @pytest.mark.feature("SY-15", "RC-09")
 def test_too_many_at_once_are_refused_with_an_answer(bench: Bench) -> None:
     """Nobody waits for ever, and nothing else of the round is lost."""
