@@ -5,9 +5,9 @@
     frame        = length u32 ‖ CRC-32 u32 ‖ msgpack body            (little-endian)
 
 One commit is one write and one sync. The length in front of it tells a torn commit (the file ends
-before it does: a crash, cut it) from a damaged one (all of its bytes are there and do not verify:
-keep a copy). Damage in front of a commit that does verify is corruption, and never cut: it hides
-real history.
+before it does, or the room that was taken for it is still empty: a crash, cut it) from a damaged
+one (all of its bytes are there and do not verify: keep a copy). Damage in front of a commit that
+does verify is corruption, and never cut: it hides real history.
 """
 
 from __future__ import annotations
@@ -74,21 +74,34 @@ class Commit:
 
 
 class _Bad(Exception):
-    """This commit is all there and does not verify."""
+    """This commit does not verify; it never came to the disk if zeros stand from ``room`` on."""
+
+    def __init__(self, what: str, room: int) -> None:
+        super().__init__(what)
+        self.room = room
 
 
 def read_commit(data: bytes, at: int) -> Commit | None:
-    """The commit at offset ``at``; None if the data ends before it does; `_Bad` if it is
-    damaged."""
+    """The commit at offset ``at``; None if the data ends before it does, or has nothing but zeros
+    from inside it on; `_Bad` if it is damaged."""
+    try:
+        return _commit_at(data, at)
+    except _Bad as bad:
+        if data[bad.room : bad.room + 4].strip(b"\0") or data[bad.room :].strip(b"\0"):
+            raise
+        return None
+
+
+def _commit_at(data: bytes, at: int) -> Commit | None:
     if at + _COMMIT_BYTES > len(data):
         return None
     length, crc = _HEAD.unpack_from(data, at)
     body = data[at + _HEAD.size : at + _COMMIT_BYTES]
     if length != _COMMIT_BODY.size or zlib.crc32(body) != crc:
-        raise _Bad("commit header")
+        raise _Bad("commit header", at + _COMMIT_BYTES)
     array, tag, binary, size, rest = _COMMIT_BODY.unpack(body)
     if (array, tag, binary, size) != (0x92, COMMIT, 0xC4, 4) or rest > MAX_COMMIT_BYTES:
-        raise _Bad("commit header")
+        raise _Bad("commit header", at + _COMMIT_BYTES)
     at += _COMMIT_BYTES
     end = at + rest
     if end > len(data):
@@ -96,16 +109,16 @@ def read_commit(data: bytes, at: int) -> Commit | None:
     frames: list[bytes] = []
     while at < end:
         if at + _HEAD.size > end:
-            raise _Bad("frame header")
+            raise _Bad("frame header", end - 4)
         length, crc = _HEAD.unpack_from(data, at)
         at += _HEAD.size
         body = data[at : at + length]
         if at + length > end or zlib.crc32(body) != crc:
-            raise _Bad(f"frame {len(frames) + 1}")
+            raise _Bad(f"frame {len(frames) + 1}", end - 4)
         frames.append(body)
         at += length
     if not frames or len(frames[-1]) < 2 or frames[-1][1] != SEAL:
-        raise _Bad("no seal")
+        raise _Bad("no seal", end - 4)
     return Commit(frames, end)
 
 
@@ -428,7 +441,8 @@ class Log:
                     problem = problem or "the segment ends inside a commit"
                     self._damaged(number, data, at, problem, number == numbers[-1])
                 else:
-                    self._cut(number, at, Damage(self.name(number), "torn", at, "short commit"))
+                    short = Damage(self.name(number), "torn", at, "short commit")
+                    self._cut(number, at, short if data[at:].strip(b"\0") else self.damage)
         self._durable_end = (self._last_seal, self._only_seal)
         if self._number:
             self._file = self.disk.open(self.name(self._number))
@@ -533,13 +547,13 @@ class Log:
         for number in self.segments():
             if number < since or Position(number) > self.position:
                 continue
-            old = self.disk.read(self.name(number))
-            data = bytearray(old)
             counts = (
                 self._durable if number == self._number else self._length_by_next(number, 1 << 62)
             )
+            old = self.disk.read(self.name(number), 0, counts)
+            data = bytearray(old)
             try:
-                for at, frame in _frames_of(old[:counts]):
+                for at, frame in _frames_of(old):
                     new = change(frame)
                     if new is not None:
                         assert len(new) == len(frame), "nothing behind it may move"
@@ -622,8 +636,11 @@ class Log:
         for number in numbers:
             if number < start.segment:
                 continue
-            name = self.name(number)
-            end = self._length_by_next(number, 1 << 62) if number + 1 in numbers else 1 << 62
+            name, end = self.name(number), 1 << 62
+            if number + 1 in numbers:
+                end = self._length_by_next(number, end)
+            elif number == self._number:
+                end = self._file.size if self._file is not None else self._durable
             base = start.offset if number == start.segment else 0
             data, at = self.disk.read(name, base, min(READ_BYTES, max(0, end - base))), 0
             while True:
@@ -642,8 +659,8 @@ class Log:
                 at = commit.end
 
     def size(self, number: int) -> int:
-        """Length of a segment in bytes, whatever stands in it."""
-        return len(self.disk.read(self.name(number)))
+        """Length of a segment in bytes, whatever stands in it but room."""
+        return len(self.disk.read(self.name(number)).rstrip(b"\0"))
 
     @property
     def last_seal(self) -> bytes:

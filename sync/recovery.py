@@ -143,13 +143,13 @@ def compact(opened: Opened, frame: bytes, parts: list[bytes]) -> Compacted:
     start = canon.start_of(header.seq)
     assert start is not None, "its head was found"
     canon.drop_before(start.number)
-    kept = next((first.number for first in own.starts()), 0)
-    for number, commit in own.commits():
-        if number == kept:
-            break
-        if not all(core.is_settled(op, header.seq) for op in _ops(commit)):
-            kept = number
-    own.drop_before(kept)
+    newest = next((first.number for first in own.starts()), 0)
+    needed = (
+        number
+        for number, commit in own.commits()
+        if not all(core.is_settled(op, header.seq) for op in _ops(commit))
+    )
+    own.drop_before(min(newest, next(needed, newest)))
     return Compacted(header.seq, canon.base)
 
 

@@ -666,10 +666,11 @@ class Replica:
 
     def _look_for_holes(self, durable: dict[bytes, int]) -> None:
         """A chain whose next op at the server we do not have (its body was erased) cannot be sent
-        on: what stands behind it goes in a new one."""
+        on: what stands behind it goes in a new one. Of a chain in which we had nothing to send when
+        we said hello, all was answered."""
         for waiting in islice(self.pending, self._acked, None):
             op = waiting.op
-            if op.n > durable.get(op.chain, 0) + 1:
+            if op.n > durable.get(op.chain, op.n - 1) + 1:
                 self._forked.add(op.chain)
             durable[op.chain] = max(op.n, durable.get(op.chain, 0))
 

@@ -94,6 +94,8 @@ CAFE = b"simulated-cafe!!"
 OPERATOR = b"the-only-vendor!"
 LONG_AGO = 10**12
 SEGMENT_BYTES = 1_500
+ROOM_BYTES = 900
+"""What a file takes ahead of what is written."""
 """Files so small that there is something to drop."""
 
 
@@ -156,7 +158,7 @@ class Node:
         """Switched off until the end."""
         self.backup: dict[str, bytes] | None = None
         self.restored = False
-        self.disk = SimDisk(world.chance, world.error_rate)
+        self.disk = SimDisk(world.chance, world.error_rate, ROOM_BYTES)
         self.disk.at_sync = world.crash_point
         self.blobs = BlobFolder(SimDisk(world.chance))
         self.found: Found | None = None
@@ -241,7 +243,7 @@ class World:
                 node.public_only = True
                 self.screens.add(node.id)
             if name == "server" and "mirror" in self.plan:
-                second = self.node[name].second = SimDisk(self.chance, self.error_rate)
+                second = self.node[name].second = SimDisk(self.chance, self.error_rate, ROOM_BYTES)
                 second.at_sync = self.crash_point
             self.boot(name)
         for name in self.names:
@@ -905,6 +907,7 @@ class World:
         memo = {id(thing): thing for thing in shared}
         memo[id(node.disk)] = twin.disk
         twin.disk.durable, twin.disk.buffered = dict(node.disk.durable), dict(node.disk.buffered)
+        twin.disk.room = dict(node.disk.room)
         twin.found, twin.kept = copy.deepcopy((node.found, node.kept), memo)
         assert twin.found is not None
         twin.core, twin.archive = twin.found.core, Archive(twin.found.canon)

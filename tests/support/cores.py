@@ -105,9 +105,18 @@ class Bench:
     def pass_time(self, seconds: int) -> None:
         self.now = Now(self.now.wall_ms + seconds * 1000, self.now.mono_ms + seconds * 1000)
 
-    def link(self) -> None:
+    def meet(self) -> None:
+        """A link opens; nothing has come through it yet."""
         self.give(self.hub, Opened(LINK, self.replica.keys.node, b"T" * 32))
         self.give(self.replica, Opened(LINK, self.hub.keys.node, b"S" * 32))
+
+    def hear(self, core: Hub | Replica) -> None:
+        """One message comes through."""
+        queue = self.to_hub if core is self.hub else self.to_replica
+        self.give(core, Received(LINK, decode(queue.pop(0))))
+
+    def link(self) -> None:
+        self.meet()
         self.run()
 
     def sign_in(self) -> None:

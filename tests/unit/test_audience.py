@@ -15,7 +15,7 @@ from sync.identity import hello_text, node_id, verify_ed25519
 from sync.log import CanonChecker
 from sync.messages import Entries, Proof, SnapshotPart, Want
 from sync.op import OP_AGAIN, Entry, Head, encode_op
-from sync.protocol import Act, Opened, Received, Tick
+from sync.protocol import Act, Received, Tick
 from sync.recovery import open_replica
 from sync.verify import verify_canon
 from tests.support.cores import CAFE, LINK, OPERATOR, Bench
@@ -251,8 +251,7 @@ def test_node_gets_no_snapshot_and_gives_nothing_back(bench: Bench) -> None:
 @pytest.mark.feature("SY-17", "SE-09")
 def test_node_that_claims_to_know_what_the_server_lost_is_turned_away(bench: Bench) -> None:
     """What it has are parts."""
-    bench.give(bench.hub, Opened(LINK, bench.replica.keys.node, b"T" * 32))
-    bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
+    bench.meet()
     bench.replica.canon = Head(99, b"x" * 32)
     bench.replica._nonce = b""
     hello: Any = bench.replica._hello(LINK, bench.now)[0]

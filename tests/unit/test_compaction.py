@@ -80,6 +80,21 @@ def compacted(bench: Bench) -> None:
     assert bench.replica.compacted == bench.hub.view.checkpoint.n
 
 
+@pytest.mark.feature("SY-11", "SY-02")
+def test_nothing_is_dropped_behind_the_first_op_that_may_be_needed(bench: Bench) -> None:
+    """However many files stand behind the one in which it stands."""
+    new_chain(bench)
+    bench.own.segment_bytes = 1
+    for at in range(3):
+        bench.act({"id": f"in a file of its own {at}"}, operator=OPERATOR)
+    live = [op.n for op in ops(bench) if op.chain == bench.replica.author.chain]
+    bench.run()
+    check(bench)
+    tick(bench)
+    assert bench.replica.compacted == bench.hub.view.checkpoint.n
+    assert [op.n for op in ops(bench) if op.chain == bench.replica.author.chain] == live
+
+
 @pytest.mark.feature("SY-11", "SY-15")
 def test_logs_behind_a_checkpoint_are_dropped_whole_files_at_a_time(bench: Bench) -> None:
     """Nothing is asked for before there is one; then both logs begin later, and all is as it was."""

@@ -101,10 +101,36 @@ def test_every_call_that_fails_is_a_storage_failure(
     if call == "fdatasync":
         with pytest.raises(StorageFailed, match="closed after a failure"):
             file.append(b"more")
-    assert disk.read("a.log") == b"kept"
+    assert disk.read("a.log").rstrip(b"\0") == b"kept"
     file.close()
     file.close()
+    assert disk.read("a.log").rstrip(b"\0") == b"kept"
     disk.close()
+
+
+@pytest.mark.feature("SY-09")
+@pytest.mark.parametrize("full", [False, True])
+def test_file_takes_room_ahead_and_gives_back_what_it_did_not_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    """Zeros stand behind what was written until it is closed; a disk without room takes what it can."""
+    if full:
+        monkeypatch.setattr(os, "posix_fallocate", no_space)
+    path = tmp_path / "a.log"
+    file = OsAppendFile(path)
+    data = b""
+    for at in range(40):
+        piece = bytes([at + 1]) * 10_000
+        file.append(piece)
+        data += piece
+        left = path.read_bytes()
+        assert (file.size, left[: file.size]) == (len(data), data)
+        assert not left[file.size :].strip(b"\0")
+    assert (path.stat().st_size == len(data)) is full
+    file.truncate(25_000)
+    file.append(b"end")
+    file.close()
+    assert path.read_bytes() == data[:25_000] + b"end"
 
 
 @pytest.mark.feature("SY-09")
@@ -132,7 +158,7 @@ def test_folder_that_is_only_looked_at_changes_by_no_call(tmp_path: Path) -> Non
 
 # --- frames, messages, keys --------------------------------------------------
 
-SEAL_FIELDS: list[Any] = [SEAL, CHAIN, 1, bytes(32), bytes(64)]
+SEAL_FIELDS: list[Any] = [SEAL, CHAIN, 1, bytes(32), b"s" * 64]
 
 
 @pytest.mark.parametrize(

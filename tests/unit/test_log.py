@@ -95,6 +95,40 @@ def test_log_cut_at_any_offset_is_torn_and_cut_to_the_last_seal() -> None:
             assert log.damage.kind == "torn"
 
 
+@pytest.mark.feature("SY-08", "SY-09")
+@pytest.mark.parametrize("room_bytes", [1, 15, 16, 20, 5_000])
+def test_commit_that_did_not_fill_the_room_taken_for_it_is_torn(room_bytes: int) -> None:
+    """A crash leaves zeros behind what came to the disk: cut, and told as damage at most where only the
+    last bytes of a signature are missing."""
+    whole = written().durable[NAME]
+    ends = [0, *(len(written(commits).durable[NAME]) for commits in range(1, 4))]
+    for size in range(len(whole) + 1):
+        disk = written()
+        left = disk.durable[NAME] = whole[:size] + bytes(room_bytes)
+        good = max(end for end in ends if left[:end] == whole[:end])
+        missing = min((end - size for end in ends if end > size), default=0)
+        log, ops = recover(disk)
+        assert (len(disk.durable[NAME]), ops) == (good, 2 * ends.index(good)), size
+        if size <= good:
+            assert log.damage is None, size
+        else:
+            assert log.damage is not None, size
+            assert log.damage.kind == "torn" or missing < 4, size
+
+
+@pytest.mark.feature("SY-08")
+def test_bytes_in_the_room_that_nobody_wrote_are_told() -> None:
+    """Zeros alone mean that nothing was written there."""
+    disk = written()
+    size = len(disk.durable[NAME])
+    disk.durable[NAME] += bytes(500) + b"?" + bytes(500)
+    log, ops = recover(disk)
+    assert ops == 6
+    assert log.damage is not None
+    assert log.damage.kind == "quarantined"
+    assert len(disk.durable[NAME]) == size
+
+
 @pytest.mark.feature("SY-08")
 def test_log_with_any_byte_flipped_in_its_last_commit_is_quarantined_then_cut() -> None:
     """A commit that is all there and does not verify was damaged: it is copied aside before the cut."""

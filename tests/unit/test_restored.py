@@ -291,11 +291,10 @@ def test_seals_that_come_back_are_their_stations_own(bench: Bench, seal: Any, co
     bench.act({"id": "lost"}, operator=OPERATOR)
     bench.run()
     restart_server(bench, old)
-    bench.give(bench.hub, Opened(LINK, bench.replica.keys.node, b"T" * 32))
-    bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
-    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
-    bench.give(bench.replica, Received(LINK, decode(bench.to_replica.pop(0))))
-    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
+    bench.meet()
+    bench.hear(bench.hub)
+    bench.hear(bench.replica)
+    bench.hear(bench.hub)
     given = decode(bench.to_hub.pop(0))
     assert isinstance(given, Entries)
     at = next(i for i, frame in enumerate(given.frames) if frame[1] == RUN_SEAL)
@@ -453,12 +452,12 @@ def test_folder_in_use_on_two_machines_is_told_and_both_are_served(bench: Bench)
     bench.give(bench.hub, Received(other, proof))
     bench.to_replica.clear()
     bench.act({"id": "from the first"}, operator=OPERATOR)
-    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
+    bench.hear(bench.hub)
     assert "cloned" not in bench.alarms, "it may have been under way"
     bench.pass_time(6)
     bench.to_replica.clear()
     bench.act({"id": "from the first, later"}, operator=OPERATOR)
-    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
+    bench.hear(bench.hub)
     assert bench.alarms.count("cloned") == 1
     assert "from the first, later" in orders(bench.hub)
     bench.give(bench.hub, Closed(other))
@@ -672,7 +671,7 @@ def test_key_that_had_its_effect_elsewhere_shows_nothing_more_and_leaves_no_hole
     bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
     hello = bench.to_hub.pop(0)
     bench.give(bench.hub, Received(LINK, decode(hello)))
-    bench.give(bench.replica, Received(LINK, decode(bench.to_replica.pop(0))))
+    bench.hear(bench.replica)
     pushes = [m for m in bench.to_hub if isinstance(decode(m), Push)]
     bench.to_hub = [m for m in bench.to_hub if m not in pushes]
     bench.run()
@@ -735,16 +734,30 @@ def test_clock_that_is_far_from_the_servers_is_told_and_stops_nothing(wall_ms: i
     bench = Bench()
     bench.sign_in()
     right = bench.now
-    bench.give(bench.hub, Opened(LINK, bench.replica.keys.node, b"T" * 32))
-    bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
-    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
+    bench.meet()
+    bench.hear(bench.hub)
     bench.now = replace(right, wall_ms=wall_ms)
-    bench.give(bench.replica, Received(LINK, decode(bench.to_replica.pop(0))))
+    bench.hear(bench.replica)
     assert "skew" in bench.alarms
     bench.act({"id": "a"}, operator=OPERATOR)
     bench.now = right
     bench.run()
     assert "a" in orders(bench.hub)
+
+
+@pytest.mark.feature("SY-02", "SY-05")
+def test_what_is_sold_while_the_server_answers_the_hello_is_sent_as_it_is(bench: Bench) -> None:
+    """The hello named no chain, for all was answered: that the server names none is no fork."""
+    bench.act({"id": "before"}, operator=OPERATOR)
+    bench.run()
+    part(bench)
+    chain = bench.replica.author.chain
+    bench.meet()
+    bench.act({"id": "meanwhile"}, operator=OPERATOR)
+    bench.run()
+    assert bench.replica.author.chain == chain
+    assert "meanwhile" in orders(bench.hub)
+    assert not bench.replica.pending
 
 
 @pytest.mark.feature("SY-07", "SY-09")
@@ -754,11 +767,10 @@ def test_loss_that_could_not_be_written_down_is_found_again(bench: Bench) -> Non
     bench.act({"id": "lost"}, operator=OPERATOR)
     bench.run()
     restart_server(bench, old)
-    bench.give(bench.hub, Opened(LINK, bench.replica.keys.node, b"T" * 32))
-    bench.give(bench.replica, Opened(LINK, bench.hub.keys.node, b"S" * 32))
-    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
-    bench.give(bench.replica, Received(LINK, decode(bench.to_replica.pop(0))))
-    bench.give(bench.hub, Received(LINK, decode(bench.to_hub.pop(0))))
+    bench.meet()
+    bench.hear(bench.hub)
+    bench.hear(bench.replica)
+    bench.hear(bench.hub)
     assert not bench.hub.restored, "a claim alone is no proof"
     bench.hub.step(Received(LINK, decode(bench.to_hub.pop(0))), bench.now)
     assert bench.hub.restored
