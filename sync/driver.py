@@ -80,6 +80,7 @@ from sync.snapshot import (
 _log = logging.getLogger(__name__)
 TICK_S = 1.0
 CROWDED = 64
+"""So many events wait that links read no more."""
 CHECKPOINT_EVERY = 20_000
 """Entries behind the last checkpoint that make a new one worth its while."""
 
@@ -145,9 +146,9 @@ class Driver:
             task.cancel()
         for wire in list(self._wires.values()):
             wire.drop("stopping")
+        self._round()
         while self._inbox:
             self._round()
-        self._round()
         self._kept.sync()
         if self.mirror is not None:
             self.mirror.close()

@@ -48,7 +48,7 @@ def find_bodies(canon: Log, keys: Mapping[bytes, int]) -> list[list[Any]]:
                 continue
             entry = read_entry(frame)
             op = decode_entry_op(entry)
-            if op is not None and op.key in keys and _has_room(op, frame, entry.seq):
+            if op is not None and op.key in keys and _may_go(op, frame, entry.seq):
                 found[op.key] += [[entry.seq, *place] for place in _places(op)]
     for key, bodies in found.items():
         if not bodies:
@@ -68,7 +68,8 @@ def _places(op: Op) -> list[Place]:
     return [here, (inner.chain, inner.n)]
 
 
-def _has_room(op: Op, frame: bytes, seq: int) -> bool:
+def _may_go(op: Op, frame: bytes, seq: int) -> bool:
+    """Whether it is not the engine's own, and long enough to have had a body."""
     try:
         erased_frame(op, frame, seq)
         erased_frame(op, op_frame(op.raw, []))

@@ -242,8 +242,11 @@ class Hub:
         return effects + self._look_for_blobs(now)
 
     def _look_for_blobs(self, now: Now) -> list[Effect]:
-        trusted = [n for n, link in self.links.items() if link.signed_on]
-        trusted = [n for n in trusted if not self._is_revoked(self.links[n].peer)]
+        trusted = [
+            number
+            for number, link in self.links.items()
+            if link.signed_on and not self._is_revoked(link.peer)
+        ]
         wanted = self.blobs.ask(self.domain.blobs(self.view), trusted, now.mono_ms)
         return [Send(number, WantBlob(digest)) for number, digest in wanted]
 
@@ -455,9 +458,10 @@ class Hub:
         aside: list[Effect] = []
         again: list[bytes] = []
         try:
-            if self.sequencer.lacks(frames):  # and our own seal says so: no claim of a station's
+            missing = self.sequencer.missing(frames)
+            if any(lost.entry for lost in missing):  # our own seal says so, no claim of a station's
                 aside += self._found_out(link, link.returning.n, now)
-                again = self.sequencer.take_back(frames, link.peer)
+                again = self.sequencer.take_back(missing, link.peer)
         except Malformed as error:
             return self._turn_away(number, link, error.code)
         except Refused as refusal:  # who has what comes before it has all of this as well

@@ -198,15 +198,25 @@ class MirrorWriter:
         return mirror
 
     def close(self) -> None:
-        """Close its log, if its disk lets us, and let go of it."""
+        """Close its log, if its disk lets us, and let go of it; of one that hangs once it has come
+        back, for until then it may still be written to."""
         job, mirror = self._job, self._mirror
-        if job is not None and wait([job], PATIENCE_S).done and job.exception() is None:
-            mirror = job.result()
+        hanging = wait([job] if job is not None else [], PATIENCE_S).not_done
         self._thread.shutdown(wait=False, cancel_futures=True)
+        if hanging:
+            hanging.pop().add_done_callback(self._let_go)
+            return
+        if job is not None and job.exception() is None:
+            mirror = job.result()
         if mirror is not None:
             try:
                 if self.following:
                     mirror.close()
             except StorageFailed as error:
                 _log.warning("the mirror could not be closed: %s", error)
+            mirror.release()
+
+    def _let_go(self, job: Future[Mirror]) -> None:
+        mirror = self._mirror if job.exception() else job.result()
+        if mirror is not None:
             mirror.release()

@@ -94,7 +94,7 @@ def load_view(disk: Disk, view: View, log: Log) -> tuple[Head, Position]:
         _log.warning("the view file is damaged: folding the log again")
         return Head(), Position()
     collecting = gc.isenabled()
-    gc.disable()  # a hundred thousand new documents, none of them garbage
+    gc.disable()  # many new objects, none of them garbage
     try:
         saved = unpack_trusted(body)
         if saved["format"] != VIEW_FORMAT:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -59,6 +59,16 @@ _log = logging.getLogger(__name__)
 Floor = Callable[[int], int]
 
 
+class Lost(NamedTuple):
+    """A frame of an earlier life of the server, whose entry is not here."""
+
+    frame: bytes
+    chain: bytes
+    entry: Entry | None = None
+    """None for a station's seal."""
+    op: Op | None = None
+
+
 class ChainGap(Exception):
     """The run begins behind the head we have: the sender must send from there."""
 
@@ -105,9 +115,8 @@ class Sequencer:
         base, youngest = known.base if known else 0, floor(0)
         for n, raw in enumerate(fresh, have.n + 1):
             op, entry = self._sequence(raw, n, push, base, youngest, floor, at_ms)
-            gone = op is not None and (op.key in view.erased or op.key in self.erasing)
-            if gone and op is not None and (frame := self._without(op, entry)):
-                frames.append(self._fold_erased(frame))
+            if op is not None and self._is_gone(op.key) and (bare := self._without(op, entry)):
+                frames.append(self._fold_erased(bare))
                 continue
             entry, frame = self._fold(entry, op)
             if op is not None and entry.accepted:
@@ -134,16 +143,13 @@ class Sequencer:
 
     # --- what the server has lost --------------------------------------------
 
-    def take_back(self, run: list[bytes], by: bytes) -> list[bytes]:
+    def take_back(self, missing: list[Lost], by: bytes) -> list[bytes]:
         """Sequence entries again that an earlier life of this server has signed, with the outcome
-        they had then; the frames to log. ``by`` is the station that kept them.
-
-        What is here already is passed over; something must be missing (`lacks`). `Refused`
-        ``history-missing`` if ops stand between what is here and what comes, ``bad-seal`` for a
-        seal that is not its station's; `Malformed`.
+        they had then; the frames to log. ``by`` is the station that kept them. `Refused`
+        ``bad-seal`` for a seal that is not its station's; `Malformed`.
         """
         view, frames, taken = self._view, [], set()
-        for frame, entry, op, chain in self._missing(run):
+        for frame, chain, entry, op in missing:
             known = view.chains.get(chain) or ChainHead(0, ZERO_HEAD, 0)
             if entry is None:  # the seal over the ops before it, which may all have been here
                 seal = seal_in(frame)
@@ -169,17 +175,15 @@ class Sequencer:
         if public is None or seal.n != known.n or not self._verify(public, seal.signature, text):
             raise Refused("bad-seal")
 
-    def lacks(self, run: list[bytes]) -> bool:
-        """Whether something of this run is not here. Raises as `take_back`."""
-        return any(entry is not None for _, entry, _, _ in self._missing(run))
-
-    def _missing(self, run: list[bytes]) -> list[tuple[bytes, Entry | None, Op | None, bytes]]:
-        """(frame, entry, its op, its chain) of a run for what is not here, with all its seals."""
-        missing: list[tuple[bytes, Entry | None, Op | None, bytes]] = []
+    def missing(self, run: list[bytes]) -> list[Lost]:
+        """What of a run of an earlier life of this server is not here, and all seals of stations in
+        it. `Refused` ``history-missing`` if ops stand between what is here and what comes;
+        `Malformed`."""
+        missing: list[Lost] = []
         ends: dict[bytes, int] = {}
         for frame in run[:-1]:
             if is_run_seal(frame):
-                missing.append((frame, None, None, seal_in(frame).chain))
+                missing.append(Lost(frame, seal_in(frame).chain))
                 continue
             entry = read_entry(frame)
             op = decode_entry_op(entry)
@@ -192,7 +196,7 @@ class Sequencer:
                 raise Refused("history-missing", seq=entry.seq)
             if n == have + 1:
                 ends[chain] = n
-                missing.append((frame, entry, op, chain))
+                missing.append(Lost(frame, chain, entry, op))
         return missing
 
     def _sequence_again(self, entry: Entry, op: Op | None, by: bytes) -> bytes:
@@ -204,6 +208,9 @@ class Sequencer:
             entry = replace(entry, accepted=False, outcome=["already-done", {"seq": first}])
         _, frame = self._fold(entry, op)
         return frame
+
+    def _is_gone(self, key: bytes) -> bool:
+        return key in self._view.erased or key in self.erasing
 
     @staticmethod
     def _without(op: Op, entry: Entry) -> bytes | None:

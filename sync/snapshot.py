@@ -134,7 +134,7 @@ def load(header: Header, parts: Sequence[bytes], domain: Domain) -> View:
         raise Malformed("bad-snapshot", "parts")
     view = View(domain)
     collecting = gc.isenabled()
-    gc.disable()  # many new documents, none of them garbage
+    gc.disable()  # many new objects, none of them garbage
     try:
         tables: dict[str, dict[str, bytes]] = {}
         for (name, digest), data in zip(header.parts, parts, strict=True):

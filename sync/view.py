@@ -37,9 +37,8 @@ from sync.op import (
 from sync.table import RowStore, RowTable, Undo
 
 _log = logging.getLogger(__name__)
-
-
 ANYWHERE = -1
+"""For a seq: wherever the entry stands by now."""
 
 
 class ChainHead(NamedTuple):

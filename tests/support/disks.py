@@ -84,6 +84,8 @@ class SimDisk:
         return sorted(self.durable)
 
     def read(self, name: str, offset: int = 0, size: int = -1) -> bytes:
+        if name not in self.durable:
+            raise FileNotFoundError(name)
         data = self._whole(name)
         return data[offset:] if size < 0 else data[offset : offset + size]
 

@@ -273,16 +273,7 @@ def test_mirror_takes_bodies_out_whenever_it_hears_of_it(bench: Bench) -> None:
 def test_bodies_that_tried_to_have_the_effect_once_more_go_as_well(bench: Bench) -> None:
     """A fork of the chain sends the op again; both places are erased, and the op inside the other."""
     kept = next(op for op in ops(bench.log) if op.key == KEY)
-    chain = kept.node + b"otherlif"
-    fields: dict[str, Any] = {
-        "chain": chain, "version": 1, "grant": 0, "base": 0, "wall_ms": 0, "mono_ms": 0,
-        "boot": b"statioid",
-    }  # fmt: skip
-    opening = encode_op(n=1, kind=CHAIN_OPEN, body={"before": None}, key=bytes(16), **fields)
-    again = encode_op(n=2, kind=OP_AGAIN, body=again_body(kept, b""), key=KEY, **fields)
-    head = Head().next(opening.raw).next(again.raw)
-    seal = bench.station_key.sign(seal_text(CAFE, chain, head.n, head.hash))
-    bench.push(Push(chain, 1, [opening.raw, again.raw], seal, b"statioid", 1_000))
+    chain = again(bench)
     assert bench.refusals() == ["already-done"]
     found = find_bodies(bench.log, {KEY: bench.hub.view.keys[KEY]})
     ((_, bodies),) = found
@@ -303,22 +294,8 @@ def test_body_that_comes_once_more_later_is_never_written(bench: Bench) -> None:
     forget(bench)
     take_out_of_the_server(bench)
     take_out_of_the_station(bench)
-    chain = kept.node + b"otherlif"
-    fields: dict[str, Any] = {
-        "chain": chain, "version": 1, "grant": 0, "base": 0, "wall_ms": 0, "mono_ms": 0,
-        "boot": b"statioid",
-    }  # fmt: skip
-    sent = [
-        encode_op(n=1, kind=CHAIN_OPEN, body={"before": None}, key=bytes(16), **fields),
-        encode_op(n=2, kind=OP_AGAIN, body=again_body(kept, b""), key=KEY, **fields),
-        encode_op(n=3, kind="x", body={}, key=KEY, **fields),
-        encode_op(n=4, kind="order.keep", body={"id": "goes on"}, key=b"m" * 16, **fields),
-    ]
-    head = Head()
-    for op in sent:
-        head = head.next(op.raw)
-    seal = bench.station_key.sign(seal_text(CAFE, chain, head.n, head.hash))
-    bench.push(Push(chain, 1, [op.raw for op in sent], seal, b"statioid", 1_000))
+    more = ("x", {}, KEY), ("order.keep", {"id": "goes on"}, b"m" * 16)
+    push_chain(bench, b"otherlif", *again_of(kept), *more)
     assert bench.dropped == []
     assert bench.hub.view.table("orders").row("goes on") is not None
     assert bench.refusals() == ["already-done"]
@@ -343,15 +320,7 @@ def test_nobody_but_the_server_says_what_is_erased(bench: Bench) -> None:
     kept = next(op for op in ops(bench.log) if op.key == KEY)
     bodies = {"keys": [[KEY, [[bench.hub.view.keys[KEY], kept.chain, kept.n]]]]}
     for at, body in enumerate((bodies, {}, {"keys": 5})):
-        chain = kept.node + b"patched" + bytes([at])
-        fields: dict[str, Any] = {
-            "chain": chain, "version": 1, "grant": 0, "base": 0, "wall_ms": 0, "mono_ms": 0,
-            "boot": b"statioid",
-        }  # fmt: skip
-        lie = encode_op(n=1, kind="canon.erased", body=body, key=bytes([at]) * 16, **fields)
-        head = Head().next(lie.raw)
-        seal = bench.station_key.sign(seal_text(CAFE, chain, head.n, head.hash))
-        bench.push(Push(chain, 1, [lie.raw], seal, b"statioid", 1_000))
+        push_chain(bench, b"patched" + bytes([at]), ("canon.erased", body, bytes([at]) * 16))
     assert bench.refusals() == ["server-only"] * 3
     assert bench.hub.view.to_erase == set()
     disk, keys = SimDisk(bench.chance), bench.hub.keys
@@ -374,17 +343,8 @@ def test_body_that_went_without_a_word_of_the_servers_shows(bench: Bench) -> Non
 @pytest.mark.feature("SY-05", "RC-09")
 def test_junk_under_the_same_key_does_not_hinder_it(bench: Bench) -> None:
     """Refused ops say what they like."""
-    station = bench.replica.keys.node
     for at, body in enumerate(({"data": SECRET.decode()}, {"op": SECRET * 4, "grant": b""})):
-        chain = station + b"patched" + bytes([at])
-        fields: dict[str, Any] = {
-            "chain": chain, "version": 1, "grant": 0, "base": 0, "wall_ms": 0, "mono_ms": 0,
-            "boot": b"statioid",
-        }  # fmt: skip
-        junk = encode_op(n=1, kind=OP_AGAIN, body=body, key=KEY, **fields)
-        head = Head().next(junk.raw)
-        seal = bench.station_key.sign(seal_text(CAFE, chain, head.n, head.hash))
-        bench.push(Push(chain, 1, [junk.raw], seal, b"statioid", 1_000))
+        push_chain(bench, b"patched" + bytes([at]), (OP_AGAIN, body, KEY))
     forget(bench)
     take_out_of_the_server(bench)
     assert SECRET not in files(bench.log)
@@ -481,21 +441,30 @@ def test_refusal_of_an_erased_op_is_forgotten_everywhere(bench: Bench) -> None:
     assert bench.replica.view.digest() == bench.hub.view.digest()
 
 
-def again(bench: Bench) -> None:
-    """A copy of the station's process sends what it did once more."""
-    kept = next(op for op in ops(bench.log) if op.key == KEY)
-    chain = kept.node + b"anotherl"
-    fields: dict[str, Any] = {
-        "chain": chain, "version": 1, "grant": 0, "base": 0, "wall_ms": 0, "mono_ms": 0,
-        "boot": b"statioid",
-    }  # fmt: skip
-    sent = [
-        encode_op(n=1, kind=CHAIN_OPEN, body={"before": None}, key=bytes(16), **fields),
-        encode_op(n=2, kind=OP_AGAIN, body=again_body(kept, b""), key=KEY, **fields),
-    ]
-    head = Head().next(sent[0].raw).next(sent[1].raw)
+def push_chain(bench: Bench, epoch: bytes, *ops: tuple[str, dict[str, Any], bytes]) -> bytes:
+    """(kind, body, key) of what a copy of the station's process sends in a chain of its own; which
+    chain that is."""
+    chain, head, raws = bench.replica.keys.node + epoch, Head(), []
+    for n, (kind, body, key) in enumerate(ops, 1):
+        op = encode_op(
+            chain=chain, n=n, kind=kind, version=1, body=body, grant=0, base=0, key=key,
+            wall_ms=0, mono_ms=0, boot=b"statioid",
+        )  # fmt: skip
+        head = head.next(op.raw)
+        raws.append(op.raw)
     seal = bench.station_key.sign(seal_text(CAFE, chain, head.n, head.hash))
-    bench.push(Push(chain, 1, [op.raw for op in sent], seal, b"statioid", 1_000))
+    bench.push(Push(chain, 1, raws, seal, b"statioid", 1_000))
+    return chain
+
+
+def again_of(kept: Op) -> tuple[tuple[str, dict[str, Any], bytes], ...]:
+    return (CHAIN_OPEN, {"before": None}, bytes(16)), (OP_AGAIN, again_body(kept, b""), kept.key)
+
+
+def again(bench: Bench) -> bytes:
+    """A copy of the station's process sends what it did once more; in which chain."""
+    kept = next(op for op in ops(bench.log) if op.key == KEY)
+    return push_chain(bench, b"anotherl", *again_of(kept))
 
 
 def ops(log: Log) -> list[Op]:

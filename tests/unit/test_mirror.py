@@ -190,6 +190,35 @@ def test_folder_of_the_mirror_is_let_go_also_while_it_is_being_opened(
     assert released == [True]
 
 
+@pytest.mark.feature("SY-07", "SY-18")
+@pytest.mark.parametrize("fails", [False, True])
+def test_folder_of_a_mirror_that_hangs_is_let_go_when_it_is_done(
+    bench: Bench, second: Second, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """While a slice is being written nobody else may open it."""
+    released: list[bool] = []
+    mirror = second.open()
+    mirror.release = lambda: released.append(True)
+    writer = second.writer(mirror)
+    go_on = threading.Event()
+
+    def hang() -> None:
+        go_on.wait()
+        if fails:
+            raise StorageFailed("gone")
+
+    second.disk.at_sync = hang
+    writer.tick(bench.hub.head)
+    monkeypatch.setattr("sync.mirror.PATIENCE_S", 0.01)
+    writer.close()
+    assert not released
+    go_on.set()
+    assert writer._job is not None
+    writer._job.exception(5)
+    writer._thread.shutdown()
+    assert released == [True]
+
+
 @pytest.mark.feature("SY-07")
 def test_server_that_was_put_back_takes_what_its_mirror_has(bench: Bench, second: Second) -> None:
     """Nobody need be waited for; what only the mirror has is appended and folded."""
