@@ -26,7 +26,7 @@ from sync.blobs import Wanted
 from sync.codec import as_written
 from sync.domain import Context, Domain
 from sync.errors import Malformed, Refused, StorageFailed, SyncError
-from sync.frames import Seal, seal_frame
+from sync.frames import ERASED, Seal, seal_frame
 from sync.history import EPOCHS_TOLD, follow
 from sync.identity import Verifier, canon_text, hello_text
 from sync.messages import (
@@ -180,6 +180,8 @@ class Hub:
         """Per node: (our monotonic ms, cursor) of what it acknowledged, for `_floor`."""
         nodes = () if self.complete else self.domain.nodes(self.view)
         self._unreported = {n for n in nodes if self.domain.reads_all(self.view, n)} - {self._node}
+        self._bare: dict[bytes, bytes] = {}
+        """Keys of what came back without its body, and who gave it."""
         self._born_ms = 0
         self.snapshot = 0
         """Seq of the snapshot that is ready; 0 for none."""
@@ -462,6 +464,8 @@ class Hub:
             if any(lost.entry for lost in missing):  # our own seal says so, no claim of a station's
                 aside += self._found_out(link, link.returning.n, now)
                 again = self.sequencer.take_back(missing, link.peer)
+                bare = (lost.entry for lost in missing if lost.frame[1] == ERASED)
+                self._bare |= {entry.note["key"]: link.peer for entry in bare if entry}
         except Malformed as error:
             return self._turn_away(number, link, error.code)
         except Refused as refusal:  # who has what comes before it has all of this as well
@@ -473,7 +477,16 @@ class Hub:
         self._staged.add(again, sum(not is_run_seal(frame) for frame in again))
         link.returning = head
         self._staged.then.append(Send(number, Ack([], head.n)))
-        return aside
+        assert link.hello is not None
+        return aside + (self._look_for_bare(link.peer) if head.n >= link.hello.cursor else [])
+
+    def _look_for_bare(self, node: bytes) -> list[Effect]:
+        """Whoever has an entry without its body also has our word that it shall be so."""
+        bare = [key for key, by in self._bare.items() if by == node]
+        for key in bare:
+            del self._bare[key]
+        unsaid = [key for key in bare if key not in self.view.erased]
+        return [Alarm("bare-body", {"node": node, "what": unsaid[0].hex()})] if unsaid else []
 
     def _found_out(self, link: Link, common: int, now: Now) -> list[Effect]:
         """We have lost a part of our history; it is written down before any of it comes back."""

@@ -32,14 +32,17 @@ LONGEST_WAIT_S = 900
 TOLD = frozenset(
     {
         "bad-entries",
+        "bare-body",
         "bad-server",
         "cloned",
         "disk",
         "fault",
         "fork",
         "history-missing",
+        "log-damaged",
         "mirror-differs",
         "mirror-lost",
+        "not-erased",
         "other-history",
         "recovering",
         "server-restored",

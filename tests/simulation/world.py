@@ -1045,6 +1045,7 @@ class World:
                 stock += 1
                 if op.body["card"]:
                     cards[op.body["card"]] += 1
+        assert not self.alarms["bare-body"], "a body was suspected to be kept back"
         # A revoked copy of a process hears nothing, so it cannot know that its chain has forked.
         deaf = [
             n

@@ -28,16 +28,16 @@ from sync.frames import (
 )
 from sync.identity import seal_text, verify_ed25519
 from sync.log import Log
-from sync.messages import Push
+from sync.messages import Entries, Push, decode
 from sync.mirror import Mirror
 from sync.op import CHAIN_OPEN, OP_AGAIN, Entry, Head, Op, decode_op, encode_op
-from sync.protocol import Act, Erase, Tick
+from sync.protocol import Act, Erase, Received, Tick
 from sync.recovery import Opened as Found
 from sync.recovery import open_hub, take_out
 from sync.snapshot import parts_of
 from sync.state import PendingOp, merge
 from sync.verify import verify_canon, verify_own
-from tests.support.cores import CAFE, Bench
+from tests.support.cores import CAFE, LINK, Bench
 from tests.support.disks import SimDisk
 from tests.unit.test_restored import copied, link, part, restart_server, restart_station
 
@@ -194,6 +194,7 @@ def test_restored_server_gets_erased_entries_back_without_their_bodies(bench: Be
     restart_server(bench, old)
     assert SECRET in files(bench.log)
     link(bench)
+    assert "bare-body" not in bench.alarms
     places = {place for _, place in bench.hub.view.to_erase}
     assert erased_by(bench.archive.after(bench.hub.view.epochs[-1].first)[0]) == (set(), places)
     assert places == {place for own in bench.replica.view.erased.values() for place in own}
@@ -208,6 +209,30 @@ def test_restored_server_gets_erased_entries_back_without_their_bodies(bench: Be
         copied(bench.log), bench.hub.keys, bench.domain, verify_ed25519, bench.chance.randbytes
     )
     assert cold.core.view.digest() == bench.hub.view.digest()
+
+
+@pytest.mark.feature("SY-07", "SE-04", "RC-09")
+def test_body_that_a_station_keeps_for_itself_is_told(bench: Bench) -> None:
+    """The server's seal fits a frame without its body as well; that it shall be so, nobody has said."""
+    old = copied(bench.log)
+    bench.act({"id": "a sale of somebody else's", "data": SECRET.decode()}, key=b"a sale to hide..")
+    bench.run()
+    restart_server(bench, old)
+    bench.meet()
+    for core in (bench.hub, bench.replica, bench.hub):
+        bench.hear(core)
+    given = decode(bench.to_hub.pop(0))
+    assert isinstance(given, Entries)
+
+    def patched(frame: bytes) -> bytes:
+        entry = read_entry(frame) if frame[1] == ENTRY else None
+        op = decode_op(entry.op_raw) if entry else None
+        hide = entry and op and op.key == b"a sale to hide.."
+        return erased_frame(op, frame, entry.seq) if hide else frame
+
+    bench.give(bench.hub, Received(LINK, Entries([*map(patched, given.frames)])))
+    assert "bare-body" in bench.alarms
+    assert not bench.hub._bare
 
 
 def encode_later(bench: Bench) -> bytes:
