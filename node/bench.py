@@ -522,6 +522,52 @@ class _Echo:
         self._server.close()
 
 
+async def bench_fan_out(folder: Path) -> tuple[float, float]:
+    """One order of a station until the last of 50 stations has folded it, all of them in one other
+    process than the server's; against `live`."""
+    (folder / "live").mkdir()
+    alone, _ = await _round_trips(folder / "live")
+    pair = Pair(folder, stations=50)
+    process, port = await pair.start_server()
+    drivers = [pair.open_station(at) for at in range(50)]
+    clients = [pair.client(driver, port, at) for at, driver in enumerate(drivers)]
+    for client in clients:
+        client.start()
+    cores = [driver.core for driver in drivers if isinstance(driver.core, Replica)]
+    await _until(lambda: all(core.signed_on for core in cores))
+    missing: set[int] = set()
+    seen = asyncio.Event()
+    count = 0
+
+    def watch(at: int, core: Replica) -> Callable[[frozenset[str]], None]:
+        def look(names: frozenset[str]) -> None:
+            if not core.pending and len(core.view.table("orders")) == count:
+                missing.discard(at)
+            if not missing:
+                seen.set()
+
+        return look
+
+    for at, (driver, core) in enumerate(zip(drivers, cores, strict=True)):
+        driver.subscribe(watch(at, core))
+    spent = []
+    for number in range(40):
+        count, missing = number + 1, set(range(50))
+        seen.clear()
+        began = time.perf_counter()
+        await drivers[0].act("order.keep", 1, order("live", number))
+        await seen.wait()
+        spent.append(time.perf_counter() - began)
+    for client in clients:
+        await client.stop()
+    process.terminate()
+    await process.wait()
+    for driver in drivers:
+        await driver.stop()
+    pair.close()
+    return statistics.median(spent), statistics.median(alone)
+
+
 async def _live_floor(folder: Path, pair: Pair, echo: _Echo) -> float:
     payload = os.urandom(400)
     signer = pair.stations[0].signer
@@ -725,6 +771,7 @@ BENCHES: dict[str, tuple[Bench, float]] = {
     "bootstrap": (bench_bootstrap, 2.0),
     "replay": (bench_replay, 7.0),
     "live": (bench_live, 3.0),
+    "fan-out": (bench_fan_out, 3.0),
     "cold-start": (bench_cold_start, 2.0),
     "rebase": (bench_rebase, 3.5),
     "read": (bench_read, 20.0),
