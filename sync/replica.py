@@ -444,10 +444,8 @@ class Replica:
 
     def _hello(self, link: int, now: Now) -> list[Effect]:
         self._nonce = self.random(NONCE_BYTES)
-        heads: dict[bytes, list[Any]] = {}
-        for waiting in self.pending:
-            op = waiting.op
-            heads[op.chain] = [op.chain, op.n, self._heads[(op.chain, op.n)]]
+        ends = {waiting.op.chain: waiting.op.n for waiting in self.pending}
+        heads = [[chain, n, self._heads[chain, n]] for chain, n in ends.items()]
         hello = ClientHello(
             PROTOCOL,
             self.keys.cafe,
@@ -455,7 +453,7 @@ class Replica:
             self.keys.boot,
             now.wall_ms,
             self._nonce,
-            list(heads.values()),
+            heads,
             self.canon.n,
             self.canon.hash,
         )
@@ -670,9 +668,11 @@ class Replica:
         we said hello, all was answered."""
         for waiting in islice(self.pending, self._acked, None):
             op = waiting.op
-            if op.n > durable.get(op.chain, op.n - 1) + 1:
+            last = durable.get(op.chain, op.n - 1)
+            if op.n > last + 1:
                 self._forked.add(op.chain)
-            durable[op.chain] = max(op.n, durable.get(op.chain, 0))
+            if op.n > last:
+                durable[op.chain] = op.n
 
     def _push(self, now: Now) -> list[Effect]:
         """Send what is durable and not sent, as far as the window goes, in runs of one chain."""
