@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,7 +19,7 @@ from typing import NamedTuple
 
 from msgspec import Raw
 
-from sync.codec import MAX_FRAME_BYTES, UNSURE, decoder_of, pack, unpack, unpack_trusted
+from sync.codec import UNSURE, decoder_of, deflate, inflate, pack, unpack, unpack_trusted
 from sync.disk import Disk
 from sync.domain import Domain
 from sync.errors import Malformed
@@ -36,7 +35,6 @@ ROWS_A_PART = 2_000
 PART_BYTES = 1 << 20
 """About how much a part holds, unpacked."""
 KEYS = "keys"
-_QUICK = 1  # zlib's level: the next one takes twice as long for a tenth less
 
 
 class Part(NamedTuple):
@@ -80,7 +78,7 @@ def parts_of(view: View) -> Iterator[Part]:
     for name, rows in registers.items():
         for at in range(0, len(rows), ROWS_A_PART):
             some = pack([name, rows[at : at + ROWS_A_PART]])
-            yield Part(name, zlib.compress(some, _QUICK))
+            yield Part(name, deflate(some))
     for name, table in sorted(tables.items()):
         waiting = iter(table.items())
         while rows := list(islice(waiting, ROWS_A_PART)):
@@ -90,7 +88,7 @@ def parts_of(view: View) -> Iterator[Part]:
 def _rows(name: str, rows: list[tuple[str, bytes]]) -> Iterator[Part]:
     packed = pack([name, {row_id: Raw(row) for row_id, row in rows}])
     if len(packed) <= PART_BYTES or len(rows) == 1:
-        yield Part(name, zlib.compress(packed, _QUICK))
+        yield Part(name, deflate(packed))
     else:
         half = len(rows) // 2
         yield from _rows(name, rows[:half])
@@ -142,7 +140,7 @@ def load(header: Header, parts: Sequence[bytes], domain: Domain) -> View:
                 continue
             if sha256(data) != digest:
                 raise Malformed("bad-snapshot", f"part {name}")
-            plain = _unzip(data)
+            plain = inflate(data)
             if name.startswith("/"):
                 tables.setdefault(name[1:], {}).update(_read_rows(plain))
             else:
@@ -168,18 +166,6 @@ def _read_rows(plain: bytes) -> Iterator[tuple[str, bytes]]:
     except UNSURE as error:
         raise Malformed("bad-snapshot", str(error)) from None
     return ((row_id, bytes(row)) for row_id, row in rows.items())
-
-
-def _unzip(data: bytes) -> bytes:
-    """A part unpacked, however much somebody has packed into it."""
-    inflate = zlib.decompressobj()
-    try:
-        plain = inflate.decompress(data, MAX_FRAME_BYTES)
-    except zlib.error as error:
-        raise Malformed("bad-snapshot", str(error)) from None
-    if inflate.unconsumed_tail or not inflate.eof:
-        raise Malformed("too-large", "part of a snapshot")
-    return plain
 
 
 class Snapshot(NamedTuple):

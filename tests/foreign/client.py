@@ -656,6 +656,11 @@ class Link:
         if not isinstance(data, bytes):
             raise EngineError("bad-message")
         message = unpack(data)
+        if message[0] == 14:
+            inner = zlib.decompressobj()
+            message = unpack(inner.decompress(message[1], FRAME_LIMIT))
+            if not inner.eof or message[0] != 6:
+                raise EngineError("bad-message")
         if message[0] == 13:
             raise OSError(message[1]) if message[1] in PASSING else EngineError(message[1])
         return list(message)

@@ -14,7 +14,7 @@ from tinydb import where
 
 from sync.archive import Archive
 from sync.clock import SystemClock
-from sync.codec import pack, unpack
+from sync.codec import MAX_FRAME_BYTES, deflate, pack, unpack
 from sync.disk import OsAppendFile, OsDisk, ReadOnlyDisk
 from sync.driver import Driver
 from sync.errors import Disconnected, Malformed, Refused, StorageFailed
@@ -688,6 +688,24 @@ def test_messages_come_back_as_they_went() -> None:
         Push(CHAIN, 1, [b"x"], bytes(64), bytes(8), 9),
     ):
         assert decode(encode(message)) == message
+
+
+@pytest.mark.feature("SE-09", "SY-15")
+def test_large_runs_travel_deflated() -> None:
+    """Whoever sends more than a frame holds, or something else in the place of a run, is turned away."""
+    frames = [bytes([at]) * 300 for at in range(200)]
+    for message in (Entries(frames), Push(CHAIN, 1, frames, bytes(64), bytes(8), 9)):
+        data = encode(message)
+        assert len(data) < 60_000 / 4
+        assert decode(data) == message
+    stream = deflate(pack([6, frames]))
+    bomb = deflate(bytes(MAX_FRAME_BYTES + 1))
+    for wrong in (
+        [14], [14, "text"], [14, b""], [14, b"no stream"], [14, stream[:-1]], [14, stream + b"x"],
+        [14, bomb], [14, deflate(pack([5, [], 1]))], [14, deflate(pack([14, stream]))],
+    ):  # fmt: skip
+        with pytest.raises(Malformed):
+            decode(pack(wrong))
 
 
 # --- verify ------------------------------------------------------------------
