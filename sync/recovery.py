@@ -238,27 +238,22 @@ def open_hub(
 ) -> Opened:
     """The server's core over the logs in ``disk``; what only the ``mirror`` has is taken from
     there. `Damaged` if history before a valid seal was hurt and the mirror does not have it; with
-    ``set_aside`` it is kept beside the log and begun before it, as if put back from a copy, unless
-    no station was paired by then that could bring it back."""
-    public, known = keys.signer.public, False
+    ``set_aside`` it is kept beside the log and begun before it, as if put back from a copy."""
+    public = keys.signer.public
 
     def read(log: Log) -> tuple[View, CanonChecker, int]:
-        nonlocal known
         checker, view = CanonChecker(keys.cafe, public, verify), View(domain)
         base = log.find_base()
         if base is not None and base.n:
             raise Damaged(log.name(1), 0, f"entries 1 to {base.n} are missing")
-        try:
-            return view, checker, _recover_view(disk, log, checker, view)
-        finally:
-            known = bool({*domain.nodes(view)} - {keys.node})
+        return view, checker, _recover_view(disk, log, checker, view)
 
     log = Log(disk, "canon", keys.cafe, keys.node)
     try:
         view, checker, folded = read(log)
     except Damaged:
         refilled = mirror is not None and mirror.head.n >= _last_seal_n(disk, log, public, verify)
-        if not refilled and not (set_aside and known):
+        if not refilled and not (set_aside and log.damage):  # without its beginning it is nobody's
             raise
         log, (view, checker, folded) = _mended(disk, "canon", keys.cafe, keys.node, read)
         if log.damage and not refilled:
