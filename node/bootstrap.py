@@ -29,8 +29,8 @@ from sync.sealed import new_cafe_key, seal_body, wrap_key
 SHORTEST_PASSWORD = 6
 
 
-def open_folder(folder: Path, clock: Clock | None = None, *, set_aside: bool = False) -> Node:
-    """The node in a folder, not started yet; ``set_aside`` lets a server go on from before damage.
+def open_folder(folder: Path, clock: Clock | None = None) -> Node:
+    """The node in a folder, not started yet.
 
     Raises `NoNode`, `FolderBusy` (another process holds it), `Damaged`.
     """
@@ -42,7 +42,7 @@ def open_folder(folder: Path, clock: Clock | None = None, *, set_aside: bool = F
     try:
         core_keys = keys.for_core(cafe, clock)
         if settings.role == "server":
-            return _open_server(folder, disk, settings, keys, clock, set_aside)
+            return _open_server(folder, disk, settings, keys, clock)
         assert settings.server is not None
         server = bytes.fromhex(settings.server.public_key)
         opened = open_replica(disk, core_keys, server, Cafe(), verify_ed25519, secrets.token_bytes)
@@ -53,12 +53,7 @@ def open_folder(folder: Path, clock: Clock | None = None, *, set_aside: bool = F
 
 
 def _open_server(
-    folder: Path,
-    disk: OsDisk,
-    settings: config.Config,
-    keys: config.Keys,
-    clock: Clock,
-    set_aside: bool,
+    folder: Path, disk: OsDisk, settings: config.Config, keys: config.Keys, clock: Clock
 ) -> ServerNode:
     cafe, mirror = bytes.fromhex(settings.cafe), None
     opening = opener(folder, Path(settings.mirror), cafe, keys) if settings.mirror else None
@@ -66,8 +61,7 @@ def _open_server(
         with contextlib.suppress(StorageFailed):  # the node tells it, and goes on looking for it
             mirror = opening()
     core_keys = keys.for_core(cafe, clock)
-    random = secrets.token_bytes
-    opened = open_hub(disk, core_keys, Cafe(), verify_ed25519, random, mirror, set_aside=set_aside)
+    opened = open_hub(disk, core_keys, Cafe(), verify_ed25519, secrets.token_bytes, mirror)
     at = settings.printer
     printer = NetworkPrinter(at["host"], at["port"]) if at else None
     node = ServerNode(folder, disk, settings, keys, opened, clock, printer)

@@ -93,11 +93,6 @@ def parser() -> argparse.ArgumentParser:
 
     server = add("server", "run the server of a café")
     server.add_argument("--init", action="store_true", help="make a new café first")
-    server.add_argument(
-        "--set-aside-damage",
-        action="store_true",
-        help="go on from before the damage in its log; stations bring back what they have",
-    )
     server.add_argument("--name", help="name of the café")
     server.add_argument("--currency", help="ISO code, such as EUR")
     server.add_argument("--language", choices=("en", "es"))
@@ -448,9 +443,7 @@ async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None)
             settings.host = args.host or settings.host
             settings.port = settings.port if args.port is None else args.port
             config.save(folder, settings)
-        clock = SettableClock() if args.demo_clock else None
-        set_aside = args.command == "server" and args.set_aside_damage
-        node = open_folder(folder, clock, set_aside=set_aside)
+        node = open_folder(folder, SettableClock() if args.demo_clock else None)
         await node.start()
     control = ControlServer(node)
     gc.collect()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sync import snapshot
@@ -233,12 +233,9 @@ def open_hub(
     verify: Verifier,
     random: Callable[[int], bytes],
     mirror: Mirror | None = None,
-    *,
-    set_aside: bool = False,
 ) -> Opened:
     """The server's core over the logs in ``disk``; what only the ``mirror`` has is taken from
-    there. `Damaged` if history before a valid seal was hurt and the mirror does not have it; with
-    ``set_aside`` it is kept beside the log and begun before it, as if put back from a copy."""
+    there. `Damaged` if history before a valid seal was hurt and the mirror does not have it."""
     public = keys.signer.public
 
     def read(log: Log) -> tuple[View, CanonChecker, int]:
@@ -252,12 +249,9 @@ def open_hub(
     try:
         view, checker, folded = read(log)
     except Damaged:
-        refilled = mirror is not None and mirror.head.n >= _last_seal_n(disk, log, public, verify)
-        if not refilled and not (set_aside and log.damage):  # without its beginning it is nobody's
+        if mirror is None or mirror.head.n < _last_seal_n(disk, log, public, verify):
             raise
         log, (view, checker, folded) = _mended(disk, "canon", keys.cafe, keys.node, read)
-        if log.damage and not refilled:
-            log.damage = replace(log.damage, kind="set-aside")
     damage = [log.damage] if log.damage else []
     mirrored = mirror is not None and mirror.agrees(log, checker.head)
     if mirror is not None and mirrored and mirror.head.n > checker.head.n:

@@ -170,7 +170,7 @@ def test_flipped_byte_fails_verify_and_stops_the_server_with_a_sentence(
     assert "entry" in verified.stderr
     started = cabina("show", "orders", "--data", cafe)
     assert started.returncode == 1
-    assert "--set-aside-damage" in started.stderr
+    assert "damaged" in started.stderr
     assert log.read_bytes() == bytes(data)
 
 

@@ -6,53 +6,13 @@ import shutil
 
 import pytest
 
-from node.bootstrap import open_folder
 from node.shows import show
-from sync.errors import Damaged, Refused
+from sync.errors import Refused
 from tests.support.nodes import PASSWORD, until
 from tests.support.town import Town, rows, sell
 
 ORDERS = 500
 """That each of two stations sells behind the copy: a thousand are lost."""
-
-
-@pytest.mark.timeout(120)
-@pytest.mark.feature("SY-08", "SY-07")
-async def test_server_whose_log_was_hurt_goes_on_from_before_and_gets_the_rest_back(
-    town: Town,
-) -> None:
-    """It does not start by itself; once it is told to, what was hurt is kept aside, and stations have it."""
-    await town.open("one")
-    assert town.server is not None
-    one = town.stations["one"]
-    await sell(one, 30)
-    await until(lambda: town.papers() == 30)
-    head = town.server.hub.head.n
-    await until(lambda: one.replica.canon.n >= head)
-    before = rows(town.server)
-    await town.stop("one")
-    await town.stop_server()
-    folder = town.folder / "server"
-    log = folder / "canon-000001.log"
-    data = bytearray(log.read_bytes())
-    data[2 * len(data) // 3] ^= 1
-    log.write_bytes(bytes(data))
-    (folder / "view").unlink()
-    with pytest.raises(Damaged):
-        open_folder(folder)
-    assert log.read_bytes() == bytes(data)
-    server = await town.start_server(set_aside=True)
-    assert [notice["code"] for notice in server.notices] == ["damage-set-aside"]
-    assert len(rows(server)) < 30
-    with pytest.raises(Refused, match="stations-missing"):
-        await server.submit("box.close", {})
-    await town.start("one")
-    await until(lambda: rows(server) == before and not server.missing())
-    assert town.papers() == 30
-    assert any(folder.glob("quarantine-canon-*"))
-    await server.submit("box.close", {})
-    await town.close()
-    town.verify()
 
 
 @pytest.mark.timeout(300)

@@ -51,8 +51,8 @@ class Town:
             await until((station.folder / "operators.keys").exists)
             await station.sign_in("Noa Ruiz", PASSWORD)
 
-    async def start_server(self, *, set_aside: bool = False) -> ServerNode:
-        server = open_folder(self.folder / "server", set_aside=set_aside)
+    async def start_server(self) -> ServerNode:
+        server = open_folder(self.folder / "server")
         assert isinstance(server, ServerNode)
         server.config.port = self.port
         await server.start()

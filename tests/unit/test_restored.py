@@ -11,7 +11,7 @@ from msgspec import structs
 from sync.archive import Archive
 from sync.chains import again_body, frozen_body, read_again, read_frozen, read_open
 from sync.codec import pack
-from sync.errors import Damaged, Malformed, Refused, StorageFailed
+from sync.errors import Malformed, Refused, StorageFailed
 from sync.frames import ENTRY, RUN_SEAL, read_entry, run_seal_frame, seal_in
 from sync.grant import sign_grant
 from sync.history import Epoch, common_head, follow, read_epochs
@@ -759,34 +759,6 @@ def test_what_is_sold_while_the_server_answers_the_hello_is_sent_as_it_is(bench:
     assert bench.replica.author.chain == chain
     assert "meanwhile" in orders(bench.hub)
     assert not bench.replica.pending
-
-
-@pytest.mark.feature("SY-08", "SY-07")
-def test_server_goes_on_from_before_damage_if_it_is_told_to(bench: Bench) -> None:
-    """What stood from there on is kept aside, and comes back from who has it."""
-    for at in range(3):
-        bench.act({"id": f"a-{at}"}, operator=OPERATOR)
-        bench.run()
-    hurt = copied(bench.log)
-    name = bench.log.name(1)
-    data = bytearray(hurt.durable[name])
-    data[len(data) // 2] ^= 1
-    hurt.durable[name] = bytes(data)
-
-    def opened(disk: SimDisk, *, set_aside: bool) -> Any:
-        keys, random = bench.hub.keys, bench.chance.randbytes
-        return open_hub(disk, keys, bench.domain, verify_ed25519, random, set_aside=set_aside)
-
-    with pytest.raises(Damaged):
-        opened(hurt, set_aside=False)
-    assert hurt.durable[name] == bytes(data)
-    found = opened(hurt, set_aside=True)
-    assert [(d.kind, bool(d.copy)) for d in found.damage] == [("set-aside", True)]
-    assert found.core.head.n < bench.hub.head.n
-    found.canon.close()
-    restart_server(bench, hurt)
-    link(bench)
-    assert {"a-0", "a-1", "a-2"} <= set(orders(bench.hub))
 
 
 @pytest.mark.feature("SY-07", "SY-09")
