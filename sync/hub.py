@@ -403,6 +403,7 @@ class Hub:
             link.returning = common
             return []
         self._unreported.discard(link.peer)
+        told = self._look_for_bare()
         self.view.store.changed.add(STATUS)
         waits = (n - self._durable_head(chain)[1] for chain, n, _ in hello.chains)
         self._note_backlog(number, link, any(waiting >= BATCH_OPS for waiting in waits))
@@ -410,7 +411,7 @@ class Hub:
         acked = self._acked_at.get(link.peer, [])
         self._acked_at[link.peer] = [(at, c) for at, c in acked if c <= link.acked]
         self.last_seen_ms[link.peer] = now.wall_ms
-        return self._serve(number, link)
+        return told + self._serve(number, link)
 
     def _is_ours(self, cursor: Head, common: Head) -> bool:
         """Whether a station's copy may go on from ours. What it has behind ``common`` must bear our
@@ -477,16 +478,15 @@ class Hub:
         self._staged.add(again, sum(not is_run_seal(frame) for frame in again))
         link.returning = head
         self._staged.then.append(Send(number, Ack([], head.n)))
-        assert link.hello is not None
-        return aside + (self._look_for_bare(link.peer) if head.n >= link.hello.cursor else [])
+        return aside
 
-    def _look_for_bare(self, node: bytes) -> list[Effect]:
-        """Whoever has an entry without its body also has our word that it shall be so."""
-        bare = [key for key, by in self._bare.items() if by == node]
-        for key in bare:
-            del self._bare[key]
+    def _look_for_bare(self) -> list[Effect]:
+        """An entry that came back without its body, and nobody has our word that it shall be so."""
+        if self.unreported():
+            return []
+        bare, self._bare = self._bare, {}
         unsaid = [key for key in bare if key not in self.view.erased]
-        return [Alarm("bare-body", {"node": node, "what": unsaid[0].hex()})] if unsaid else []
+        return [Alarm("bare-body", {"node": bare[key], "what": key.hex()}) for key in unsaid]
 
     def _found_out(self, link: Link, common: int, now: Now) -> list[Effect]:
         """We have lost a part of our history; it is written down before any of it comes back."""

@@ -547,10 +547,10 @@ class Log:
         for number in self.segments():
             if number < since or Position(number) > self.position:
                 continue
-            counts = (
-                self._durable if number == self._number else self._length_by_next(number, 1 << 62)
-            )
-            old = self.disk.read(self.name(number), 0, counts)
+            old = self.disk.read(self.name(number))
+            ours = number == self._number
+            counts = self._durable if ours else self._length_by_next(number, len(old))
+            old = old[:counts]
             data = bytearray(old)
             try:
                 for at, frame in _frames_of(old):
@@ -644,16 +644,18 @@ class Log:
             base = start.offset if number == start.segment else 0
             data, at = self.disk.read(name, base, min(READ_BYTES, max(0, end - base))), 0
             while True:
+                size, problem = len(data) - at, ""
                 try:
                     commit = read_commit(data, at)
                 except _Bad as bad:
-                    raise Damaged(name, base + at, str(bad)) from None
-                if commit is None:
-                    reached = base + len(data)
-                    more = self.disk.read(name, reached, min(READ_BYTES, max(0, end - reached)))
-                    if not more:
+                    commit, problem = None, str(bad)
+                if commit is None:  # its bytes are read again: somebody may be writing them
+                    again = self.disk.read(name, base + at, min(size + READ_BYTES, end - base - at))
+                    if problem and again[:size] == data[at:]:
+                        raise Damaged(name, base + at, problem)
+                    if len(again) == size and not problem:
                         break
-                    base, data, at = base + at, data[at:] + more, 0
+                    base, data, at = base + at, again, 0
                     continue
                 yield number, Commit(commit.frames, base + commit.end)
                 at = commit.end

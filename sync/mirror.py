@@ -10,8 +10,9 @@ behind, told, opened again and brought up beside everything else.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from sync.disk import Disk
@@ -151,7 +152,8 @@ class MirrorWriter:
             return
 
         def write() -> Mirror:
-            mirror.commit(frames)
+            with _let_go_of(mirror):
+                mirror.commit(frames)
             return mirror
 
         job = self._thread.submit(write)
@@ -194,7 +196,8 @@ class MirrorWriter:
     def _bring_up(self, mirror: Mirror | None, head: Head) -> Mirror:
         if mirror is None:
             return self._open()
-        mirror.catch_up(self._log, head)
+        with _let_go_of(mirror):
+            mirror.catch_up(self._log, head)
         return mirror
 
     def close(self) -> None:
@@ -204,7 +207,7 @@ class MirrorWriter:
         hanging = wait([job] if job is not None else [], PATIENCE_S).not_done
         self._thread.shutdown(wait=False, cancel_futures=True)
         if hanging:
-            hanging.pop().add_done_callback(self._let_go)
+            hanging.pop().add_done_callback(_release)
             return
         if job is not None and job.exception() is None:
             mirror = job.result()
@@ -216,7 +219,17 @@ class MirrorWriter:
                 _log.warning("the mirror could not be closed: %s", error)
             mirror.release()
 
-    def _let_go(self, job: Future[Mirror]) -> None:
-        mirror = self._mirror if job.exception() else job.result()
-        if mirror is not None:
-            mirror.release()
+
+@contextlib.contextmanager
+def _let_go_of(mirror: Mirror) -> Iterator[None]:
+    """Release it if it fails: it is opened anew then."""
+    try:
+        yield
+    except BaseException:
+        mirror.release()
+        raise
+
+
+def _release(job: Future[Mirror]) -> None:
+    if job.exception() is None:
+        job.result().release()

@@ -144,12 +144,9 @@ def compact(opened: Opened, frame: bytes, parts: list[bytes]) -> Compacted:
     assert start is not None, "its head was found"
     canon.drop_before(start.number)
     newest = next((first.number for first in own.starts()), 0)
-    needed = (
-        number
-        for number, commit in own.commits()
-        if not all(core.is_settled(op, header.seq) for op in _ops(commit))
-    )
-    own.drop_before(min(newest, next(needed, newest)))
+    ops = [(number, op) for number, commit in own.commits() for op in _ops(commit)]
+    needed = core.needed(header.seq, [op for _, op in ops])
+    own.drop_before(min([newest, *(number for number, op in ops if (op.chain, op.n) in needed)]))
     return Compacted(header.seq, canon.base)
 
 

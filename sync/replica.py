@@ -596,11 +596,21 @@ class Replica:
             return []
         return self._ask_for_snapshot(self._link, seq, now, beneath=True)
 
-    def is_settled(self, op: Op, seq: int) -> bool:
-        """Whether an own op is answered no later than by entry ``seq``, and nothing that is still
-        to be sent can need it."""
+    def needed(self, seq: int, ops: Sequence[Op]) -> set[tuple[bytes, int]]:
+        """Places of those own ops that no entry up to ``seq`` has answered, or that something which
+        is still to be sent can need."""
         live = {self.author.chain, *(waiting.op.chain for waiting in self.pending)}
-        return op.chain not in live and self.view.keys.get(op.key, seq + 1) <= seq
+        late = {op.raw for op in ops if self.view.keys.get(op.key, seq + 1) > seq}
+        frozen = {
+            read_frozen(op)[0] for op in ops if op.kind == CHAIN_FROZEN and op.raw not in late
+        }
+
+        def is_needed(op: Op) -> bool:
+            if op.chain in frozen - live and op.kind in ENGINE_KINDS:
+                return False  # never answered: what stands there was sent again in another chain
+            return op.chain in live or op.raw in late
+
+        return {(op.chain, op.n) for op in ops if is_needed(op)}
 
     def _adopted(
         self, head: Head, view: View, own: Sequence[tuple[Op, list[Any], Head]]

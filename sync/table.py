@@ -148,9 +148,8 @@ class Rows:
             row = self._read.get(row_id)
             yield row_id, _unpack(packed) if row is None else row
 
-    def put(self, row_id: str, packed: bytes | None, new: Row | None = None) -> bytes | None:
-        """Set or (with None) remove a row; what stood there before is returned. ``new`` is the row
-        where the caller has it unpacked."""
+    def put(self, row_id: str, packed: bytes | None) -> bytes | None:
+        """Set or (with None) remove a row; what stood there before is returned."""
         self.version += 1
         old = self.packed.get(row_id)
         if self._indexes:
@@ -159,7 +158,7 @@ class Rows:
                 for index in self._indexes:
                     index.drop(row_id, row)
             if packed is not None:
-                row = _unpack(packed) if new is None else new
+                row = _unpack(packed)
                 for index in self._indexes:
                     index.add(row_id, row)
         self._read.pop(row_id, None)
@@ -207,7 +206,7 @@ class RowStore(Storage):
     def put(self, table: Rows, row_id: str, row: Row | None) -> None:
         if not self.writable:
             raise ReadOnly(table.name)
-        old = table.put(row_id, None if row is None else pack(row), row)
+        old = table.put(row_id, None if row is None else pack(row))
         if self.undo is not None:
             self.undo.append((table, row_id, old))
         self.changed.add(table.name)

@@ -7,6 +7,7 @@ revoked and upgraded, all in the middle of traffic.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import heapq
@@ -19,7 +20,7 @@ from sync.archive import Archive
 from sync.blobs import BlobFolder
 from sync.codec import pack
 from sync.erase import find_bodies
-from sync.errors import Refused, StorageFailed, SyncError
+from sync.errors import Damaged, Refused, StorageFailed, SyncError
 from sync.frames import (
     ENTRIES,
     ENTRY,
@@ -884,10 +885,11 @@ class World:
     @staticmethod
     def frames_in(log: Log, live: Log | None = None) -> bytes:
         found: list[bytes] = []
-        for number, commit in log.commits():
-            if live and live._void and Position(number, commit.end) > live._void:
-                break
-            found += commit.frames
+        with contextlib.suppress(Damaged):  # the end of a write that failed
+            for number, commit in log.commits():
+                if live and live._void and Position(number, commit.end) > live._void:
+                    break
+                found += commit.frames
         return b"".join(found)
 
     def copy_folder(self, node: Node) -> None:
@@ -1070,8 +1072,9 @@ class World:
         for key in seen:
             state = jobs[key]["state"]
             assert state in ("printed", "unknown"), f"ticket {key} is {state}"
-            # Whom nobody trusts any more, nobody waits for.
-            unknowable = any(not (who - revoked) for who in self.remember.get(key, []))
+            # Whom nobody trusts any more nobody waits for, nor for whom a person has said so.
+            away = revoked | self.overridden
+            unknowable = any(not (who - away) for who in self.remember.get(key, []))
             times = self.printed[key] - unknowable
             assert times <= 1, f"ticket {key} was printed {times} times"
             assert times == 1 or state == "unknown" or unknowable, f"ticket {key}: {times}"

@@ -95,6 +95,25 @@ def test_nothing_is_dropped_behind_the_first_op_that_may_be_needed(bench: Bench)
     assert [op.n for op in ops(bench) if op.chain == bench.replica.author.chain] == live
 
 
+@pytest.mark.feature("SY-11", "SY-06", "SY-15")
+def test_frozen_branch_is_dropped_like_everything_else(bench: Bench) -> None:
+    """Its opening and its grants are never answered, for it was sent again in another chain."""
+    restart_station(bench, copied(bench.own))
+    bench.sign_in()
+    bench.own.segment_bytes = 1000
+    bench.act({"id": "in the branch"}, operator=OPERATOR)
+    branch = bench.replica.author.chain
+    bench.replica._forked.add(branch)
+    bench.flush(bench.replica)
+    bench.link()
+    assert "in the branch" in orders(bench.hub)
+    assert any(op.chain == branch for op in ops(bench))
+    before = bench.own.segments()[0]
+    compacted(bench)
+    assert bench.own.segments()[0] > before
+    assert not any(op.chain == branch for op in ops(bench))
+
+
 @pytest.mark.feature("SY-11", "SY-15")
 def test_logs_behind_a_checkpoint_are_dropped_whole_files_at_a_time(bench: Bench) -> None:
     """Nothing is asked for before there is one; then both logs begin later, and all is as it was."""
@@ -165,9 +184,11 @@ def test_chain_that_may_still_be_needed_stays(bench: Bench) -> None:
     part(bench)
     bench.act({"id": "offline"}, operator=OPERATOR)
     new_chain(bench)
-    assert bench.replica.is_settled(ops(bench)[0], 99)
-    assert not bench.replica.is_settled(ops(bench)[0], 0)
-    assert not bench.replica.is_settled(ops(bench)[-1], 99)
+    own = ops(bench)
+    first, last = ((op.chain, op.n) for op in (own[0], own[-1]))
+    assert first not in bench.replica.needed(99, own)
+    assert first in bench.replica.needed(0, own)
+    assert last in bench.replica.needed(99, own)
 
 
 def ops(bench: Bench) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from sync.chains import again_body
 from sync.clock import SystemClock
 from sync.codec import pack
+from sync.disk import OsDisk
 from sync.driver import Driver
 from sync.erase import erase_entries, erased_by, find_bodies
 from sync.errors import Damaged, Malformed, Refused, StorageFailed
@@ -39,7 +41,7 @@ from sync.state import PendingOp, merge
 from sync.verify import verify_canon, verify_own
 from tests.support.cores import CAFE, LINK, Bench
 from tests.support.disks import SimDisk
-from tests.unit.test_restored import copied, link, part, restart_server, restart_station
+from tests.unit.test_restored import copied, desk, link, part, restart_server, restart_station
 
 SECRET = b"Ana Mora, 8888-1234"
 
@@ -231,7 +233,10 @@ def test_body_that_a_station_keeps_for_itself_is_told(bench: Bench) -> None:
         return erased_frame(op, frame, entry.seq) if hide else frame
 
     bench.give(bench.hub, Received(LINK, Entries([*map(patched, given.frames)])))
-    assert "bare-body" in bench.alarms
+    bench.run()
+    assert "bare-body" not in bench.alarms, "somebody else may have our word"
+    link(bench)
+    assert bench.alarms.count("bare-body") == 1
     assert not bench.hub._bare
 
 
@@ -363,6 +368,23 @@ def test_body_that_went_without_a_word_of_the_servers_shows(bench: Bench) -> Non
     problem = verified(bench, bench.log).problem
     assert problem is not None
     assert "its body is gone" in problem.what
+
+
+@pytest.mark.feature("SY-08", "RC-09")
+def test_log_whose_next_file_says_nothing_is_damaged_for_who_rewrites_it(tmp_path: Path) -> None:
+    """How far a file counts stands in the one behind it: if that cannot be read, all of it does."""
+    log = Log(OsDisk(tmp_path), "canon", CAFE, b"s" * 16)
+    bench = Bench()
+    bench.log = log
+    log.segment_bytes = 1
+    for at in range(3):
+        desk(bench, f"desk-{at}")
+    name = tmp_path / log.name(2)
+    data = bytearray(name.read_bytes())
+    data[40] ^= 1
+    name.write_bytes(bytes(data))
+    with pytest.raises(Damaged):
+        erase_entries(log, {1})
 
 
 @pytest.mark.feature("SY-05", "RC-09")

@@ -39,7 +39,7 @@ class Writer:
                 body={"amount": head.n},
                 grant=0,
                 base=0,
-                key=bytes(15) + bytes([head.n]),
+                key=head.n.to_bytes(16, "big"),
                 wall_ms=0,
                 mono_ms=0,
                 boot=bytes(8),
@@ -114,6 +114,23 @@ def test_commit_that_did_not_fill_the_room_taken_for_it_is_torn(room_bytes: int)
         else:
             assert log.damage is not None, size
             assert log.damage.kind == "torn" or missing < 4, size
+
+
+@pytest.mark.feature("SY-16", "SY-18")
+def test_log_is_read_whole_while_somebody_writes_it(tmp_path: Path) -> None:
+    """What was room when it was read first is read again; damage is what stays as it is."""
+    disk = OsDisk(tmp_path)
+    writer = Writer(Log(disk, "own", CAFE, CHAIN[:16]))
+    for _ in range(3):
+        writer.commit()
+    reader = Log(ReadOnlyDisk(tmp_path), "own", CAFE, CHAIN[:16]).commits()
+    read = [next(reader), next(reader)]
+    for _ in range(40):
+        writer.commit(100)
+    assert writer.log.position.offset > 256 << 10, "beyond the first room"
+    read += reader
+    assert sum(len(commit.frames) for _, commit in read) == 43 + 1 + 3 * 2 + 40 * 100
+    disk.close()
 
 
 @pytest.mark.feature("SY-08")

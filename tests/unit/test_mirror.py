@@ -191,9 +191,10 @@ def test_folder_of_the_mirror_is_let_go_also_while_it_is_being_opened(
 
 
 @pytest.mark.feature("SY-07", "SY-18")
+@pytest.mark.parametrize("at", ["a commit", "a slice"])
 @pytest.mark.parametrize("fails", [False, True])
 def test_folder_of_a_mirror_that_hangs_is_let_go_when_it_is_done(
-    bench: Bench, second: Second, monkeypatch: pytest.MonkeyPatch, fails: bool
+    bench: Bench, second: Second, monkeypatch: pytest.MonkeyPatch, fails: bool, at: str
 ) -> None:
     """While a slice is being written nobody else may open it."""
     released: list[bool] = []
@@ -207,9 +208,17 @@ def test_folder_of_a_mirror_that_hangs_is_let_go_when_it_is_done(
         if fails:
             raise StorageFailed("gone")
 
-    second.disk.at_sync = hang
-    writer.tick(bench.hub.head)
     monkeypatch.setattr("sync.mirror.PATIENCE_S", 0.01)
+    if at == "a commit":
+        mirror.catch_up(bench.log, bench.hub.head)
+        writer = second.writer(mirror)
+        commits(bench, writer)
+        second.disk.at_sync = hang
+        desk(bench, "later")
+        assert writer.state == "lost"
+    else:
+        second.disk.at_sync = hang
+        writer.tick(bench.hub.head)
     writer.close()
     assert not released
     go_on.set()
