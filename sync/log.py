@@ -545,12 +545,15 @@ class Log:
         """
         self.sync()
         for number in self.segments():
-            if number < since or Position(number) > self.position:
+            if Position(number) > self.position:
                 continue
-            old = self.disk.read(self.name(number))
-            ours = number == self._number
-            counts = self._durable if ours else self._length_by_next(number, len(old))
-            old = old[:counts]
+            counts = self._counts(number)
+            never = (
+                b"" if counts is None else self.disk.read(self.name(number), counts).strip(b"\0")
+            )
+            if number < since and not never:
+                continue
+            old = self.disk.read(self.name(number))[:counts]
             data = bytearray(old)
             try:
                 for at, frame in _frames_of(old):
@@ -560,8 +563,15 @@ class Log:
                         data[at : at + _HEAD.size + len(new)] = framed(new)
             except _Bad as bad:
                 raise Damaged(self.name(number), 0, str(bad)) from None
-            if data != old:
+            if data != old or never:  # what a failed write has left goes with it
                 self._replace(number, bytes(data))
+
+    def _counts(self, number: int) -> int | None:
+        """How long a file is as far as it counts; None if that cannot be told."""
+        if number == self._number:
+            return self._durable
+        behind = self._first(number + 1)
+        return behind.before_bytes if behind else None
 
     def _replace(self, number: int, data: bytes) -> None:
         current = number == self._number and self._file is not None
