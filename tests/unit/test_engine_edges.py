@@ -35,6 +35,7 @@ from sync.log import CanonChecker, ChainChecker, Log, encode_commit, read_commit
 from sync.messages import Ack, Answer, Bye, Entries, Push, ServerHello, decode, encode
 from sync.op import Entry, Head
 from sync.protocol import (
+    MAX_STAGED_ENTRIES,
     Abandon,
     Act,
     Closed,
@@ -829,6 +830,16 @@ async def test_driver_that_was_never_started_stops() -> None:
     with pytest.raises(Refused, match="unknown-question"):
         await driver.on_inquire(b"", "x", {})
     driver.on_alarm("x", {})
+
+
+@pytest.mark.feature("SY-02")
+async def test_what_was_asked_for_before_a_stop_is_done() -> None:
+    """However many commits it takes."""
+    bench = Bench()
+    driver = Driver(OpenedCore(bench.replica, bench.copy, bench.own), SystemClock())
+    asked = [driver.act("order.keep", 1, {"id": str(n)}) for n in range(MAX_STAGED_ENTRIES + 1)]
+    await driver.stop()
+    assert all(token.done() and token.result().state == "queued" for token in asked)
 
 
 async def test_effects_for_links_and_callers_that_are_gone_go_nowhere(

@@ -219,6 +219,7 @@ def test_body_that_a_station_keeps_for_itself_is_told(bench: Bench) -> None:
     old = copied(bench.log)
     bench.act({"id": "a sale of somebody else's", "data": SECRET.decode()}, key=b"a sale to hide..")
     bench.run()
+    bench.domain._nodes[b"another station."] = bench.station_key.public
     restart_server(bench, old)
     bench.meet()
     for core in (bench.hub, bench.replica, bench.hub):
@@ -234,7 +235,10 @@ def test_body_that_a_station_keeps_for_itself_is_told(bench: Bench) -> None:
 
     bench.give(bench.hub, Received(LINK, Entries([*map(patched, given.frames)])))
     bench.run()
+    link(bench)
     assert "bare-body" not in bench.alarms, "somebody else may have our word"
+    bench.domain.revoked.add(b"another station.")
+    part(bench)
     link(bench)
     assert bench.alarms.count("bare-body") == 1
     assert not bench.hub._bare

@@ -15,7 +15,7 @@ from sync.identity import Ed25519Signer, node_id, seal_text, verify_ed25519
 from sync.log import ChainChecker, Log, encode_commit
 from sync.op import Head, encode_op
 from sync.verify import verify_own
-from tests.support.disks import SimDisk
+from tests.support.disks import SimDisk, SimFile
 
 CAFE = b"c" * 16
 SIGNER = Ed25519Signer(b"p" * 32)
@@ -114,6 +114,41 @@ def test_commit_that_did_not_fill_the_room_taken_for_it_is_torn(room_bytes: int)
         else:
             assert log.damage is not None, size
             assert log.damage.kind == "torn" or missing < 4, size
+
+
+@pytest.mark.feature("SY-09", "RC-09")
+@pytest.mark.parametrize("since", [0, 2])
+def test_rewriting_takes_away_what_a_failed_write_has_left(
+    monkeypatch: pytest.MonkeyPatch, since: int
+) -> None:
+    """Bytes that never counted may hold what is to be erased, in whatever file they are."""
+    disk = SimDisk(random.Random(1))
+    log = new_log(disk)
+    writer = Writer(log)
+    writer.commit()
+    counts = log.position.offset
+
+    def written_all_the_same(file: SimFile) -> None:
+        disk.durable[NAME] += disk.buffered[NAME]
+        disk.buffered[NAME] = b""
+        raise StorageFailed("EIO")
+
+    def refused(file: SimFile, size: int) -> None:
+        raise StorageFailed("EIO")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(SimFile, "sync", written_all_the_same)
+        broken.setattr(SimFile, "truncate", refused)
+        with pytest.raises(StorageFailed):
+            writer.commit()
+    writer.commit()
+    assert log.position.segment == 2
+    assert len(disk.durable[NAME]) > counts
+    log.rewrite(lambda frame: None, since)
+    assert len(disk.durable[NAME]) == counts
+    writer.commit()
+    log.close()
+    assert recover(disk)[1] == 6
 
 
 @pytest.mark.feature("SY-16", "SY-18")
