@@ -353,6 +353,6 @@ ZOO: dict[str, Bugs] = {
     "an erased entry has another hash": Bugs(log=HeadsNotKept, needs=FORGET),
     "a body stays at the server": Bugs(hub=ErasedForgotten, needs=FORGET),
     "an erased body is written again": Bugs(
-        hub=hub_with(ErasedWrittenAgain), needs=FORGET, caught_by=321
+        hub=hub_with(ErasedWrittenAgain), needs=FORGET | {"copy process"}, caught_by=3430
     ),
 }
