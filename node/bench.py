@@ -255,6 +255,18 @@ async def _fill(driver: Driver, name: str, count: int) -> None:
         await asyncio.gather(*(driver.act("order.keep", 1, order(name, i)) for i in batch))
 
 
+async def _end(
+    process: asyncio.subprocess.Process, clients: list[Client], drivers: list[Driver]
+) -> None:
+    """Stop the stations and the server's process."""
+    for client in clients:
+        await client.stop()
+    process.terminate()
+    await process.wait()
+    for driver in drivers:
+        await driver.stop()
+
+
 async def _until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110 - looked at from outside, as a stopwatch would
         await asyncio.sleep(0.001)
@@ -347,12 +359,7 @@ async def _send_all(pair: Pair, count: int) -> float:
     await _until(lambda: all(core.signed_on for core in cores))
     await _until(lambda: not any(core.unsent for core in cores))
     spent = time.perf_counter() - began
-    for client in clients:
-        await client.stop()
-    process.terminate()
-    await process.wait()
-    for driver in drivers:
-        await driver.stop()
+    await _end(process, clients, drivers)
     return spent
 
 
@@ -558,12 +565,7 @@ async def bench_fan_out(folder: Path) -> tuple[float, float]:
         await drivers[0].act("order.keep", 1, order("live", number))
         await seen.wait()
         spent.append(time.perf_counter() - began)
-    for client in clients:
-        await client.stop()
-    process.terminate()
-    await process.wait()
-    for driver in drivers:
-        await driver.stop()
+    await _end(process, clients, drivers)
     pair.close()
     return statistics.median(spent), statistics.median(alone)
 

@@ -87,7 +87,7 @@ def read_commit(data: bytes, at: int) -> Commit | None:
     try:
         return _commit_at(data, at)
     except _Bad as bad:
-        if data[bad.room : bad.room + 4].strip(b"\0") or data[bad.room :].strip(b"\0"):
+        if data[bad.room :].strip(b"\0"):
             raise
         return None
 

@@ -603,10 +603,10 @@ class Replica:
         late = {op.raw for op in ops if self.view.keys.get(op.key, seq + 1) > seq}
         frozen = {
             read_frozen(op)[0] for op in ops if op.kind == CHAIN_FROZEN and op.raw not in late
-        }
+        } - live
 
         def is_needed(op: Op) -> bool:
-            if op.chain in frozen - live and op.kind in ENGINE_KINDS:
+            if op.chain in frozen and op.kind in ENGINE_KINDS:
                 return False  # never answered: what stands there was sent again in another chain
             return op.chain in live or op.raw in late
 

@@ -32,8 +32,8 @@ LONGEST_WAIT_S = 900
 TOLD = frozenset(
     {
         "bad-entries",
-        "bare-body",
         "bad-server",
+        "bare-body",
         "cloned",
         "disk",
         "fault",

@@ -110,10 +110,11 @@ class Bench:
         self.give(self.hub, Opened(LINK, self.replica.keys.node, b"T" * 32))
         self.give(self.replica, Opened(LINK, self.hub.keys.node, b"S" * 32))
 
-    def hear(self, core: Hub | Replica) -> None:
-        """One message comes through."""
-        queue = self.to_hub if core is self.hub else self.to_replica
-        self.give(core, Received(LINK, decode(queue.pop(0))))
+    def hear(self, *cores: Hub | Replica) -> None:
+        """One message comes through to each of them, in turn."""
+        for core in cores:
+            queue = self.to_hub if core is self.hub else self.to_replica
+            self.give(core, Received(LINK, decode(queue.pop(0))))
 
     def link(self) -> None:
         self.meet()

@@ -222,8 +222,7 @@ def test_body_that_a_station_keeps_for_itself_is_told(bench: Bench) -> None:
     bench.domain._nodes[b"another station."] = bench.station_key.public
     restart_server(bench, old)
     bench.meet()
-    for core in (bench.hub, bench.replica, bench.hub):
-        bench.hear(core)
+    bench.hear(bench.hub, bench.replica, bench.hub)
     given = decode(bench.to_hub.pop(0))
     assert isinstance(given, Entries)
 

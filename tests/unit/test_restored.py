@@ -292,9 +292,7 @@ def test_seals_that_come_back_are_their_stations_own(bench: Bench, seal: Any, co
     bench.run()
     restart_server(bench, old)
     bench.meet()
-    bench.hear(bench.hub)
-    bench.hear(bench.replica)
-    bench.hear(bench.hub)
+    bench.hear(bench.hub, bench.replica, bench.hub)
     given = decode(bench.to_hub.pop(0))
     assert isinstance(given, Entries)
     at = next(i for i, frame in enumerate(given.frames) if frame[1] == RUN_SEAL)
@@ -769,9 +767,7 @@ def test_loss_that_could_not_be_written_down_is_found_again(bench: Bench) -> Non
     bench.run()
     restart_server(bench, old)
     bench.meet()
-    bench.hear(bench.hub)
-    bench.hear(bench.replica)
-    bench.hear(bench.hub)
+    bench.hear(bench.hub, bench.replica, bench.hub)
     assert not bench.hub.restored, "a claim alone is no proof"
     bench.hub.step(Received(LINK, decode(bench.to_hub.pop(0))), bench.now)
     assert bench.hub.restored
