@@ -24,8 +24,9 @@ from typing import Any
 
 import msgpack
 from tinydb import where
+from websockets.asyncio.client import ClientConnection, connect
 
-from sync.certificates import make_certificate, pin, pinned_context
+from sync.certificates import PinnedContext, make_certificate, pin, pinned_context
 from sync.client import Client
 from sync.clock import SystemClock
 from sync.disk import OsDisk
@@ -34,9 +35,20 @@ from sync.driver import Driver
 from sync.errors import Refused
 from sync.frames import ENTRY, read_frames
 from sync.hub import Hub
-from sync.identity import Ed25519Signer, node_id, verify_ed25519
-from sync.op import Entry, Event, Head, Op, encode_op
-from sync.protocol import Checked, NodeKeys
+from sync.identity import Ed25519Signer, hello_text, node_id, verify_ed25519
+from sync.link import OPTIONS
+from sync.messages import (
+    PROTOCOL,
+    Ack,
+    ClientHello,
+    Entries,
+    Proof,
+    ServerHello,
+    decode,
+    encode,
+)
+from sync.op import ZERO_HEAD, Entry, Event, Head, Op, encode_op
+from sync.protocol import NONCE_BYTES, Checked, NodeKeys
 from sync.recovery import Opened, close, open_hub, open_replica
 from sync.replica import Replica
 from sync.server import listen, port_of
@@ -212,14 +224,16 @@ class Pair:
 
     def client(self, driver: Driver, port: int, at: int = 0) -> Client:
         station = self.stations[at]
-        context = pinned_context(
+        server_pin, address = pin(self.server.certificate), ("127.0.0.1", port)
+        return Client(driver, self.context(station), self.server.node, server_pin, lambda: address)
+
+    def context(self, station: Member) -> PinnedContext:
+        return pinned_context(
             server=False,
             private_key=station.tls_key,
             certificate=station.certificate,
             trusted=[self.server.certificate],
         )
-        server_pin = pin(self.server.certificate)
-        return Client(driver, context, self.server.node, server_pin, lambda: ("127.0.0.1", port))
 
     # --- a server in a process of its own, as it is in a café -----------------
 
@@ -243,7 +257,9 @@ class Pair:
         """The server's process, and its port."""
         self.save()
         process = await asyncio.create_subprocess_exec(
-            *_own_command(f"server:{self.folder}"), stdout=asyncio.subprocess.PIPE
+            *_own_command(f"server:{self.folder}"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
         return process, int((await process.stdout.readline()).decode())
@@ -454,7 +470,7 @@ async def _serve(folder: Path) -> None:
     pair = Pair.load(folder)
     server = await pair.listen(pair.open_server())
     print(port_of(server), flush=True)
-    await asyncio.Event().wait()
+    await asyncio.to_thread(sys.stdin.read)  # until who started it is gone
 
 
 async def bench_live(folder: Path) -> tuple[float, float]:
@@ -529,42 +545,93 @@ class _Echo:
         self._server.close()
 
 
+class _Listener:
+    """A station that signs on, takes entries in and acknowledges them, and does no more: on a
+    machine of its own a station's folding keeps no other one waiting."""
+
+    def __init__(self, pair: Pair, at: int, port: int) -> None:
+        self._cursor = 0
+        self._heard = asyncio.Event()
+        self._pair, self._member = pair, pair.stations[at]
+        self._task = asyncio.create_task(self._listen(port))
+        self._task.add_done_callback(lambda _: self._heard.set())
+
+    async def reach(self, seq: int) -> None:
+        """Wait until it has the entry with this number."""
+        while self._cursor < seq:
+            if self._task.done():
+                await self._task
+            self._heard.clear()
+            await self._heard.wait()
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _listen(self, port: int) -> None:
+        context = self._pair.context(self._member)
+        async with connect(
+            f"wss://127.0.0.1:{port}/", ssl=context, proxy=None, **OPTIONS
+        ) as connection:
+            await self._sign_on(connection)
+            while True:
+                message = decode(await connection.recv(decode=False))
+                if isinstance(message, Entries):
+                    self._cursor += sum(frame[1] == ENTRY for frame in message.frames)
+                    await connection.send(encode(Ack([], self._cursor)))
+                    self._heard.set()
+
+    async def _sign_on(self, connection: ClientConnection) -> None:
+        pair, member, nonce = self._pair, self._member, secrets.token_bytes(NONCE_BYTES)
+        who = (PROTOCOL, pair.cafe, member.node, pair.clock.boot, pair.clock.wall_ms())
+        await connection.send(encode(ClientHello(*who, nonce, [], 0, ZERO_HEAD)))
+        hello = decode(await connection.recv(decode=False))
+        assert isinstance(hello, ServerHello)
+        ours, theirs = pin(member.certificate), pin(pair.server.certificate)
+        text = hello_text(pair.cafe, member.node, nonce + hello.nonce, ours, theirs)
+        await connection.send(encode(Proof(member.signer.sign(text), 0, ZERO_HEAD, False)))
+
+
 async def bench_fan_out(folder: Path) -> tuple[float, float]:
-    """One order of a station until the last of 50 stations has folded it, all of them in one other
-    process than the server's; against `live`."""
+    """One order of a station until the last of 50 stations has its entry, the server in a process
+    of its own; against `live`. Two of them are whole, the one that sells and one that folds what
+    comes; the others only take it in."""
     (folder / "live").mkdir()
     alone, _ = await _round_trips(folder / "live")
     pair = Pair(folder, stations=50)
     process, port = await pair.start_server()
-    drivers = [pair.open_station(at) for at in range(50)]
+    drivers = [pair.open_station(at) for at in range(2)]
     clients = [pair.client(driver, port, at) for at, driver in enumerate(drivers)]
     for client in clients:
         client.start()
     cores = [driver.core for driver in drivers if isinstance(driver.core, Replica)]
-    await _until(lambda: all(core.signed_on for core in cores))
-    missing: set[int] = set()
-    seen = asyncio.Event()
-    count = 0
+    await drivers[0].act("order.keep", 1, order("live", 0))
+    await _until(lambda: all(core.canon.n and not core.pending for core in cores))
+    end = cores[0].canon.n
+    listeners = []
+    for at in range(2, 50):  # one after the other: the door lets few strangers in at a time
+        listeners.append(_Listener(pair, at, port))
+        await listeners[-1].reach(end)
+    folded = asyncio.Event()
 
-    def watch(at: int, core: Replica) -> Callable[[frozenset[str]], None]:
-        def look(names: frozenset[str]) -> None:
-            if not core.pending and len(core.view.table("orders")) == count:
-                missing.discard(at)
-            if not missing:
-                seen.set()
+    def look(names: frozenset[str]) -> None:
+        if all(core.canon.n == end and not core.pending for core in cores):
+            folded.set()
 
-        return look
-
-    for at, (driver, core) in enumerate(zip(drivers, cores, strict=True)):
-        driver.subscribe(watch(at, core))
+    for driver in drivers:
+        driver.subscribe(look)
     spent = []
-    for number in range(40):
-        count, missing = number + 1, set(range(50))
-        seen.clear()
+    for number in range(1, 201):
+        end += 1
+        folded.clear()
         began = time.perf_counter()
         await drivers[0].act("order.keep", 1, order("live", number))
-        await seen.wait()
+        await folded.wait()
+        for listener in listeners:
+            await listener.reach(end)
         spent.append(time.perf_counter() - began)
+    for listener in listeners:
+        await listener.stop()
     await _end(process, clients, drivers)
     pair.close()
     return statistics.median(spent), statistics.median(alone)
