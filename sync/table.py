@@ -63,13 +63,19 @@ class HashIndex:
             return freeze(value)  # type: ignore[no-untyped-call]
         return value
 
-    def add(self, row_id: str, row: Row) -> None:
-        value = self._value(row)
+    def move(self, row_id: str, before: Row | None, after: Row | None) -> None:
+        """Follow a change of a row; None is no row. Most changes leave most values as they were."""
+        old = HashIndex if before is None else self._value(before)
+        new = HashIndex if after is None else self._value(after)
+        if old is not new and (old != new or type(old) is not type(new)):
+            self.drop(row_id, old)
+            self.add(row_id, new)
+
+    def add(self, row_id: str, value: Any) -> None:
         if value is not HashIndex:
             self._ids.setdefault(value, {})[row_id] = None
 
-    def drop(self, row_id: str, row: Row) -> None:
-        value = self._value(row)
+    def drop(self, row_id: str, value: Any) -> None:
         ids = self._ids.get(value)
         if ids is not None:
             ids.pop(row_id, None)
@@ -90,8 +96,7 @@ class SortedIndex(HashIndex):
         super().__init__(path)
         self._order: list[tuple[int, str]] = []
 
-    def add(self, row_id: str, row: Row) -> None:
-        value = self._value(row)
+    def add(self, row_id: str, value: Any) -> None:
         if type(value) is int:
             item = (value, row_id)
             if not self._order or item > self._order[-1]:
@@ -99,9 +104,9 @@ class SortedIndex(HashIndex):
             else:
                 bisect.insort(self._order, item)
 
-    def drop(self, row_id: str, row: Row) -> None:
-        item = (self._value(row), row_id)
-        if type(item[0]) is int:
+    def drop(self, row_id: str, value: Any) -> None:
+        item = (value, row_id)
+        if type(value) is int:
             at = bisect.bisect_left(self._order, item)
             if at < len(self._order) and self._order[at] == item:
                 del self._order[at]
@@ -164,20 +169,17 @@ class Rows:
             row = self._read.get(row_id)
             yield row_id, _unpack(packed) if row is None else row
 
-    def put(self, row_id: str, packed: bytes | None) -> bytes | None:
-        """Set or (with None) remove a row; what stood there before is returned."""
+    def put(self, row_id: str, packed: bytes | None, row: Row | None = None) -> bytes | None:
+        """Set or (with None) remove a row; what stood there before is returned. ``row`` is what
+        ``packed`` holds, if the caller has it at hand: it is only looked at."""
         self.version += 1
         old = self.packed.get(row_id)
+        read = self._read.pop(row_id, None)
         if self._indexes:
-            if old is not None:
-                row = _unpack(old)
-                for index in self._indexes:
-                    index.drop(row_id, row)
-            if packed is not None:
-                row = _unpack(packed)
-                for index in self._indexes:
-                    index.add(row_id, row)
-        self._read.pop(row_id, None)
+            before = (read or _unpack(old)) if old is not None else None
+            after = (row or _unpack(packed)) if packed is not None else None
+            for index in self._indexes:
+                index.move(row_id, before, after)
         if packed is None:
             self.packed.pop(row_id, None)
         else:
@@ -194,7 +196,7 @@ class Rows:
         if self._indexes:
             for row_id, row in self.scan():
                 for index in self._indexes:
-                    index.add(row_id, row)
+                    index.move(row_id, None, row)
 
 
 Undo = tuple[Rows, str, "bytes | None"]
@@ -222,7 +224,7 @@ class RowStore(Storage):
     def put(self, table: Rows, row_id: str, row: Row | None) -> None:
         if not self.writable:
             raise ReadOnly(table.name)
-        old = table.put(row_id, None if row is None else pack(row))
+        old = table.put(row_id, None if row is None else pack(row), row)
         if self.undo is not None:
             self.undo.append((table, row_id, old))
         self.changed.add(table.name)

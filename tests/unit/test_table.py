@@ -146,10 +146,10 @@ def test_indexes_agree_with_a_scan_whatever_was_written(
 def test_sorted_index_passes_over_what_is_no_number() -> None:
     """Rows of mixed kinds do not break an order."""
     index = SortedIndex(("at",))
-    index.add("a", {"at": "text"})
-    index.add("b", {})
-    index.add("c", {"at": 3})
-    index.drop("a", {"at": "text"})
+    index.move("a", None, {"at": "text"})
+    index.move("b", None, {})
+    index.move("c", None, {"at": 3})
+    index.move("a", {"at": "text"}, None)
     assert index.last(5) == ["c"]
 
 
