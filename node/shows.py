@@ -40,14 +40,13 @@ def _state(*states: str) -> Callable[[Node], Rows]:
 
 
 def _exceptions(node: Node) -> Rows:
-    """Orders that were set aside, and what a restored server got back and could not fold."""
-    conflicts = [{"state": "conflict", **row} for row in _all("conflicts")(node)]
-    return [*_state("set_aside")(node), *conflicts]
+    """Orders that were set aside, and what else a person has to look at or has resolved."""
+    return [*_state("set_aside")(node), *_all("exceptions")(node)]
 
 
 def _box(node: Node) -> Rows:
-    opened = box.open_box(node.tables)
-    return [dict(opened)] if opened else []
+    opened = box.running(node.tables)
+    return [opened] if opened else []
 
 
 def _status(node: Node) -> Rows:
@@ -60,6 +59,11 @@ SHOWS: dict[str, Callable[[Node], Rows]] = {
     "sales": _state("collected"),
     "exceptions": _exceptions,
     "products": _all("products"),
+    "stock": _all("stock"),
+    "counts": _all("counts"),
+    "discounts": _all("discounts"),
+    "jobs": _all("jobs"),
+    "refunds": _all("refunds"),
     "operators": _all("operators"),
     "stations": _all("stations"),
     "box": _box,

@@ -10,7 +10,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
+from tinydb import where
 
+from node.cafe import exceptions, records, stock
 from node.cafe.kinds import (
     Acting,
     BasisPoints,
@@ -25,13 +28,20 @@ from node.cafe.kinds import (
     event,
     tidy,
 )
-from node.cafe.money import parse_minor
+from node.cafe.money import exponent, parse_minor
 from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event
 
 MAX_PRODUCTS_AN_OP = 200
 PRICES_KEPT = 64
+MAX_SHELF = 10**9
+
+ProductKind = Literal["product", "service", "print", "scan", "disc"]
+Word = Annotated[str, Meta(max_length=40)]
+Minimum = Annotated[int, Meta(ge=0, le=10**6)]
+Picture = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
+"""SHA-256 of a picture that the café keeps, in hex; empty for none."""
 
 # --- commands ----------------------------------------------------------------
 
@@ -42,18 +52,59 @@ class Product(Command, frozen=True):
     sku: Code
     name: Name
     price_minor: Price
-    category: Annotated[str, Meta(max_length=40)] = ""
-    barcode: Annotated[str, Meta(max_length=40)] = ""
+    category: Word = ""
+    barcode: Word = ""
     cost_minor: Price = 0
     tax_bp: BasisPoints = 0
-    icon: Annotated[str, Meta(max_length=40)] = ""
-    kind: Literal["product", "service"] = "product"
+    icon: Word = ""
+    kind: ProductKind = "product"
+    minimum: Minimum = 1
+    """Units at or below which it should be ordered again."""
+    open_price: bool = False
+    """Whether the price is typed at the sale."""
+    picture: Picture = ""
+    points: Minimum = 0
+    """What it costs in points; 0 if it cannot be had for points."""
 
 
 class ImportCatalog(Command, frozen=True):
     """Put products: new ones are added, known ones (by sku) take these values."""
 
     products: Annotated[tuple[Product, ...], Meta(min_length=1, max_length=MAX_PRODUCTS_AN_OP)]
+    stock: dict[Code, Annotated[int, Meta(ge=0, le=MAX_SHELF)]] = {}
+    """Units on the shelf of those that were not counted so far."""
+
+
+class AddProduct(Command, frozen=True):
+    """A new product, at any node."""
+
+    product: Product
+
+
+class EditProduct(Command, frozen=True):
+    """Change a product: field → [version of it that was seen, new value]."""
+
+    sku: Code
+    changes: records.ChangeMap
+
+
+class ProductFields(Command, frozen=True):
+    """What may stand in the fields of a product."""
+
+    name: Name | None = None
+    price_minor: Price | None = None
+    category: Word | None = None
+    barcode: Word | None = None
+    cost_minor: Price | None = None
+    tax_bp: BasisPoints | None = None
+    icon: Word | None = None
+    kind: ProductKind | None = None
+    minimum: Minimum | None = None
+    open_price: bool | None = None
+    picture: Picture | None = None
+    points: Minimum | None = None
+    active: bool | None = None
+    """False takes it from sale."""
 
 
 # --- events ------------------------------------------------------------------
@@ -63,6 +114,17 @@ class ProductsPut(Fact, frozen=True):
     products: list[dict[str, Any]]
     seq: int
     """Entry from which these prices hold."""
+    stock: dict[str, int] = {}
+
+
+class ProductAdded(Fact, frozen=True):
+    product: dict[str, Any]
+    wanted: str
+    """The sku that was asked for, which another product may have had already."""
+    seq: int
+    chain: str
+    operator: str
+    at_ms: int
 
 
 # --- decide ------------------------------------------------------------------
@@ -76,23 +138,97 @@ def decide_import(tables: Tables, command: ImportCatalog, acting: Acting) -> lis
             raise Refused("repeated", what=product.sku)
         skus.add(product.sku)
         barcodes.add(product.barcode)
-    products = [msgspec.to_builtins(product) for product in command.products]
-    return [event("products.put", ProductsPut(products=products, seq=acting.context.seq))]
+    if not set(command.stock) <= {p.sku for p in command.products if p.kind == "product"}:
+        raise Refused("no-stock", sku=next(iter(set(command.stock) - skus), ""))
+    fact = ProductsPut(
+        products=[msgspec.to_builtins(product) for product in command.products],
+        seq=acting.context.seq,
+        stock=command.stock,
+    )
+    return [event("products.put", fact)]
+
+
+def decide_add(tables: Tables, command: AddProduct, acting: Acting) -> list[Event]:
+    table = tables.table("products")
+    product, number = command.product, 1
+    while table.peek(product.sku) is not None:
+        if not acting.context.server or acting.desk:
+            raise Refused("already-exists", what=product.sku)
+        number += 1  # two stations, or one and the server, had the same idea offline
+        product = replace(product, sku=f"{command.product.sku[:36]}.{number}")
+    fact = ProductAdded(
+        product=msgspec.to_builtins(product),
+        wanted=command.product.sku,
+        seq=acting.context.seq,
+        chain=acting.context.op.chain.hex(),
+        operator=acting.operator_id,
+        at_ms=acting.context.at_ms,
+    )
+    return [event("product.added", fact)]
+
+
+def decide_edit(tables: Tables, command: EditProduct, acting: Acting) -> list[Event]:
+    row = records.of(tables, "products", command.sku, "unknown-product")
+    changes = records.read_changes(command.changes, ProductFields)
+    return [records.edited("products", command.sku, records.merge(row, changes), acting)]
 
 
 # --- apply -------------------------------------------------------------------
+
+_LATER: dict[str, Any] = {
+    "minimum": 1,
+    "open_price": False,
+    "picture": "",
+    "points": 0,
+    "active": True,
+}
+"""Fields that products of earlier versions did not have."""
 
 
 def apply_put(tables: Tables, fact: ProductsPut) -> None:
     table = tables.table("products")
     for product in fact.products:
-        known = table.peek(product["sku"])
-        prices = [] if known is None else [list(price) for price in known["prices"]]
-        if not prices or prices[-1][1] != product["price_minor"]:
-            prices.append([fact.seq, product["price_minor"]])
-        row = {**product, "prices": prices[-PRICES_KEPT:], "search": search_text(product)}
-        row["order"] = known["order"] if known is not None else len(table) + 1
-        table.put(product["sku"], row)
+        known = table.row(product["sku"])
+        row = {**_LATER, **(known or {"prices": [], "order": len(table) + 1}), **product}
+        _put(tables, row, fact.seq, "")
+    for sku, units in fact.stock.items():
+        stock.open_with(tables, sku, units)
+
+
+def apply_added(tables: Tables, fact: ProductAdded) -> None:
+    table, product = tables.table("products"), fact.product
+    sku, name, barcode = product["sku"], fold(product["name"]), product["barcode"]
+    note = exceptions.note
+    if sku != fact.wanted:
+        note(tables, "duplicate-sku", f"products/{sku}", fact.at_ms, first=fact.wanted)
+    same = table.get(where("folded") == name)
+    if same is not None:
+        first = str(same.doc_id)
+        note(tables, "duplicate-name", f"products/{sku}", fact.at_ms, first=first)
+    other = table.get(where("barcode") == barcode) if barcode else None
+    if other is not None:
+        first = str(other.doc_id)
+        note(tables, "duplicate-barcode", f"products/{sku}", fact.at_ms, first=first)
+    row = {**_LATER, "prices": [], "order": len(table) + 1, **product}
+    _put(tables, row, fact.seq, fact.chain)
+
+
+def apply_edited(tables: Tables, fact: records.RecordEdited) -> None:
+    exceptions.note_conflicts(tables, fact)
+    row = tables.table("products").row(fact.record)
+    if row is not None and fact.values:
+        records.apply_values(row, fact)
+        _put(tables, row, fact.seq, fact.chain)
+
+
+def _put(tables: Tables, row: dict[str, Any], seq: int, chain: str) -> None:
+    """Write a product down, its price of now as the last of its prices."""
+    prices = row["prices"]
+    if not prices or prices[-1][1] != row["price_minor"]:
+        row["prices"] = [*prices, [seq, row["price_minor"], chain]][-PRICES_KEPT:]
+    row["search"] = search_text(row)
+    row["folded"] = fold(row["name"])
+    tables.table("products").put(row["sku"], row)
 
 
 # --- queries -----------------------------------------------------------------
@@ -111,20 +247,32 @@ def fold(text: str) -> str:
     return text.casefold().translate(_PLAIN)
 
 
-def price_at(row: Mapping[str, Any], seq: int) -> int | None:
-    """Price of a product for somebody who had folded entry ``seq``; None if it was not known
-    yet."""
-    price: int | None = None
-    for since, value in row["prices"]:
-        if since <= seq:
-            price = value
-    return price
+def price_at(row: Mapping[str, Any], seq: int, chain: str) -> int | None:
+    """Price of a product for who had folded entry ``seq`` and wrote ``chain``, whose own earlier
+    changes they saw at once; None if they did not know it yet."""
+    for since, value, author in reversed(row["prices"]):
+        if since <= seq or (author and author == chain):
+            price: int = value
+            return price
+    return None
 
 
 # --- CSV ---------------------------------------------------------------------
 
 COLUMNS = ("sku", "name", "price")
-OPTIONAL = ("barcode", "category", "cost", "tax_percent", "icon", "kind", "minimum_stock", "points")
+OPTIONAL = (
+    "barcode",
+    "category",
+    "cost",
+    "tax_percent",
+    "icon",
+    "kind",
+    "minimum_stock",
+    "stock",
+    "points",
+    "open_price",
+    "active",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +287,8 @@ class BadRow:
 def read_csv(text: str, currency: str) -> tuple[list[dict[str, Any]], list[BadRow]]:
     """Products in a CSV file with a head line, and its bad rows. Any bad row means: import nothing.
 
-    Columns: sku, name, price; barcode, category, cost, tax_percent, icon, kind if wanted. Amounts
-    in major units with a point. minimum_stock and points are accepted and not used yet.
+    Columns: sku, name, price; and of `OPTIONAL` those that are wanted. Amounts in major units with
+    a point. ``stock`` is taken of what was not counted so far; ``active`` is only written.
     """
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
     head = reader.fieldnames or []
@@ -172,6 +320,9 @@ def read_csv(text: str, currency: str) -> tuple[list[dict[str, Any]], list[BadRo
 def _product(values: Mapping[str, Any], currency: str) -> dict[str, Any]:
     if None in values or None in values.values():
         raise Refused("bad-columns", what="too many or too few values")
+    shelf = values.get("stock") or ""
+    if shelf and not 0 <= int(shelf) <= MAX_SHELF:
+        raise Refused("bad-value", what=f"stock {shelf}")
     product: dict[str, Any] = {
         "sku": tidy(values["sku"]),
         "name": tidy(values["name"]),
@@ -182,11 +333,16 @@ def _product(values: Mapping[str, Any], currency: str) -> dict[str, Any]:
         "tax_bp": _percent_to_bp(values.get("tax_percent") or "0"),
         "icon": tidy(values.get("icon", "")),
         "kind": tidy(values.get("kind", "")) or "product",
+        "minimum": int(values.get("minimum_stock") or "1"),
+        "points": int(values.get("points") or "0"),
+        "open_price": tidy(values.get("open_price", "")).lower() in ("1", "yes", "true"),
     }
     try:
         msgspec.convert(product, Product, strict=True)
     except msgspec.ValidationError as error:
         raise Refused("bad-value", what=str(error)) from None
+    if shelf and product["kind"] != "product":
+        raise Refused("no-stock", what=product["sku"])
     for text in product.values():
         if isinstance(text, str):
             try:
@@ -200,6 +356,51 @@ def _percent_to_bp(text: str) -> int:
     return parse_minor(text, "EUR")  # two decimals of percent are basis points
 
 
-KINDS = (Kind("catalog.import", ImportCatalog, "catalog.edit", decide_import, server_only=True),)
-EVENTS = (EventKind("products.put", ProductsPut, apply_put),)
-INDEXES = {"products": (("barcode", "category"), ("order",))}
+def read_stock(text: str) -> dict[str, int]:
+    """Units on the shelf by sku, of a file that `read_csv` found good; those that name any."""
+    rows = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
+    return {tidy(row["sku"]): int(row["stock"]) for row in rows if row.get("stock")}
+
+
+def write_csv(tables: Tables, currency: str) -> str:
+    """The whole catalogue as `read_csv` takes it."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS + OPTIONAL, lineterminator="\n")
+    writer.writeheader()
+    shelves = tables.table("stock")
+    for row in tables.table("products").latest("order", len(tables.table("products")))[::-1]:
+        shelf = shelves.peek(row["sku"])
+        writer.writerow(
+            {
+                **{name: row[name] for name in ("sku", "name", "barcode", "category", "icon")},
+                "kind": row["kind"],
+                "price": _major(row["price_minor"], exponent(currency)),
+                "cost": _major(row["cost_minor"], exponent(currency)),
+                "tax_percent": _major(row["tax_bp"], 2),
+                "minimum_stock": row["minimum"],
+                "points": row["points"],
+                "open_price": "yes" if row["open_price"] else "",
+                "stock": shelf["on_hand"] if shelf is not None else "",
+                "active": "yes" if row["active"] else "no",
+            }
+        )
+    return out.getvalue()
+
+
+def _major(amount_minor: int, places: int) -> str:
+    """An amount in major units with a point, as `parse_minor` reads it."""
+    digits = f"{amount_minor:0{places + 1}d}"
+    return f"{digits[:-places]}.{digits[-places:]}" if places else digits
+
+
+KINDS = (
+    Kind("catalog.import", ImportCatalog, "catalog.edit", decide_import, server_only=True),
+    Kind("product.add", AddProduct, "catalog.edit", decide_add),
+    Kind("product.edit", EditProduct, "catalog.edit", decide_edit),
+)
+EVENTS = (
+    EventKind("products.put", ProductsPut, apply_put),
+    EventKind("product.added", ProductAdded, apply_added),
+    EventKind("product.edited", records.RecordEdited, apply_edited),
+)
+INDEXES = {"products": (("barcode", "category", "folded"), ("order",))}

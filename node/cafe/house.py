@@ -11,19 +11,36 @@ from tinydb import where
 from node.cafe import (
     box,
     catalog,
-    conflicts,
+    discounts,
+    exceptions,
+    jobs,
     operators,
     orders,
     receipts,
+    refunds,
     settings,
     stations,
+    stock,
 )
 from node.cafe.kinds import Acting, EventKind, Fact, Kind, read_command
 from sync.domain import Context, Tables
 from sync.errors import Refused
 from sync.op import Event, Op
 
-_ROOMS = (settings, operators, stations, catalog, orders, box, receipts)
+_ROOMS = (
+    settings,
+    operators,
+    stations,
+    catalog,
+    discounts,
+    stock,
+    jobs,
+    orders,
+    refunds,
+    box,
+    receipts,
+    exceptions,
+)
 
 KINDS: dict[str, Kind] = {kind.name: kind for room in _ROOMS for kind in room.KINDS}
 EVENTS: dict[tuple[str, int], EventKind] = {
@@ -49,10 +66,13 @@ class Cafe:
         **operators.INDEXES,
         **stations.INDEXES,
         **catalog.INDEXES,
+        **stock.INDEXES,
+        **jobs.INDEXES,
         **orders.INDEXES,
+        **refunds.INDEXES,
         **box.INDEXES,
         **receipts.INDEXES,
-        **conflicts.INDEXES,
+        **exceptions.INDEXES,
         "refusals": (("key",), ("seq",)),
     }
 
@@ -82,6 +102,8 @@ class Cafe:
             raise Refused("no-grant")
         if not permitted and not kind.judges_right:
             raise Refused("no-permission", permission=kind.permission)
+        if kind.anyone and not operator.get("enabled"):
+            raise Refused("no-grant")
         return Acting(context, operator_id, operator, station, permitted)
 
     def apply(self, tables: Tables, event: Event) -> None:

@@ -6,12 +6,15 @@ structs; a kind and its version stand for ever.
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
+import msgspec.inspect
 from msgspec import Meta
 
 from sync.domain import Context, Tables
@@ -28,9 +31,9 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Name = Annotated[str, Meta(min_length=1, max_length=80)]
-Code = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9._:/+-]+$")]
+Code = Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9._:/+-]+\Z")]
 Reason = Annotated[str, Meta(max_length=500)]
-Hex = Annotated[str, Meta(max_length=4096, pattern=r"^([0-9a-f]{2})*$")]
+Hex = Annotated[str, Meta(max_length=4096, pattern=r"^([0-9a-f]{2})*\Z")]
 Quantity = Annotated[int, Meta(ge=1, le=10**6)]
 Price = Annotated[int, Meta(ge=0, le=10**9)]
 """Minor units of the café's currency."""
@@ -55,6 +58,11 @@ class Acting:
     def desk(self) -> bool:
         return not self.station
 
+    @property
+    def station_id(self) -> str:
+        """Hex id of the acting station; empty for the desk."""
+        return self.context.op.node.hex() if self.station else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -69,18 +77,36 @@ class Kind:
     judges_right: bool = False
     """The rule itself looks at `Acting.permitted`, since the act took money and must not be
     refused."""
+    anyone: bool = False
+    """Whoever is signed in may do it, to what is their own."""
     version: int = 1
 
 
 def read_command(kind: Kind, body: Mapping[str, Any]) -> Any:
     """The command in a body, or `Refused`: ``bad-type``, ``out-of-range``, ``bad-text``, ``bad-
     field``."""
+    return read_fields(body, kind.command)
+
+
+def read_fields(body: Mapping[str, Any], of: type[Command]) -> Any:
+    """A command or a part of one, or `Refused` as `read_command` says."""
     try:
-        command = msgspec.convert(body, kind.command, strict=True)
+        command = msgspec.convert(body, of, strict=True)
     except msgspec.ValidationError as error:
         raise Refused(_code_of(str(error)), what=str(error)) from None
-    _check_texts(body)
+    check = _check_of(of)
+    if check is not None:
+        check(command)
     return command
+
+
+def body_of(command: Command) -> dict[str, Any]:
+    """A command as it stands in an op: what was not said is left out."""
+    return {
+        name: msgspec.to_builtins(value)
+        for name, value in msgspec.structs.asdict(command).items()
+        if value is not None and value != ()
+    }
 
 
 def _code_of(words: str) -> str:
@@ -114,20 +140,46 @@ def check_text(text: str, *, newlines: bool = False) -> None:
             raise Refused("bad-text", text=text[:40])
 
 
-_MULTILINE = frozenset({"reason", "message"})
+_MULTILINE = frozenset({"reason", "message", "header", "footer"})
+Check = Callable[[Any], None]
 
 
-def _check_texts(value: Any, newlines: bool = False) -> None:
-    if type(value) is str:
-        check_text(value, newlines=newlines)
-    elif type(value) is dict:
-        for key, item in value.items():
-            if type(item) in (str, dict, list):
-                _check_texts(item, key in _MULTILINE)
-    else:
-        for item in value:
-            if type(item) in (str, dict, list):
-                _check_texts(item)
+@functools.cache
+def _check_of(command: type[Command]) -> Check | None:
+    """What looks at every free text of a command, and at nothing else; None if it has none."""
+    return _check(msgspec.inspect.type_info(command), "")
+
+
+def _check(of: msgspec.inspect.Type, name: str) -> Check | None:
+    match of:
+        case msgspec.inspect.StrType(pattern=None):
+            return partial(check_text, newlines=name in _MULTILINE)
+        case msgspec.inspect.StructType(fields=fields):
+            return _check_fields([(f.name, c) for f in fields if (c := _check(f.type, f.name))])
+        case msgspec.inspect.VarTupleType(item_type=item):
+            return _check_each(_check(item, name))
+        case msgspec.inspect.UnionType(types=types):
+            (some,) = (t for t in types if not isinstance(t, msgspec.inspect.NoneType))
+            check = _check(some, name)
+            return (lambda value: None if value is None else check(value)) if check else None
+    return None
+
+
+def _check_fields(checks: list[tuple[str, Check]]) -> Check | None:
+    def look(command: Any) -> None:
+        for name, check in checks:
+            if value := getattr(command, name):
+                check(value)
+
+    return look if checks else None
+
+
+def _check_each(check: Check | None) -> Check | None:
+    def look(values: Any) -> None:
+        for value in values:
+            check(value)  # type: ignore[misc]
+
+    return look if check else None
 
 
 def tidy(text: str) -> str:

@@ -3,7 +3,7 @@ otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
@@ -11,6 +11,7 @@ from babel.numbers import get_currency_precision
 
 from sync.errors import Refused
 
+MAX_QUANTITY, MAX_PRICE_MINOR = 10**6, 10**9
 MAX_TICKET_MINOR = 10**15
 
 
@@ -65,6 +66,63 @@ def pay(total: int, other: int, tendered: int | None, step: int, mode: str) -> C
     if given < cash:
         raise Refused("too-little", short_minor=cash - given)
     return Cash(cash, cash - rest, given - cash)
+
+
+def line_amount(quantity: int, price_minor: int) -> int:
+    """Quantity × price; `Refused` ``out-of-range`` for either beyond 1…10⁶ and 0…10⁹."""
+    if not (1 <= quantity <= MAX_QUANTITY and 0 <= price_minor <= MAX_PRICE_MINOR):
+        raise Refused("out-of-range", what="quantity, price")
+    return quantity * price_minor
+
+
+def job_price(units: int, copies: int, price_minor: int, step: int) -> int:
+    """Price of a print, scan or recording: units × copies × price, up to the next ``step``."""
+    if units < 0 or copies < 0:
+        raise Refused("out-of-range", what="units")
+    return up_to(units * copies * price_minor, step)
+
+
+def shares(amount: int, weights: Sequence[int]) -> list[int]:
+    """``amount`` pro rata by largest remainder, ties to the earlier; the parts sum to it.
+
+    ``weights`` are not negative; all zero gives nothing to anybody.
+    """
+    total = sum(weights)
+    if not total:
+        return [0] * len(weights)
+    parts = [amount * weight // total for weight in weights]
+    by_rest = sorted(range(len(weights)), key=lambda at: -(amount * weights[at] % total))
+    for at in by_rest[: amount - sum(parts)]:
+        parts[at] += 1
+    return parts
+
+
+# --- refunds: parts that sum to the whole ------------------------------------
+
+
+def refund_units(amount: int, quantity: int, before: int, units: int) -> int:
+    """What ``units`` more of a line give back when ``before`` of its ``quantity`` are back."""
+    if units < 1 or before + units > quantity:
+        raise Refused("out-of-range", what="units")
+    return amount * (before + units) // quantity - amount * before // quantity
+
+
+def refund_tax(gross: int, before: int, amount: int, tax_bp: int) -> int:
+    """Tax that goes with ``amount`` of a rate's ``gross``, ``before`` of it being back already:
+    the tax of what stood before less that of what is left."""
+    left = gross - before
+    return split_tax(left, tax_bp)[1] - split_tax(left - amount, tax_bp)[1]
+
+
+def refund_cash(
+    due: int, cash_paid: int, before: int, given: int, amount: int, step: int, mode: str
+) -> int:
+    """Cash to give back for ``amount`` of the ``due`` that was paid with ``cash_paid``: rounded in
+    sum, so that parts and whole agree; the last part gives all that is left."""
+    if before + amount == due:
+        return cash_paid - given
+    back = before + amount
+    return (up_to(back, step) if mode == "up" else nearest(back, step) * step) - given
 
 
 def exponent(currency: str) -> int:

@@ -14,10 +14,99 @@ from sync.errors import Malformed, Refused
 from sync.identity import check_public_key
 from sync.op import Event
 
-VENDOR = frozenset({"order.place", "catalog.edit", "report.own"})
-CASHIER = VENDOR | {"order.authorise", "box.close", "ticket.reprint"}
-MANAGER = CASHIER | {"report.all", "audit.read"}
+VENDOR = frozenset(
+    {
+        "order.place",
+        "credit.topup",
+        "customer.create",
+        "customer.read",
+        "discount.apply",
+        "points.redeem",
+        "job.park",
+        "job.pay",
+        "stock.move",
+        "catalog.edit",
+        "discount.edit",
+        "report.own",
+    }
+)
+CASHIER = VENDOR | {
+    "order.authorise",
+    "session.run",
+    "customer.edit",
+    "customer.lock",
+    "customer.password",
+    "cash.move",
+    "drawer.open",
+    "ticket.reprint",
+    "box.open",
+    "box.close",
+    "box.x",
+    "till.float",
+    "pin.consign",
+    "pin.stock",
+    "credit.transfer",
+    "exception.resolve",
+    "reservation.edit",
+}
+MANAGER = CASHIER | {
+    "points.settings",
+    "customer.balance",
+    "customer.delete",
+    "customer.debt",
+    "sale.refund",
+    "job.cancel",
+    "pin.make",
+    "pin.review",
+    "pin.delete",
+    "box.close_pending",
+    "report.all",
+    "audit.read",
+    "customer.benefit",
+    "profile.edit",
+    "rate.edit",
+    "promo.edit",
+    "stock.count",
+    "pc.power",
+}
 ADMINISTRATOR = MANAGER | {"operator.edit", "station.pair", "settings.edit", "backup"}
+SERVER_ONLY = frozenset(
+    {
+        "order.authorise",
+        "session.run",
+        "cash.move",
+        "drawer.open",
+        "ticket.reprint",
+        "box.open",
+        "box.close",
+        "box.x",
+        "till.float",
+        "pin.consign",
+        "pin.stock",
+        "exception.resolve",
+        "reservation.edit",
+        "customer.debt",
+        "sale.refund",
+        "pin.make",
+        "pin.review",
+        "pin.delete",
+        "box.close_pending",
+        "audit.read",
+        "profile.edit",
+        "rate.edit",
+        "promo.edit",
+        "stock.count",
+        "pc.power",
+        "operator.edit",
+        "station.pair",
+        "settings.edit",
+        "backup",
+    }
+)
+"""What can be done at the server alone, whoever asks."""
+RIGHTS_KEPT = 64
+LONGEST_UNSEEN_S = 72 * 3600
+"""A right that was known so long ago at most, when the person acted, still counts."""
 ROLES: dict[str, frozenset[str]] = {
     "vendor": VENDOR,
     "cashier": CASHIER,
@@ -50,6 +139,20 @@ class EditOperator(Command, frozen=True):
     enabled: bool | None = None
 
 
+class ChangePassword(Command, frozen=True):
+    """An operator's own key, wrapped under a new password at the node where they signed in."""
+
+    sealed_key: Hex
+
+
+class ResetOperator(Command, frozen=True):
+    """A new key and password for an operator who has forgotten theirs, made at the server."""
+
+    operator: Name
+    public_key: Hex
+    sealed_key: Hex
+
+
 # --- events ------------------------------------------------------------------
 
 
@@ -68,6 +171,12 @@ class OperatorKeySealed(Fact, frozen=True):
 class OperatorEdited(Fact, frozen=True):
     operator: str
     changes: dict[str, Any]
+    seq: int = 0
+
+
+class OperatorReset(Fact, frozen=True):
+    operator: str
+    public_key: str
 
 
 # --- decide ------------------------------------------------------------------
@@ -81,10 +190,7 @@ def decide_add(tables: Tables, command: AddOperator, acting: Acting) -> list[Eve
         raise Refused("first-is-administrator")
     if find(tables, command.name) is not None:
         raise Refused("name-taken", name=command.name)
-    try:
-        check_public_key(bytes.fromhex(command.public_key))
-    except Malformed:
-        raise Refused("bad-key") from None
+    _check_key(command.public_key)
     operator = acting.context.op.key.hex()
     return [
         event(
@@ -96,6 +202,33 @@ def decide_add(tables: Tables, command: AddOperator, acting: Acting) -> list[Eve
                 public_key=command.public_key,
             ),
         ),
+        event(
+            "operator.key-sealed",
+            OperatorKeySealed(operator=operator, sealed_key=command.sealed_key),
+        ),
+    ]
+
+
+def _check_key(public_key: str) -> None:
+    try:
+        check_public_key(bytes.fromhex(public_key))
+    except Malformed:
+        raise Refused("bad-key") from None
+
+
+def decide_password(tables: Tables, command: ChangePassword, acting: Acting) -> list[Event]:
+    fact = OperatorKeySealed(operator=acting.operator_id, sealed_key=command.sealed_key)
+    return [event("operator.key-sealed", fact)]
+
+
+def decide_reset(tables: Tables, command: ResetOperator, acting: Acting) -> list[Event]:
+    found = find(tables, command.operator)
+    if found is None:
+        raise Refused("unknown-operator", name=command.operator)
+    _check_key(command.public_key)
+    operator, _ = found
+    return [
+        event("operator.reset", OperatorReset(operator=operator, public_key=command.public_key)),
         event(
             "operator.key-sealed",
             OperatorKeySealed(operator=operator, sealed_key=command.sealed_key),
@@ -118,7 +251,8 @@ def decide_edit(tables: Tables, command: EditOperator, acting: Acting) -> list[E
         raise Refused("unknown-permission", what=sorted(unknown - ADMINISTRATOR)[0])
     if _is_last_administrator(tables, operator, {**row, **changes}):
         raise Refused("last-administrator")
-    return [event("operator.edited", OperatorEdited(operator=operator, changes=changes))]
+    fact = OperatorEdited(operator=operator, changes=changes, seq=acting.context.seq)
+    return [event("operator.edited", fact)]
 
 
 def _is_last_administrator(tables: Tables, operator: str, after: Mapping[str, Any]) -> bool:
@@ -146,7 +280,9 @@ def apply_added(tables: Tables, fact: OperatorAdded) -> None:
             "denied": [],
             "enabled": True,
             "public_key": fact.public_key,
+            "keys": [fact.public_key],
             "sealed_key": "",
+            "rights": [],
         },
     )
 
@@ -162,7 +298,18 @@ def apply_edited(tables: Tables, fact: OperatorEdited) -> None:
     table = tables.table("operators")
     row = table.row(fact.operator)
     if row is not None:
+        before = {name: row[name] for name in ("role", "granted", "denied", "enabled")}
+        row["rights"] = [*row["rights"], [fact.seq, before]][-RIGHTS_KEPT:]
         table.put(fact.operator, {**row, **fact.changes})
+
+
+def apply_reset(tables: Tables, fact: OperatorReset) -> None:
+    """What the key before has signed stays signed: it may come from a station that was offline."""
+    table = tables.table("operators")
+    row = table.row(fact.operator)
+    if row is not None:
+        keys = [*row["keys"], fact.public_key]
+        table.put(fact.operator, {**row, "public_key": fact.public_key, "keys": keys})
 
 
 # --- queries -----------------------------------------------------------------
@@ -186,6 +333,30 @@ def may(row: Mapping[str, Any], permission: str) -> bool:
     return permission in ROLES[row["role"]] or permission in row["granted"]
 
 
+def may_at(row: Mapping[str, Any], permission: str, seq: int) -> bool:
+    """Whether an operator held a permission for somebody who had folded entry ``seq``."""
+    for changed, before in row.get("rights", ()):
+        if changed > seq:
+            return may(before, permission)
+    return may(row, permission)
+
+
+def may_do(row: Mapping[str, Any], permission: str, *, desk: bool) -> str:
+    """Why an operator may not do something at the server (``desk``) or a station now; empty if
+    they may."""
+    if permission in SERVER_ONLY and not desk:
+        return "server-only"
+    return "" if may(row, permission) else "no-permission"
+
+
+def judge_right(had_at_base: bool, has_now: bool, unseen_s: int) -> tuple[bool, str]:
+    """(whether an act that took money stands, flag) by the right of who did it: as it was known to
+    the node, if that had seen the server within 72 hours when the person acted, or as it is now."""
+    if has_now:
+        return True, ""
+    return had_at_base and unseen_s <= LONGEST_UNSEEN_S, "right-lost"
+
+
 KINDS = (
     Kind(
         "operator.add",
@@ -196,10 +367,13 @@ KINDS = (
         judges_right=True,
     ),
     Kind("operator.edit", EditOperator, "operator.edit", decide_edit, server_only=True),
+    Kind("operator.password", ChangePassword, "", decide_password, anyone=True),
+    Kind("operator.reset", ResetOperator, "", decide_reset, server_only=True),
 )
 EVENTS = (
     EventKind("operator.added", OperatorAdded, apply_added),
     EventKind("operator.key-sealed", OperatorKeySealed, apply_key),
     EventKind("operator.edited", OperatorEdited, apply_edited),
+    EventKind("operator.reset", OperatorReset, apply_reset),
 )
 INDEXES = {"operators": (("folded",), ())}

@@ -3,55 +3,71 @@
 Mode 2   pending ──▶ allowed ──▶ collected          Mode 1, and the desk:  collected
             │            │           ▲
             ├──▶ denied ◀┘           │ collect also from pending
+            ├──▶ withdrawn           │ by its vendor or the server
+            └──▶ expired             │ by the server's clock
 set_aside waits for a person and is in no sum; accept collects it, reject ends it as denied.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from msgspec import Meta
 from msgspec.structs import replace
+from tinydb import where
 
-from node.cafe import box, catalog, conflicts, settings
+from node.cafe import box, exceptions, jobs, lines, operators, settings, stations, stock
 from node.cafe.kinds import (
     Acting,
     Amount,
-    Code,
     Command,
     EventKind,
     Fact,
     Hex,
     Kind,
-    Price,
-    Quantity,
     Reason,
     event,
 )
-from node.cafe.money import MAX_TICKET_MINOR, pay
+from node.cafe.money import pay
 from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event
 
 DESK_MODE = 0
+FRESH_MS = 30_000
+"""A sale that is older opens no drawer: whoever stood there has gone."""
+MOST_SKEW_MS = 60_000
+DEFERRED = frozenset({"pin_ticket", "free_pass"})
+"""Kinds of lines that only the server can make: without it they wait, and no money is taken."""
+AT_SERVER = frozenset({"pc_time"})
+"""Kinds of lines that only the server's desk sells."""
 
 # --- commands ----------------------------------------------------------------
 
 
-class Line(Command, frozen=True):
-    """``quantity`` units of a product at the price that was shown."""
+class Payment(Command, frozen=True):
+    """What of an order is paid by a method that is no cash."""
 
-    sku: Code
-    quantity: Quantity
-    price_minor: Price | None = None
-    """Filled in by the node where it is sold."""
+    method: box.MethodName
+    amount_minor: box.Sum
+
+
+Lines = Annotated[tuple[lines.Line, ...], Meta(min_length=1, max_length=200)]
+Discounts = lines.Discounts
+Payments = Annotated[tuple[Payment, ...], Meta(max_length=8)]
 
 
 class PlaceOrder(Command, frozen=True):
-    """A vendor sells. All but ``lines`` is filled in by the node where that happens."""
+    """A vendor sells. All but ``lines``, ``discounts`` and ``payments`` is filled in by the node
+    where that happens."""
 
-    lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=200)]
+    lines: Lines
+    discounts: Discounts = ()
+    """Of the whole ticket."""
+    payments: Payments = ()
+    """What is not paid in cash; of an order that waits, what the customer means to pay with."""
     total_minor: Amount | None = None
     mode: Annotated[int, Meta(ge=0, le=2)] | None = None
     label: Annotated[str, Meta(max_length=24)] | None = None
@@ -59,6 +75,8 @@ class PlaceOrder(Command, frozen=True):
     tendered_minor: Amount | None = None
     cash_minor: Amount | None = None
     """Cash that was taken, after rounding; of sales that are final where they are made."""
+    unseen_s: Annotated[int, Meta(ge=0)] = 0
+    """Seconds since the station had last heard the server when the person acted."""
 
 
 class AllowOrder(Command, frozen=True):
@@ -75,6 +93,8 @@ class CollectOrder(Command, frozen=True):
 
     order: Hex
     tendered_minor: Amount | None = None
+    payments: Payments | None = None
+    """None for those that the vendor wrote down."""
 
 
 class AcceptOrder(Command, frozen=True):
@@ -85,10 +105,22 @@ class AcceptOrder(Command, frozen=True):
 
 
 class RejectOrder(Command, frozen=True):
-    """End a Mode 2 order that was set aside."""
+    """End an order that was set aside; cash that its vendor took goes back out of the box."""
 
     order: Hex
     reason: Reason = ""
+
+
+class WithdrawOrder(Command, frozen=True):
+    """Take back an order that nobody has looked at yet."""
+
+    order: Hex
+
+
+class ExpireOrder(Command, frozen=True):
+    """The server's clock ends an order that nobody has looked at."""
+
+    order: Hex
 
 
 # --- events ------------------------------------------------------------------
@@ -107,10 +139,17 @@ class OrderPlaced(Fact, frozen=True):
     box: int
     """Box that was open where it was taken; 0 if that is not known."""
     state: str
-    """``pending`` or ``set_aside``; a sale that is final is collected by an event of its own."""
+    """``pending`` or ``set_aside``; a sale that is final is an `OrderSold`."""
     flags: list[str]
     cash_minor: int | None = None
     """Cash that the vendor took already; None where the operator will take it."""
+    off: list[list[Any]] = []
+    """``[discount, what it took off]``."""
+    payments: list[list[Any]] = []
+    """``[method, amount]`` of what is not cash."""
+    deficits: list[list[Any]] = []
+    """``[sku, short | oversold, missing units]``."""
+    seq: int = 0
 
 
 class OrderAllowed(Fact, frozen=True):
@@ -123,6 +162,17 @@ class OrderDenied(Fact, frozen=True):
     order: str
     operator: str
     reason: str
+    at_ms: int
+    cash_back_minor: int = 0
+    """Cash of a rejected sale that goes back out of the box."""
+    box: int = 0
+
+
+class OrderEnded(Fact, frozen=True):
+    """It was withdrawn, or has expired."""
+
+    order: str
+    operator: str
     at_ms: int
 
 
@@ -145,6 +195,74 @@ class OrderCollected(Fact, frozen=True):
     from a copy, its ticket may be out already."""
     lost: bool = False
     """Whether it was sold before that server found out that it was."""
+    payments: list[list[Any]] | None = None
+    """None for those it was placed with."""
+    deficits: list[list[Any]] = []
+    drawer: bool = False
+
+
+class OrderSold(Fact, frozen=True):
+    """A sale that is final where it was made: placed and collected in one."""
+
+    placed: OrderPlaced
+    collected: OrderCollected
+
+
+# --- the life of an order ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What may be done with an order: from which states, to which, where, and whether a reason
+    is asked for."""
+
+    before: frozenset[str]
+    after: str
+    reason: bool = False
+    anywhere: bool = False
+
+
+ACTS = {
+    "allow": Act(frozenset({"pending"}), "allowed"),
+    "deny": Act(frozenset({"pending", "allowed"}), "denied", reason=True),
+    "collect": Act(frozenset({"pending", "allowed"}), "collected"),
+    "accept": Act(frozenset({"set_aside"}), "collected", reason=True),
+    "reject": Act(frozenset({"set_aside"}), "denied", reason=True),
+    "withdraw": Act(frozenset({"pending"}), "withdrawn", anywhere=True),
+    "expire": Act(frozenset({"pending"}), "expired"),
+}
+
+
+def check_act(act: str, state: str, *, desk: bool, reason: str = "", label: str = "") -> str:
+    """State after an act, or `Refused`: ``server-only``, ``bad-state``, ``reason-needed``."""
+    rule = ACTS[act]
+    if not desk and not rule.anywhere:
+        raise Refused("server-only", kind=f"order.{act}")
+    if state not in rule.before:
+        raise Refused("bad-state", state=state, label=label)
+    if rule.reason and not reason.strip():
+        raise Refused("reason-needed")
+    return rule.after
+
+
+def has_expired(waited_s: int, expiry_s: int) -> bool:
+    """Whether an order that waits for so long is over; 0 is never."""
+    return 0 < expiry_s <= waited_s
+
+
+def placement(
+    mode: int, kinds: Collection[str], *, node: str, online: bool, on_pc: bool = False
+) -> tuple[str, bool]:
+    """(state, whether money is taken) of an order as it is placed at a ``server``, ``station`` or
+    ``client`` node; `Refused` ``server-only``, ``mode-2-no-pc``, ``needs-server``."""
+    if node != "server" and AT_SERVER & set(kinds):
+        raise Refused("server-only", kind="order.place")
+    if on_pc and mode == 2:
+        raise Refused("mode-2-no-pc")
+    if on_pc and not online:
+        raise Refused("needs-server")
+    waits = mode == 2 or node == "client" or (not online and bool(DEFERRED & set(kinds)))
+    return ("pending", False) if waits else ("collected", True)
 
 
 # --- decide ------------------------------------------------------------------
@@ -155,32 +273,48 @@ def fill(tables: Tables, command: PlaceOrder, station: str, folded: int) -> Plac
 
     ``station`` is the node's hex id, empty at the server's desk; ``folded`` its cursor.
     """
-    lines = tuple(
-        line
-        if line.price_minor is not None
-        else replace(line, price_minor=_product(tables, line.sku)["price_minor"])
-        for line in command.lines
-    )
-    row = tables.table("stations").peek(station) if station else None
-    label = f"{row['label']}-{row['orders'] + 1:04d}" if row else ""
+    filled = lines.fill(tables, command.lines)
+    on_ticket = lines.fill_discounts(tables, command.discounts)
+    label = f"{_station_label(tables, station)}-{stations.orders_of(tables, station) + 1:04d}"
     opened = box.open_box(tables)
-    mode = DESK_MODE if not station else settings.cafe(tables).get("mode", 2)
+    mode = _mode(tables, station, command.unseen_s)
     mode = mode if command.mode is None else command.mode
     total = command.total_minor
     if total is None:
-        total = sum(line.quantity * (line.price_minor or 0) for line in lines)
+        total = lines.judge(tables, filled, on_ticket, folded, "", taken=False).total
     cash = command.cash_minor
     if cash is None and mode != 2:
-        cash = pay(total, 0, None, *settings.cash_at(tables, folded)).cash
-    return PlaceOrder(
-        lines=lines,
+        step = settings.cash_at(tables, folded)
+        cash = pay(total, _paid(command.payments), command.tendered_minor, *step).cash
+    return replace(
+        command,
+        lines=filled,
+        discounts=on_ticket,
         total_minor=total,
         mode=mode,
-        label=label if command.label is None else command.label,
+        label=(label if station else "") if command.label is None else command.label,
         box=(opened["number"] if opened else 0) if command.box is None else command.box,
-        tendered_minor=command.tendered_minor,
         cash_minor=cash,
     )
+
+
+def _mode(tables: Tables, station: str, unseen_s: int) -> int:
+    """How an order is taken here now. A station that has not seen its server for too long goes on
+    taking orders, and they wait for it."""
+    if not station:
+        return DESK_MODE
+    cafe = settings.cafe(tables)
+    limit = cafe.get("offline_s", 0)
+    return 2 if limit and unseen_s > limit else cafe.get("mode", 2)
+
+
+def _station_label(tables: Tables, station: str) -> str:
+    row = tables.table("stations").peek(station)
+    return str(row["label"]) if row is not None else ""
+
+
+def _paid(payments: Collection[Payment]) -> int:
+    return sum([payment.amount_minor for payment in payments])
 
 
 def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Event]:
@@ -189,43 +323,46 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         raise Refused("bad-field", what="total_minor, mode")
     if acting.desk != (command.mode == DESK_MODE):
         raise Refused("bad-mode")
-    took_money = command.mode != 2
-    flags: list[str] = []
-    doubts: list[str] = []
-    if not acting.permitted:
-        if not took_money or not context.server or acting.desk:
-            raise Refused("no-permission", permission="order.place")
-        doubts.append("right-lost")
-    lines, prices_flag, off_minor = _judge_lines(tables, command, acting, took_money)
-    total = sum(line["amount_minor"] for line in lines)
-    if total > MAX_TICKET_MINOR:
-        raise Refused("out-of-range", what="total")
-    if total != command.total_minor:
-        doubts.append("bad-arithmetic")
-    tolerance = settings.cafe(tables).get("tolerance_minor", 0)
-    if prices_flag:
-        tolerable = prices_flag == "old-price" or abs(off_minor) <= tolerance
-        (flags if tolerable or command.mode == 2 else doubts).append(prices_flag)
-    if context.server and command.mode == 1 and settings.mode_at(tables, context.op.base) != 1:
-        doubts.append("mode-differs")
     base = context.op.base if context.server else context.seq
-    due = pay(total, 0, None, *settings.cash_at(tables, base)).cash
-    cash = due if command.cash_minor is None else command.cash_minor
-    if took_money and cash != due:
-        doubts.append("cash-differs")
-    if took_money and command.tendered_minor is not None and command.tendered_minor < cash:
-        if acting.desk or not context.server:
-            raise Refused("too-little", short_minor=cash - command.tendered_minor)
-        if "cash-differs" not in doubts:
-            doubts.append("cash-differs")
-    order = context.op.key.hex()
+    took_money = command.mode != 2
+    taken = took_money and context.server and not acting.desk
+    """What a vendor was given already: it may be doubted, never refused."""
+    flags, doubts = _judge_right(tables, command, acting, base, taken)
+    judged = lines.judge(
+        tables, command.lines, command.discounts, base, context.op.chain.hex(), taken=taken
+    )
+    _, took_money = placement(
+        command.mode,
+        judged.kinds,
+        node="server" if acting.desk else "station",
+        online=context.server,
+    )
+    tolerance = settings.cafe(tables).get("tolerance_minor", 0)
+    more_doubts, more_flags = lines.judge_sum(
+        command.mode,
+        command.total_minor,
+        judged.total,
+        judged.off_base,
+        judged.off_now,
+        tolerance,
+    )
+    doubts += more_doubts
+    flags += more_flags
+    if taken and not _was_mode_1(tables, command, context.op.base):
+        doubts.append("mode-differs")
+    cash, doubt = _judge_cash(tables, command, judged.total, base, taken)
+    doubts += doubt
+    if context.age_ms >= 0 and clock_is_off(context.at_ms - context.age_ms - context.op.wall_ms):
+        flags.append("clock")
+    deficits = stock.deficits(tables, judged.units, hold=not took_money)
+    flags += sorted({code for _, code, _ in deficits})
     placed = OrderPlaced(
-        order=order,
+        order=context.op.key.hex(),
         label=command.label or f"D-{context.seq}",
-        station=context.op.node.hex() if acting.station else "",
+        station=acting.station_id,
         operator=acting.operator_id,
         mode=command.mode,
-        lines=lines,
+        lines=judged.lines,
         total_minor=command.total_minor,
         taken_ms=context.op.wall_ms,
         at_ms=context.at_ms,
@@ -233,208 +370,318 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         state="set_aside" if doubts else "pending",
         flags=doubts + flags,
         cash_minor=cash if took_money else None,
+        off=judged.off,
+        payments=[[payment.method, payment.amount_minor] for payment in command.payments],
+        deficits=[] if doubts else deficits,
+        seq=context.seq,
     )
-    events = [event("order.placed", placed)]
-    if took_money and not doubts:
-        row = {
-            "box": placed.box,
-            "total_minor": total,
-            "mode": command.mode,
-            "flags": flags,
-            "cash_minor": cash,
-        }
-        events.append(_collected(tables, order, row, acting, command.tendered_minor))
-    return events
+    if not took_money or doubts:
+        return [event("order.placed", placed)]
+    collected = _collected(tables, placed, acting, cash, command.tendered_minor)
+    return [event("order.sold", OrderSold(placed=placed, collected=collected))]
 
 
-def _judge_lines(
-    tables: Tables, command: PlaceOrder, acting: Acting, took_money: bool
-) -> tuple[list[dict[str, Any]], str, int]:
-    """(lines as they are kept, flag on their prices or "", total of what is off the known
-    prices)."""
-    base = acting.context.op.base if acting.context.server else acting.context.seq
-    lines = []
-    flag, off_minor = "", 0
-    for line in command.lines:
-        row = tables.table("products").peek(line.sku)
-        if row is None and not (took_money and acting.context.server and not acting.desk):
-            raise Refused("unknown-product", sku=line.sku)
-        if line.price_minor is None:
-            raise Refused("bad-field", what="price_minor")
-        known = None if row is None else catalog.price_at(row, base)
-        if known != line.price_minor:
-            flag = "price-differs"
-            off_minor += line.quantity * (line.price_minor - (known or 0))
-        elif row is not None and row["price_minor"] != line.price_minor and not flag:
-            flag = "old-price"
-        if row is None:
-            off_minor += MAX_TICKET_MINOR
-        lines.append(
-            {
-                "sku": line.sku,
-                "name": row["name"] if row is not None else line.sku,
-                "category": row["category"] if row is not None else "",
-                "quantity": line.quantity,
-                "price_minor": line.price_minor,
-                "amount_minor": line.quantity * line.price_minor,
-                "tax_bp": row["tax_bp"] if row is not None else 0,
-            }
-        )
-    return lines, flag, off_minor
+def _judge_right(
+    tables: Tables, command: PlaceOrder, acting: Acting, base: int, taken: bool
+) -> tuple[list[str], list[str]]:
+    """(flags, doubts) by the rights of who sold; `Refused` where no money was taken."""
+    wanted = ["order.place"]
+    if command.discounts or any(line.discounts for line in command.lines):
+        wanted.append("discount.apply")
+    if any(line.job for line in command.lines):
+        wanted.append("job.pay")
+    lacks = [right for right in wanted if not operators.may(acting.operator, right)]
+    if not lacks:
+        return [], []
+    if not taken:
+        raise Refused("no-permission", permission=lacks[0])
+    had = all(operators.may_at(acting.operator, right, base) for right in wanted)
+    stands, flag = operators.judge_right(had, False, command.unseen_s)
+    return ([flag], []) if stands else ([], [flag])
+
+
+def _was_mode_1(tables: Tables, command: PlaceOrder, base: int) -> bool:
+    """Whether its station was right to take this as final."""
+    limit = settings.cafe(tables).get("offline_s", 0)
+    if limit and command.unseen_s > limit:
+        return False
+    return settings.mode_at(tables, base) == 1
+
+
+def _judge_cash(
+    tables: Tables, command: PlaceOrder, total: int, base: int, taken: bool
+) -> tuple[int, list[str]]:
+    """(cash that was taken, doubts) of an order; `Refused` where nothing was taken yet."""
+    known = {method["method"] for method in settings.cafe(tables).get("methods", ())}
+    named = [payment.method for payment in command.payments]
+    doubts = []
+    if not known.issuperset(named) or len(set(named)) < len(named):
+        if not taken:
+            raise Refused("unknown-method", what=", ".join(named))
+        doubts.append("unknown-method")
+    paid = _paid(command.payments)
+    if paid > total:
+        if not taken:
+            raise Refused("out-of-range", what="payments")
+        return command.cash_minor or 0, [*doubts, "cash-differs"]
+    due = pay(total, paid, None, *settings.cash_at(tables, base)).cash
+    cash = due if command.cash_minor is None else command.cash_minor
+    tendered = command.tendered_minor
+    if command.mode != 2 and tendered is not None and tendered < cash:
+        if not taken:
+            raise Refused("too-little", short_minor=cash - tendered)
+        return cash, [*doubts, "cash-differs"]
+    if command.mode != 2 and cash != due:
+        doubts.append("cash-differs")
+    return cash, doubts
 
 
 def _collected(
     tables: Tables,
-    order: str,
-    row: Mapping[str, Any],
+    placed: OrderPlaced,
     acting: Acting,
+    cash: int,
     tendered_minor: int | None,
-) -> Event:
-    """The event that turns an order into a sale of the box that is open now."""
+    payments: list[list[Any]] | None = None,
+    deficits: list[list[Any]] | None = None,
+) -> OrderCollected:
+    """What turns an order into a sale of the box that is open now."""
     context = acting.context
-    total = row["total_minor"]
-    cash = row["cash_minor"]
-    if cash is None:
-        cash = pay(total, 0, tendered_minor, *settings.cash_at(tables, context.seq)).cash
-    tendered = max(cash, cash if tendered_minor is None else tendered_minor)
     opened = box.open_box(tables)
     if opened is None:
         raise Refused("no-open-box")
-    taken_in = row["box"]
-    late = taken_in if row["mode"] == 1 and 0 < taken_in < opened["number"] else 0
-    return event(
-        "order.collected",
-        OrderCollected(
-            order=order,
-            operator=acting.operator_id,
-            at_ms=context.at_ms,
-            ticket=box.next_ticket(tables) if context.server else 0,
-            box=opened["number"],
-            cash_minor=cash,
-            rounding_minor=cash - total,
-            tendered_minor=tendered,
-            change_minor=tendered - cash,
-            late_from=late,
-            flags=list(row["flags"]),
-            older=context.older,
-            lost=context.lost,
-        ),
+    number, late = box.counted_in(placed.box if placed.mode == 1 else 0, opened["number"])
+    paid = sum([amount for _, amount in (placed.payments if payments is None else payments)])
+    tendered = cash if tendered_minor is None else max(cash, tendered_minor)
+    return OrderCollected(
+        order=placed.order,
+        operator=acting.operator_id,
+        at_ms=context.at_ms,
+        ticket=box.next_ticket(tables) if context.server else 0,
+        box=number,
+        cash_minor=cash,
+        rounding_minor=cash + paid - placed.total_minor,
+        tendered_minor=tendered,
+        change_minor=tendered - cash,
+        late_from=late,
+        flags=list(placed.flags),
+        older=context.older,
+        lost=context.lost,
+        payments=payments,
+        deficits=deficits or [],
+        drawer=_opens_drawer(tables, placed.mode, acting),
     )
 
 
-def _waiting(tables: Tables, order: str, *states: str) -> Mapping[str, Any]:
+def _opens_drawer(tables: Tables, mode: int, acting: Acting) -> bool:
+    cafe = settings.cafe(tables)
+    if not cafe.get("drawer_desk" if mode == DESK_MODE else "drawer_remote"):
+        return False
+    context = acting.context
+    return context.server and (acting.desk or is_fresh(context.age_ms))
+
+
+def clock_is_off(skew_ms: int) -> bool:
+    """Whether a node's clock is so far from the server's that a person should know."""
+    return abs(skew_ms) > MOST_SKEW_MS
+
+
+def is_fresh(age_ms: int) -> bool:
+    """Whether a sale of this age opens the drawer; an unknown age (-1) is too old."""
+    return 0 <= age_ms <= FRESH_MS
+
+
+def _waiting(
+    tables: Tables, order: str, act: str, acting: Acting, reason: str = ""
+) -> Mapping[str, Any]:
+    """Row of an order that may be acted on, or `Refused`."""
     row = tables.table("orders").peek(order)
     if row is None:
         raise Refused("unknown-order")
-    if row["state"] not in states:
-        raise Refused("bad-state", state=row["state"], label=row["label"])
+    check_act(act, row["state"], desk=acting.desk, reason=reason, label=row["label"])
     return row
 
 
 def decide_allow(tables: Tables, command: AllowOrder, acting: Acting) -> list[Event]:
-    _waiting(tables, command.order, "pending")
+    _waiting(tables, command.order, "allow", acting)
+    return _allow(command.order, acting)
+
+
+def _allow(order: str, acting: Acting) -> list[Event]:
     at_ms = acting.context.at_ms
-    fact = OrderAllowed(order=command.order, operator=acting.operator_id, at_ms=at_ms)
+    fact = OrderAllowed(order=order, operator=acting.operator_id, at_ms=at_ms)
     return [event("order.allowed", fact)]
 
 
 def decide_deny(tables: Tables, command: DenyOrder, acting: Acting) -> list[Event]:
-    _waiting(tables, command.order, "pending", "allowed")
+    _waiting(tables, command.order, "deny", acting, command.reason)
     return _deny(command.order, command.reason, acting)
 
 
 def decide_collect(tables: Tables, command: CollectOrder, acting: Acting) -> list[Event]:
-    row = _waiting(tables, command.order, "pending", "allowed")
-    return [_collected(tables, command.order, row, acting, command.tendered_minor)]
+    row = _waiting(tables, command.order, "collect", acting)
+    payments = None
+    if command.payments is not None:
+        payments = [[payment.method, payment.amount_minor] for payment in command.payments]
+    paid: list[list[Any]] = row["payments"] if payments is None else payments
+    known = {method["method"] for method in settings.cafe(tables).get("methods", ())}
+    named = [method for method, _ in paid]
+    if not known.issuperset(named) or len(set(named)) < len(named):
+        raise Refused("unknown-method", what=", ".join(named))
+    rest = sum([amount for _, amount in paid])
+    step = settings.cash_at(tables, acting.context.seq)
+    cash = pay(row["total_minor"], rest, command.tendered_minor, *step).cash
+    tendered = command.tendered_minor
+    return _collect(tables, command.order, row, acting, cash, tendered, payments)
+
+
+def _collect(
+    tables: Tables,
+    order: str,
+    row: Mapping[str, Any],
+    acting: Acting,
+    cash: int,
+    tendered_minor: int | None,
+    payments: list[list[Any]] | None,
+) -> list[Event]:
+    placed = _placed_of(order, row)
+    deficits = stock.deficits(tables, lines.units_of(row["lines"]), hold=False)
+    fact = _collected(tables, placed, acting, cash, tendered_minor, payments, deficits)
+    return [event("order.collected", fact)]
+
+
+def _placed_of(order: str, row: Mapping[str, Any]) -> OrderPlaced:
+    """An order's row as the fact that it was placed by, as far as collecting it asks."""
+    names = ("label", "station", "operator", "mode", "lines", "total_minor", "taken_ms", "box")
+    return OrderPlaced(
+        order=order,
+        at_ms=row["placed_ms"],
+        state=row["state"],
+        flags=row["flags"],
+        payments=row["payments"],
+        **{name: row[name] for name in names},
+    )
 
 
 def decide_accept(tables: Tables, command: AcceptOrder, acting: Acting) -> list[Event]:
-    row = _waiting(tables, command.order, "set_aside")
-    if not command.reason.strip():
-        raise Refused("reason-needed")
+    row = _waiting(tables, command.order, "accept", acting, command.reason)
     if row["mode"] == 2:
-        at_ms = acting.context.at_ms
-        fact = OrderAllowed(order=command.order, operator=acting.operator_id, at_ms=at_ms)
-        return [event("order.allowed", fact)]
-    return [_collected(tables, command.order, row, acting, None)]
+        return _allow(command.order, acting)
+    return _collect(tables, command.order, row, acting, row["cash_minor"], None, None)
 
 
 def decide_reject(tables: Tables, command: RejectOrder, acting: Acting) -> list[Event]:
-    row = _waiting(tables, command.order, "set_aside")
-    if row["mode"] == 1:
-        raise Refused("needs-refund")
-    return _deny(command.order, command.reason, acting)
+    row = _waiting(tables, command.order, "reject", acting, command.reason)
+    if row["mode"] == 2:
+        return _deny(command.order, command.reason, acting)
+    opened = box.open_box(tables)
+    if opened is None:
+        raise Refused("no-open-box")
+    return _deny(command.order, command.reason, acting, row["cash_minor"], opened["number"])
 
 
-def _deny(order: str, reason: str, acting: Acting) -> list[Event]:
-    if not reason.strip():
-        raise Refused("reason-needed")
+def _deny(
+    order: str, reason: str, acting: Acting, cash_back_minor: int = 0, box_number: int = 0
+) -> list[Event]:
     fact = OrderDenied(
-        order=order, operator=acting.operator_id, reason=reason, at_ms=acting.context.at_ms
+        order=order,
+        operator=acting.operator_id,
+        reason=reason,
+        at_ms=acting.context.at_ms,
+        cash_back_minor=cash_back_minor,
+        box=box_number,
     )
     return [event("order.denied", fact)]
 
 
-def _product(tables: Tables, sku: str) -> Mapping[str, Any]:
-    row = tables.table("products").peek(sku)
-    if row is None:
-        raise Refused("unknown-product", sku=sku)
-    return row
+def decide_withdraw(tables: Tables, command: WithdrawOrder, acting: Acting) -> list[Event]:
+    row = _waiting(tables, command.order, "withdraw", acting)
+    if not acting.desk and row["operator"] != acting.operator_id:
+        raise Refused("not-yours")
+    return _ended("order.withdrawn", command.order, acting)
+
+
+def decide_expire(tables: Tables, command: ExpireOrder, acting: Acting) -> list[Event]:
+    row = _waiting(tables, command.order, "expire", acting)
+    waited_s = (acting.context.at_ms - row["placed_ms"]) // 1000
+    if not has_expired(waited_s, settings.cafe(tables).get("order_expiry_s", 0)):
+        raise Refused("too-early")
+    return _ended("order.expired", command.order, acting)
+
+
+def _ended(kind: str, order: str, acting: Acting) -> list[Event]:
+    at_ms = acting.context.at_ms
+    return [event(kind, OrderEnded(order=order, operator=acting.operator_id, at_ms=at_ms))]
 
 
 # --- apply -------------------------------------------------------------------
 
 
-def apply_placed(tables: Tables, fact: OrderPlaced) -> None:
-    # Cash of a doubtful sale lies in the till already, whatever a person will say of the order.
-    in_till = fact.state == "set_aside" and fact.mode == 1
-    tables.table("orders").put(
-        fact.order,
-        {
-            "label": fact.label,
-            "station": fact.station,
-            "operator": fact.operator,
-            "mode": fact.mode,
-            "lines": fact.lines,
-            "total_minor": fact.total_minor,
-            "taken_ms": fact.taken_ms,
-            "placed_ms": fact.at_ms,
-            "box": fact.box,
-            "state": fact.state,
-            "flags": fact.flags,
-            "reason": "",
-            "ticket": 0,
-            "late_from": 0,
-            "cash_minor": fact.cash_minor,
-            "in_till": in_till,
-            "history": [[fact.state, fact.at_ms, fact.operator]],
-        },
-    )
-    if in_till:
-        box.add_till_cash(tables, fact.operator, fact.station, fact.cash_minor or 0)
+def _row(tables: Tables, fact: OrderPlaced) -> dict[str, Any]:
+    """Row of an order as it was placed; its label is counted."""
     if fact.station:
-        stations = tables.table("stations")
-        station = stations.row(fact.station)
-        if station is not None:
-            station["orders"] += 1
-            stations.put(fact.station, station)
+        counters, name = tables.table("counters"), f"orders/{fact.station}"
+        counters.put(name, {"value": stations.orders_of(tables, fact.station) + 1})
+    return {
+        "label": fact.label,
+        "station": fact.station,
+        "operator": fact.operator,
+        "mode": fact.mode,
+        "lines": fact.lines,
+        "total_minor": fact.total_minor,
+        "taken_ms": fact.taken_ms,
+        "placed_ms": fact.at_ms,
+        "seq": fact.seq,
+        "box": fact.box,
+        "state": fact.state,
+        "flags": fact.flags,
+        "reason": "",
+        "ticket": 0,
+        "late_from": 0,
+        "cash_minor": fact.cash_minor,
+        "off": fact.off,
+        "payments": fact.payments,
+        "in_till": False,
+        "held": [],
+        "history": [[fact.state, fact.at_ms, fact.operator]],
+    }
 
 
-def apply_allowed(tables: Tables, fact: OrderAllowed) -> None:
-    _move(tables, fact.order, "allowed", fact.at_ms, fact.operator)
+def apply_placed(tables: Tables, fact: OrderPlaced) -> None:
+    row = _row(tables, fact)
+    # Cash of a doubtful sale lies in the till already, whatever a person will say of the order.
+    row["in_till"] = fact.state == "set_aside" and fact.mode == 1
+    if row["in_till"]:
+        box.add_till_cash(tables, fact.operator, fact.station, fact.cash_minor or 0)
+    elif fact.state == "pending":
+        row["held"] = stock.hold(tables, lines.units_of(fact.lines))
+    tables.table("orders").put(fact.order, row)
 
 
-def apply_denied(tables: Tables, fact: OrderDenied) -> None:
-    _move(tables, fact.order, "denied", fact.at_ms, fact.operator, reason=fact.reason)
+def apply_sold(tables: Tables, fact: OrderSold, *, recovered: bool = False) -> None:
+    row = _row(tables, fact.placed)
+    row["history"] = []
+    _sell(tables, row, fact.collected, fact.placed.deficits, recovered)
 
 
 def apply_collected(tables: Tables, fact: OrderCollected, *, recovered: bool = False) -> None:
-    row = _move(
-        tables,
-        fact.order,
-        "collected",
-        fact.at_ms,
-        fact.operator,
+    row = tables.table("orders").row(fact.order)
+    if row is not None:
+        if fact.payments is not None:
+            row["payments"] = fact.payments
+        _sell(tables, row, fact, fact.deficits, recovered)
+
+
+def _sell(
+    tables: Tables,
+    row: dict[str, Any],
+    fact: OrderCollected,
+    deficits: list[list[Any]],
+    recovered: bool,
+) -> None:
+    """An order becomes a sale: box, shelf, jobs, ticket and drawer follow."""
+    row.update(
+        state="collected",
         ticket=fact.ticket,
         late_from=fact.late_from,
         cash_minor=fact.cash_minor,
@@ -443,10 +690,51 @@ def apply_collected(tables: Tables, fact: OrderCollected, *, recovered: bool = F
         change_minor=fact.change_minor,
         sold_in=fact.box,
     )
-    if row is not None:
-        job = box.add_sale(tables, fact.box, fact.order, row, fact.ticket)
-        if job and (recovered or fact.older):
-            box.hold_print(tables, job, unknown=recovered or fact.lost)
+    row["history"].append(["collected", fact.at_ms, fact.operator])
+    stock.release(tables, row["held"])
+    row["held"] = []
+    tables.table("orders").put(fact.order, row)
+    stock.sell(tables, lines.units_of(row["lines"]))
+    for line in row["lines"]:
+        if "job" in line:
+            jobs.apply_paid(tables, line["job"], fact.order, fact.at_ms)
+    stock.note_oversold(tables, deficits, fact.order, fact.at_ms)
+    job = box.add_sale(tables, fact.box, fact.order, row, fact.ticket)
+    if job and (recovered or fact.older):
+        box.hold_print(tables, job, unknown=recovered or fact.lost)
+    if fact.drawer and not recovered:
+        box.pulse_drawer(tables, fact.at_ms, fact.order)
+
+
+def apply_allowed(tables: Tables, fact: OrderAllowed) -> None:
+    row = _move(tables, fact.order, "allowed", fact.at_ms, fact.operator)
+    if row is not None and not row["held"]:  # it was set aside, and promised nothing
+        held = stock.hold(tables, lines.units_of(row["lines"]))
+        tables.table("orders").put(fact.order, {**row, "held": held})
+
+
+def apply_denied(tables: Tables, fact: OrderDenied) -> None:
+    _end(tables, fact.order, "denied", fact.at_ms, fact.operator, reason=fact.reason)
+    if fact.cash_back_minor:
+        box.take_out(tables, fact.box, fact.cash_back_minor)
+
+
+def apply_withdrawn(tables: Tables, fact: OrderEnded) -> None:
+    _end(tables, fact.order, "withdrawn", fact.at_ms, fact.operator)
+
+
+def apply_expired(tables: Tables, fact: OrderEnded) -> None:
+    _end(tables, fact.order, "expired", fact.at_ms, fact.operator)
+
+
+def _end(tables: Tables, order: str, state: str, at_ms: int, operator: str, **changes: Any) -> None:
+    before = tables.table("orders").peek(order)
+    if before is not None:
+        stock.release(tables, before["held"])
+        _move(tables, order, state, at_ms, operator, held=[], **changes)
+
+
+ENDED = ("collected", "denied", "withdrawn", "expired")
 
 
 # --- apply again, in a server that was put back from an old copy -------------
@@ -467,11 +755,21 @@ def reapply_denied(tables: Tables, fact: OrderDenied) -> None:
         apply_denied(tables, fact)
 
 
+def reapply_withdrawn(tables: Tables, fact: OrderEnded) -> None:
+    if _may_move(tables, fact.order, "withdrawn"):
+        apply_withdrawn(tables, fact)
+
+
+def reapply_expired(tables: Tables, fact: OrderEnded) -> None:
+    if _may_move(tables, fact.order, "expired"):
+        apply_expired(tables, fact)
+
+
 def _may_move(tables: Tables, order: str, state: str) -> bool:
     row = tables.table("orders").peek(order)
-    if row is not None and row["state"] in ("collected", "denied"):
+    if row is not None and row["state"] in ENDED:
         if row["state"] != state:
-            conflicts.note(tables, "decided-twice", order, state=state)
+            exceptions.note(tables, "decided-twice", order, state=state)
         return False
     return True
 
@@ -479,16 +777,31 @@ def _may_move(tables: Tables, order: str, state: str) -> bool:
 def reapply_collected(tables: Tables, fact: OrderCollected) -> None:
     """Its money counts once: in the box it was counted in, or if that is closed by now without it,
     in the one that is open."""
+    if _may_collect(tables, fact):
+        apply_collected(tables, _in_box(tables, fact), recovered=True)
+
+
+def reapply_sold(tables: Tables, fact: OrderSold) -> None:
+    if _may_collect(tables, fact.collected):
+        collected = _in_box(tables, fact.collected)
+        apply_sold(tables, replace(fact, collected=collected), recovered=True)
+
+
+def _may_collect(tables: Tables, fact: OrderCollected) -> bool:
     row = tables.table("orders").peek(fact.order)
-    if row is not None and row["state"] in ("collected", "denied"):
-        conflicts.note(tables, "collected-twice", fact.order, cash_minor=fact.cash_minor)
-        return
+    if row is not None and row["state"] in ENDED:
+        exceptions.note(tables, "collected-twice", fact.order, cash_minor=fact.cash_minor)
+        return False
+    return True
+
+
+def _in_box(tables: Tables, fact: OrderCollected) -> OrderCollected:
     sold_in = tables.table("boxes").peek(str(fact.box))
     opened = box.open_box(tables)
-    if opened is not None and (sold_in is None or sold_in["state"] == "closed"):
-        conflicts.note(tables, "collected-late", fact.order, box=fact.box)
-        fact = replace(fact, box=opened["number"], late_from=fact.box)
-    apply_collected(tables, fact, recovered=True)
+    if opened is None or (sold_in is not None and sold_in["state"] == "open"):
+        return fact
+    exceptions.note(tables, "collected-late", fact.order, box=fact.box)
+    return replace(fact, box=opened["number"], late_from=fact.box)
 
 
 def _move(
@@ -504,6 +817,36 @@ def _move(
     return row
 
 
+# --- queries -----------------------------------------------------------------
+
+
+def queue_place(tables: Tables, order: str) -> int:
+    """Which one in the queue an order is, 1 for the next; 0 if it does not wait there."""
+    row = tables.table("orders").peek(order)
+    if row is None or row["state"] != "pending":
+        return 0
+    waiting = tables.table("orders").matching(where("state") == "pending")
+    return place_among([other["seq"] for other in waiting], row["seq"])
+
+
+def place_among(waiting: Collection[int], seq: int) -> int:
+    """Place of the order with this number among those that wait, by their numbers."""
+    return 1 + sum(other < seq for other in waiting)
+
+
+def overdue(tables: Tables, now_ms: int) -> list[str]:
+    """Orders whose time is over."""
+    expiry_s = settings.cafe(tables).get("order_expiry_s", 0)
+    if not expiry_s:
+        return []
+    waiting = tables.table("orders").matching(where("state") == "pending")
+    return [
+        str(row.doc_id)
+        for row in waiting
+        if has_expired((now_ms - row["placed_ms"]) // 1000, expiry_s)
+    ]
+
+
 KINDS = (
     Kind("order.place", PlaceOrder, "order.place", decide_place, judges_right=True),
     Kind("order.allow", AllowOrder, "order.authorise", decide_allow, server_only=True),
@@ -511,11 +854,16 @@ KINDS = (
     Kind("order.collect", CollectOrder, "order.authorise", decide_collect, server_only=True),
     Kind("order.accept", AcceptOrder, "order.authorise", decide_accept, server_only=True),
     Kind("order.reject", RejectOrder, "order.authorise", decide_reject, server_only=True),
+    Kind("order.withdraw", WithdrawOrder, "order.place", decide_withdraw),
+    Kind("order.expire", ExpireOrder, "", decide_expire, server_only=True),
 )
 EVENTS = (
     EventKind("order.placed", OrderPlaced, apply_placed, reapply=reapply_placed),
+    EventKind("order.sold", OrderSold, apply_sold, reapply=reapply_sold),
     EventKind("order.allowed", OrderAllowed, apply_allowed, reapply=reapply_allowed),
     EventKind("order.denied", OrderDenied, apply_denied, reapply=reapply_denied),
+    EventKind("order.withdrawn", OrderEnded, apply_withdrawn, reapply=reapply_withdrawn),
+    EventKind("order.expired", OrderEnded, apply_expired, reapply=reapply_expired),
     EventKind("order.collected", OrderCollected, apply_collected, reapply=reapply_collected),
 )
 INDEXES = {"orders": (("state", "station"), ("taken_ms", "ticket"))}

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from node.cafe import conflicts, settings
+from node.cafe import exceptions, settings
 from node.cafe.kinds import Acting, Command, EventKind, Fact, Kind, Name, Reason, event
 from node.cafe.money import taxes
 from sync.domain import Tables
@@ -130,7 +130,7 @@ def reapply_moved(tables: Tables, fact: PrintMoved) -> None:
     row = tables.table("prints").peek(fact.job)
     if row is None or row["state"] == "printed":
         return
-    if conflicts.known(tables, "ticket-twice", fact.job):  # the job of this life has this name
+    if exceptions.known(tables, "ticket-twice", fact.job):  # the job of this life has this name
         return
     if fact.state in ("sending", "waiting"):
         fact = replace(fact, state="unknown", why="print.restored")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
+import msgspec
 from msgspec import Meta
 
 from node.cafe.kinds import Acting, Amount, Command, EventKind, Fact, Hex, Kind, Name, event
@@ -12,9 +14,29 @@ from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event
 
-Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
 Step = Annotated[int, Meta(ge=1, le=10**6)]
 Mode = Annotated[int, Meta(ge=1, le=2)]
+
+RESERVED = frozenset({"cash", "credit", "points", "pc"})
+"""Methods of payment that every café has."""
+DEFAULTS: Mapping[str, Any] = {
+    "header": "",
+    "footer": "",
+    "logo": "",
+    "time_zone": "UTC",
+    "methods": [],
+    "blind_close": False,
+    "drawer_desk": True,
+    "drawer_remote": False,
+    "order_expiry_s": 0,
+    "idle_lock_s": 0,
+    "offline_s": 72 * 3600,
+    "print_step_minor": 1,
+    "new_order_sound": False,
+    "tolerance_minor": 0,
+}
+"""Settings that a café has before anybody sets them."""
 
 # --- commands ----------------------------------------------------------------
 
@@ -37,10 +59,44 @@ class CreateCafe(Command, frozen=True):
     opening_minor: Amount = 0
 
 
+class PaymentMethod(Command, frozen=True):
+    """A method that the owner names: it never enters the drawer, and is declared apart."""
+
+    method: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,23}\Z")]
+    name: Name
+    active: bool = True
+
+
+Lines = Annotated[str, Meta(max_length=500)]
+Days = Annotated[int, Meta(ge=0, le=365 * 86400)]
+
+
 class EditSettings(Command, frozen=True):
     """Change settings; what is not given stays."""
 
     name: Name | None = None
+    header: Lines | None = None
+    """Lines below the name on a ticket: address, tax number, telephone."""
+    footer: Lines | None = None
+    logo: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] | None = None
+    """SHA-256 of the picture on tickets."""
+    time_zone: Annotated[str, Meta(min_length=1, max_length=40)] | None = None
+    """IANA name: a day begins at its midnight."""
+    methods: Annotated[tuple[PaymentMethod, ...], Meta(max_length=20)] | None = None
+    blind_close: bool | None = None
+    """Count the box before any total is shown."""
+    drawer_desk: bool | None = None
+    drawer_remote: bool | None = None
+    """Whether the drawer opens with each sale at the desk, and of the remote POS."""
+    order_expiry_s: Days | None = None
+    """Seconds after which an order that nobody looked at ends; 0 for never."""
+    idle_lock_s: Days | None = None
+    """Seconds without a key or a click until a station locks itself; 0 for never."""
+    offline_s: Days | None = None
+    """Seconds without contact after which a station's sales wait for the server again."""
+    print_step_minor: Step | None = None
+    """Prices of prints, scans and recordings go up to the next multiple of this."""
+    new_order_sound: bool | None = None
     language: Literal["en", "es"] | None = None
     cash_step_minor: Step | None = None
     cash_rounding: Literal["half", "up"] | None = None
@@ -90,6 +146,13 @@ def decide_edit(tables: Tables, command: EditSettings, acting: Acting) -> list[E
     }
     if not values:
         raise Refused("nothing-to-do")
+    if command.time_zone is not None and command.time_zone not in available_timezones():
+        raise Refused("unknown-time-zone", what=command.time_zone)
+    if command.methods is not None:
+        names = [method.method for method in command.methods]
+        if len(set(names)) < len(names) or RESERVED & set(names):
+            raise Refused("repeated", what=next(iter(RESERVED & set(names)), "methods"))
+        values["methods"] = [msgspec.to_builtins(method) for method in command.methods]
     return [event("settings.set", SettingsSet(values=values, seq=acting.context.seq))]
 
 
@@ -98,7 +161,7 @@ def decide_edit(tables: Tables, command: EditSettings, acting: Acting) -> list[E
 
 def apply_set(tables: Tables, fact: SettingsSet) -> None:
     table = tables.table("settings")
-    row = table.row("cafe") or {"modes": [], "cash": []}
+    row = table.row("cafe") or {**DEFAULTS, "modes": [], "cash": []}
     row.update(fact.values)
     if {"cash_step_minor", "cash_rounding"} & set(fact.values):
         row["cash"].append([fact.seq, row["cash_step_minor"], row["cash_rounding"]])

@@ -100,8 +100,8 @@ def decide_enrol(tables: Tables, command: EnrolStation, acting: Acting) -> list[
         if old is None or command.replaces == acting.context.op.node.hex():
             raise Refused("unknown-station")
         number = old["number"]
-        same = (row for _, row in tables.table("stations").scan() if row["number"] == number)
-        counted = max(row["orders"] for row in same)
+        same = [i for i, row in tables.table("stations").scan() if row["number"] == number]
+        counted = max(orders_of(tables, i) for i in same)
         others = (r for i, r in tables.table("stations").scan() if i != command.replaces)
         if any(row["number"] == number and not row["revoked"] for row in others):
             raise Refused("unknown-station")  # another one has its place already
@@ -164,10 +164,11 @@ def apply_enrolled(tables: Tables, fact: StationEnrolled) -> None:
             "public_key": fact.public_key,
             "certificate": fact.certificate,
             "revoked": False,
-            "orders": fact.orders,
             "overridden_ms": 0,
         },
     )
+    if fact.orders:
+        tables.table("counters").put(f"orders/{fact.station}", {"value": fact.orders})
 
 
 def apply_revoked(tables: Tables, fact: StationRevoked) -> None:
@@ -194,6 +195,15 @@ def apply_incident(tables: Tables, fact: IncidentNoted) -> None:
         "count": fact.count,
     }
     tables.table("incidents").put(str(fact.seq), row)
+
+
+# --- queries -----------------------------------------------------------------
+
+
+def orders_of(tables: Tables, station: str) -> int:
+    """How many orders its label has counted."""
+    row = tables.table("counters").peek(f"orders/{station}")
+    return 0 if row is None else int(row["value"])
 
 
 KINDS = (

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from node import config
-from node.cafe import operators, orders, settings
+from node.cafe import jobs, operators, orders, settings
 from node.cafe.house import KINDS
-from node.cafe.kinds import Command, read_command
+from node.cafe.kinds import Command, body_of, read_command
 from node.text import say
 from sync.clock import Clock
 from sync.disk import OsDisk
@@ -142,21 +142,23 @@ class Node:
         not shown).
         """
         known = KINDS.get(kind)
-        if known is None or not known.permission:
+        if known is None or not (known.permission or known.anyone):
             raise Refused("unknown-kind", kind=kind)
         if self.operator is None and len(self.tables.table("operators")):
             raise Refused("not-signed-in")
         body = msgspec.to_builtins(fields) if isinstance(fields, Command) else dict(fields or {})
         command = read_command(known, body)
         async with self._submitting:  # labels are given in the order in which ops are made
-            if isinstance(command, orders.PlaceOrder):
-                command = orders.fill(self.tables, command, self._station_id(), self.tables.cursor)
-            body = {
-                name: value
-                for name, value in msgspec.to_builtins(command).items()
-                if value is not None
-            }
-            return await self.driver.act(kind, known.version, body, self.operator, key)
+            command = self._fill(command)
+            return await self.driver.act(kind, known.version, body_of(command), self.operator, key)
+
+    def _fill(self, command: Command) -> Command:
+        """What the node knows better than who asks: prices, the box, the label."""
+        if isinstance(command, orders.PlaceOrder):
+            return orders.fill(self.tables, command, self._station_id(), self.tables.cursor)
+        if isinstance(command, jobs.ParkJob):
+            return jobs.fill(self.tables, command)
+        return command
 
     def _station_id(self) -> str:
         return ""

@@ -298,7 +298,7 @@ class ServerNode(Node):
     # --- how it is -----------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        opened = box.open_box(self.tables)
+        opened = box.running(self.tables)
         online = {node.hex() for node in self.hub.online()}
         stations = [
             {
@@ -312,7 +312,7 @@ class ServerNode(Node):
         return {
             **super().status(),
             "head": self.hub.head.hash.hex(),
-            "box": dict(opened) if opened else None,
+            "box": opened,
             "stations": stations,
             "missing": self.missing(),
             "restored": self.hub.restored,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from node.cafe import orders
+from node.cafe import orders, stock
 from node.cafe.house import KINDS, Cafe
-from node.cafe.kinds import read_command
+from node.cafe.kinds import body_of, read_command
 from sync.domain import Context
 from sync.identity import Ed25519Signer, node_id
 from sync.op import Entry, encode_op
@@ -28,6 +28,8 @@ class Rules:
         """Whether what is done next was made before the server's start, and before it lost history."""
         self.wall_ms = 1_700_000_000_000
         self.people: dict[str, bytes] = {}
+        self.deficits: list[list[Any]] = []
+        """Of the last act."""
         self.do(
             "cafe.create",
             name="Test",
@@ -100,6 +102,12 @@ class Rules:
             lost=self.lost,
         )
         events = self.cafe.decide(self.view, op, context)
+        self.deficits = [
+            missing
+            for kind, _, fact in events
+            if kind in ("order.placed", "order.sold")
+            for missing in (fact.get("placed") or fact)["deficits"]
+        ]
         entry = Entry(self.view.cursor + 1, self.wall_ms, 0, op.raw, True, events, {})
         self.view.fold(entry, op)
         return key.hex(), events
@@ -114,24 +122,22 @@ class Rules:
         command = read_command(KINDS["order.place"], {"lines": lines, **fields})
         station = "" if at == SERVER else at.hex()
         filled = orders.fill(self.view, command, station, self.view.cursor)
-        body = {
-            "lines": [
-                {"sku": ln.sku, "quantity": ln.quantity, "price_minor": ln.price_minor}
-                for ln in filled.lines
-            ],
-            "total_minor": filled.total_minor,
-            "mode": filled.mode,
-            "label": filled.label,
-            "box": filled.box,
-        }
-        if filled.tendered_minor is not None:
-            body["tendered_minor"] = filled.tendered_minor
-        return self.do("order.place", by=by, at=at, base=base, **body)
+        return self.do("order.place", by=by, at=at, base=base, **body_of(filled))
 
     def row(self, table: str, row_id: str) -> dict[str, Any]:
         row = self.view.table(table).row(row_id)
         assert row is not None
         return row
+
+    def low_stock(self) -> list[tuple[str, int, int]]:
+        return stock.low(self.view)
+
+    def available(self, sku: str) -> int:
+        return stock.available(self.row("stock", sku))
+
+    def box(self, number: int) -> dict[str, Any]:
+        """A box and its sums."""
+        return {**self.row("boxes", str(number)), **self.row("sums", str(number))}
 
     def state(self, order: str) -> str:
         return str(self.row("orders", order)["state"])

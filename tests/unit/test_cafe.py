@@ -229,13 +229,13 @@ def test_mode_2_order_waits_is_allowed_and_collected(rules: Rules) -> None:
     """pending → allowed → collected; the sale enters the box when the operator collects."""
     order = rules.order(lines={"COFFEE": 2, "CAKE": 1})
     assert rules.state(order) == "pending"
-    assert rules.row("boxes", "1")["total_minor"] == 0
+    assert rules.box(1)["total_minor"] == 0
     rules.do("order.allow", by="Carl", order=order)
     assert rules.state(order) == "allowed"
     rules.do("order.collect", by="Carl", order=order)
     row = rules.row("orders", order)
     assert (row["state"], row["ticket"], row["total_minor"]) == ("collected", 1, 750)
-    assert rules.row("boxes", "1")["total_minor"] == 750
+    assert rules.box(1)["total_minor"] == 750
     assert [state for state, _, _ in row["history"]] == ["pending", "allowed", "collected"]
 
 
@@ -253,7 +253,7 @@ def test_order_is_denied_only_with_a_reason_and_only_while_it_waits(rules: Rules
             rules.do(kind, by="Carl", order=order, **more)
     with refused("unknown-order"):
         rules.do("order.allow", by="Carl", order="00" * 16)
-    assert rules.row("boxes", "1")["sales"] == 0
+    assert rules.box(1)["sales"] == 0
 
 
 @pytest.mark.feature("RP-17", "RP-23")
@@ -263,7 +263,7 @@ def test_mode_1_order_is_collected_when_it_is_sequenced(rules: Rules) -> None:
     order = rules.order(lines={"CAKE": 2})
     assert rules.state(order) == "collected"
     till = f"{rules.people['Vera'].hex()}/{STATION.hex()}"
-    assert rules.row("boxes", "1")["tills"] == {till: 700}
+    assert rules.box(1)["tills"][till]["cash"] == 700
 
 
 @pytest.mark.feature("RP-23")
@@ -337,7 +337,7 @@ def test_tickets_have_no_gaps(rules: Rules) -> None:
 PRICES: dict[str, tuple[int, dict[str, Any], str, list[str]]] = {
     # mode, what the vendor's op says, state, flags
     "the price of its time, now another": (1, {"stale": True}, "collected", ["old-price"]),
-    "Mode 2, price of its time": (2, {"stale": True}, "pending", ["old-price"]),
+    "Mode 2, price of its time": (2, {"stale": True}, "pending", ["price-differs"]),
     "a forged price": (1, {"price": 199}, "set_aside", ["price-differs"]),
     "Mode 2, a forged price": (2, {"price": 199}, "pending", ["price-differs"]),
     "a wrong sum": (1, {"total_minor": 999}, "set_aside", ["bad-arithmetic"]),
@@ -365,7 +365,7 @@ def test_server_computes_again(name: str) -> None:
     row = rules.row("orders", order)
     assert (row["state"], row["flags"]) == (state, flags)
     if state == "set_aside":
-        assert rules.row("boxes", "1")["sales"] == 0
+        assert rules.box(1)["sales"] == 0
 
 
 def test_price_within_the_tolerance_is_taken_and_flagged() -> None:
@@ -387,8 +387,6 @@ def test_money_taken_without_the_right_is_set_aside_never_refused() -> None:
     assert rules.row("orders", order)["flags"] == ["right-lost"]
     with refused("reason-needed"):
         rules.do("order.accept", by="Carl", order=order)
-    with refused("needs-refund"):
-        rules.do("order.reject", by="Carl", order=order, reason="x")
     rules.do("order.accept", by="Carl", order=order, reason="It was sold")
     assert rules.state(order) == "collected"
     rules = Rules(mode=2)
@@ -469,12 +467,12 @@ def test_closed_box_never_changes_and_late_sales_enter_the_next() -> None:
     rules = Rules(mode=1)
     rules.order()
     rules.do("box.close", by="Carl")
-    z = rules.row("boxes", "1")
+    z = rules.box(1)
     late = rules.order(box=1)
-    assert rules.row("boxes", "1") == z
+    assert rules.box(1) == z
     assert rules.row("orders", late)["late_from"] == 1
-    assert rules.row("boxes", "2")["late"] == 1
-    assert rules.row("boxes", "2")["total_minor"] == 200
+    assert rules.box(2)["late"] == 1
+    assert rules.box(2)["total_minor"] == 200
 
 
 @pytest.mark.feature("RP-22", "RE-02")
@@ -485,7 +483,7 @@ def test_sums_of_the_box_are_the_sums_of_its_orders(sales: list[tuple[str, int]]
     for who, count in sales:
         order = rules.order(by=who, lines={"COFFEE": count, "CAKE": 1})
         rules.do("order.collect", by="Carl", order=order)
-    row = rules.row("boxes", "1")
+    row = rules.box(1)
     orders = [o for o in rules.view.table("orders") if o["state"] == "collected"]
     assert row["total_minor"] == sum(o["total_minor"] for o in orders)
     assert row["sales"] == len(orders)
@@ -567,9 +565,9 @@ def test_catalogue_keeps_the_prices_of_before(rules: Rules) -> None:
     base = rules.view.cursor
     rules.products(COFFEE=300)
     row = rules.row("products", "COFFEE")
-    assert catalog.price_at(row, base) == 200
-    assert catalog.price_at(row, rules.view.cursor) == 300
-    assert catalog.price_at(row, 0) is None
+    assert catalog.price_at(row, base, "") == 200
+    assert catalog.price_at(row, rules.view.cursor, "") == 300
+    assert catalog.price_at(row, 0, "") is None
     with refused("repeated"):
         rules.do(
             "catalog.import",

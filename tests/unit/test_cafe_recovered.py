@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from node.cafe import conflicts
+from node.cafe import exceptions
 from sync.errors import Refused
 from tests.support.cafe import STATION, Rules
 
@@ -49,11 +49,11 @@ def lost(rules: Rules, act: Any) -> list[Any]:
 
 
 def codes(rules: Rules) -> list[str]:
-    return [row["code"] for row in rules.view.table("conflicts")]
+    return [row["code"] for row in rules.view.table("exceptions")]
 
 
 def box(rules: Rules, number: int = 1) -> dict[str, Any]:
-    return rules.row("boxes", str(number))
+    return rules.box(number)
 
 
 def test_order_that_comes_back_is_as_it_was_and_its_ticket_is_a_persons_to_decide(
@@ -159,7 +159,7 @@ def test_close_that_comes_back_stands_as_it_was_printed(rules: Rules) -> None:
     assert box(rules, 1)["z"]["total_minor"] == 0
     assert rules.row("prints", "z-1")["state"] == "unknown"
     assert box(rules, 2)["state"] == "open"
-    (row,) = rules.view.table("conflicts")
+    (row,) = rules.view.table("exceptions")
     assert (row["code"], row["details"]) == ("box-differs", {"more_minor": 200})
 
 
@@ -226,4 +226,4 @@ def test_station_is_overridden_by_who_may_close_the_box(rules: Rules) -> None:
 def test_codes_of_conflicts_are_known() -> None:
     """Each has a sentence somewhere; a new one must be named first."""
     with pytest.raises(AssertionError):
-        conflicts.note(Rules().view, "something", "x")
+        exceptions.note(Rules().view, "something", "x")

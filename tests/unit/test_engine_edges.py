@@ -604,7 +604,7 @@ def test_rows_are_copied_and_changed_as_tinydb_expects() -> None:
     table.remove(doc_ids=["b"])
     assert table.row("b") is None
     index = table._rows.in_order[("n",)]
-    index.drop("gone", {"n": 77})
+    index.drop("gone", 77)
     assert index.between(">=", 0) == []
 
 

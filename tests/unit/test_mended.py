@@ -65,11 +65,11 @@ def test_cash_of_a_set_aside_sale_counts_in_its_till_once() -> None:
     rules.do("operator.edit", by="Ada", operator="Vera", denied=["order.place"])
     order = rules.order(lines={"CAKE": 1})
     till = f"{rules.people['Vera'].hex()}/{STATION.hex()}"
-    assert rules.row("boxes", "1")["tills"] == {till: 350}
-    assert rules.row("boxes", "1")["total_minor"] == 0
+    assert rules.box(1)["tills"][till]["cash"] == 350
+    assert rules.box(1)["total_minor"] == 0
     rules.do("order.accept", by="Carl", order=order, reason="it was sold")
-    assert rules.row("boxes", "1")["tills"] == {till: 350}
-    assert rules.row("boxes", "1")["total_minor"] == 350
+    assert rules.box(1)["tills"][till]["cash"] == 350
+    assert rules.box(1)["total_minor"] == 350
 
 
 def test_cash_is_judged_by_the_rounding_of_its_time() -> None:

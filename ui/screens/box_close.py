@@ -219,7 +219,8 @@ def _tills(s: Session, opened: Any) -> ft.Control:
     rows: list[ft.Control] = [
         ft.Container(text(s, s.text("close.tills"), "h2"), padding=16, border=line_below(p))
     ]
-    for till, expected in tills:
+    for till, sums in tills:
+        expected = box.expected_in_till(sums)
         typed = s.box.tills.get(till)
         declared = None if typed is None else typed * s.box.unit_minor
         rows.append(
@@ -432,7 +433,7 @@ def BoxClose() -> ft.Control:
     ft.use_state(s.feed)
     ft.use_state(s.box)
     p = s.palette
-    opened = box.open_box(s.node.tables)
+    opened = box.running(s.node.tables)
     if opened is None:
         return ft.Container(expand=True)
     problem = s.box.problem

@@ -96,8 +96,8 @@ def fields_in_order(node: Node, model: BoxModel) -> list[str]:
         names = ["total"]
     else:
         names = [str(piece) for piece in (*notes, *coins)]
-    opened = box.open_box(node.tables)
-    return names + [f"till:{till}" for till in sorted(opened["tills"] if opened else {})]
+    tills = box.sums(node.tables)["tills"]
+    return names + [f"till:{till}" for till in sorted(tills)]
 
 
 def till_name(node: Node, till: str) -> str:
