@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,8 @@ class Documents:
     def is_revoked(self, tables: Tables, node: bytes) -> bool:
         return False
 
-    def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
-        return None
+    def operator_keys(self, tables: Tables, operator: bytes) -> Sequence[bytes]:
+        return ()
 
 
 def order(station: str, number: int) -> dict[str, Any]:

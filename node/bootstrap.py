@@ -13,7 +13,7 @@ import msgpack
 from node import config
 from node.cafe.house import Cafe
 from node.cafe.kinds import check_text
-from node.devices.escpos import NetworkPrinter
+from node.devices.printers import open_printer
 from node.mirror import opener
 from node.roles.base import Node
 from node.roles.server import ServerNode
@@ -62,8 +62,7 @@ def _open_server(
             mirror = opening()
     core_keys = keys.for_core(cafe, clock)
     opened = open_hub(disk, core_keys, Cafe(), verify_ed25519, secrets.token_bytes, mirror)
-    at = settings.printer
-    printer = NetworkPrinter(at["host"], at["port"]) if at else None
+    printer = open_printer(settings.printer) if settings.printer else None
     node = ServerNode(folder, disk, settings, keys, opened, clock, printer)
     if opening is not None:
         node.follow(opening, mirror)
@@ -78,7 +77,7 @@ async def create_cafe(
     language: str,
     administrator: str,
     password: str,
-    printer: tuple[str, int] | None,
+    printer: str | None,
     port: int = config.DEFAULT_PORT,
     host: str = "127.0.0.1",
     mode: int = 2,
@@ -99,7 +98,7 @@ async def create_cafe(
         language=language,
         host=host,
         port=port,
-        printer={"host": printer[0], "port": printer[1]} if printer else None,
+        printer=printer,
     )
     config.save(folder, settings)
     node = open_folder(folder, clock)

@@ -33,6 +33,7 @@ from node.cafe.catalog import read_csv
 from node.cafe.house import KINDS, Cafe
 from node.control import ControlClient, ControlServer, Door, LocalDoor, NotRunning
 from node.demo import Demo, Options, Plan, SettableClock, run_headless
+from node.devices.printers import open_printer
 from node.pairing import PAIRING_PORT, join
 from node.roles.base import Node
 from node.roles.server import ServerNode
@@ -98,7 +99,10 @@ def parser() -> argparse.ArgumentParser:
     server.add_argument("--language", choices=("en", "es"))
     server.add_argument("--operator", help="name of the first administrator")
     server.add_argument("--password-stdin", action="store_true")
-    server.add_argument("--printer", help="HOST:PORT of a network printer, or none")
+    server.add_argument(
+        "--printer",
+        help="tcp://HOST:PORT, usb://, serial://, cups://, file:// (see README), or none",
+    )
     server.add_argument("--host", help="address to listen on")
     server.add_argument("--port", type=int)
     station = add("station", "run a station; --join pairs it first")
@@ -487,12 +491,11 @@ async def _init(args: argparse.Namespace, folder: Path) -> ServerNode:
     spoken = args.language or _ask("--language", "Language (en, es)")
     operator = args.operator or _ask("--operator", "First administrator")
     printer = args.printer or _ask("--printer", "Ticket printer (HOST:PORT or none)")
-    address: tuple[str, int] | None = None
     if printer != "none":
-        host, _, port = printer.rpartition(":")
-        if not host or not port.isdigit():
-            raise Failure("--printer: HOST:PORT, or none", 2)
-        address = host, int(port)
+        try:
+            open_printer(printer)
+        except ValueError as error:
+            raise Failure(f"--printer: {error}", 2) from None
     if spoken not in ("en", "es"):
         raise Failure("--language: en, es", 2)
     return await create_cafe(
@@ -502,7 +505,7 @@ async def _init(args: argparse.Namespace, folder: Path) -> ServerNode:
         language=spoken,
         administrator=operator,
         password=_password(args),
-        printer=address,
+        printer=None if printer == "none" else printer,
         host=args.host or "127.0.0.1",
         port=config.DEFAULT_PORT if args.port is None else args.port,
     )

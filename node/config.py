@@ -7,7 +7,6 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from platformdirs import user_data_path
 
@@ -55,8 +54,8 @@ class Config:
     host: str = "127.0.0.1"
     """Address a server listens on."""
     port: int = DEFAULT_PORT
-    printer: dict[str, Any] | None = None
-    """``{"host": …, "port": …}`` of a network printer."""
+    printer: str | None = None
+    """Address of the ticket printer, as `node.devices.printers.open_printer` takes it."""
     mirror: str | None = None
     """Folder on another disk where a server's data stand a second time."""
     server: Trusted | None = None

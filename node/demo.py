@@ -231,7 +231,7 @@ class Demo:
             language=options.language,
             administrator=OPERATOR,
             password=PASSWORD,
-            printer=("127.0.0.1", self.printer.port),
+            printer=f"tcp://127.0.0.1:{self.printer.port}",
             port=port,
             mode=options.mode,
             decimals=options.decimals,

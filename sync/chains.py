@@ -7,7 +7,7 @@ node/epoch 2:  open ─ frozen(epoch 1) ─ again(op B) ─ op …
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sync.errors import Malformed, Refused
@@ -71,7 +71,7 @@ def read_inner(op: Op) -> tuple[Op, bytes]:
 def read_again(
     op: Op,
     cafe: bytes,
-    key_of: Callable[[bytes], bytes | None],
+    keys_of: Callable[[bytes], Sequence[bytes]],
     verify: Verifier,
 ) -> tuple[Op, bytes | None]:
     """The op inside an `op.again` and who acted in it; `Refused` or `Malformed` if it is not its
@@ -85,8 +85,8 @@ def read_again(
     if (opened.chain, opened.n) != (inner.chain, inner.grant):
         raise Refused("no-grant")
     operator = opened.body.get("operator")
-    public = key_of(operator) if type(operator) is bytes else None
-    held = read_grant(opened, cafe, public, verify)
+    keys = keys_of(operator) if type(operator) is bytes else ()
+    held = read_grant(opened, cafe, keys, verify)
     if inner.mono_ms > held.until_mono_ms:
         raise Refused("no-grant")
     return inner, held.operator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -104,6 +104,7 @@ class Domain(Protocol):
         accepted."""
         ...
 
-    def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
-        """Public key of an operator, enabled or not: whether they may act is `decide`'s to say."""
+    def operator_keys(self, tables: Tables, operator: bytes) -> Sequence[bytes]:
+        """Public keys that an operator has had, the newest last, enabled or not: whether they may
+        act is `decide`'s to say. Empty for nobody."""
         ...

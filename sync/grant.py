@@ -6,6 +6,7 @@ cannot speak for somebody who never signed in there. It works offline.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +39,9 @@ def sign_grant(
     return {"operator": operator, "until": until_mono_ms, "signature": key.sign(text)}
 
 
-def read_grant(op: Op, cafe: bytes, public: bytes | None, verify: Verifier) -> Grant:
-    """The grant in a `grant.open` op, or `Refused`: ``bad-grant``, ``unknown-operator``."""
+def read_grant(op: Op, cafe: bytes, keys: Sequence[bytes], verify: Verifier) -> Grant:
+    """The grant in a `grant.open` op, or `Refused`: ``bad-grant``, ``unknown-operator``. ``keys``
+    are the operator's: what an earlier one has signed may come late."""
     body = op.body
     operator, until, signature = body.get("operator"), body.get("until"), body.get("signature")
     if (
@@ -52,9 +54,10 @@ def read_grant(op: Op, cafe: bytes, public: bytes | None, verify: Verifier) -> G
         or len(signature) != 64
     ):
         raise Refused("bad-grant")
-    if public is None:
+    if not keys:
         raise Refused("unknown-operator")
-    if not verify(public, signature, grant_text(cafe, operator, op.chain, op.n, until)):
+    text = grant_text(cafe, operator, op.chain, op.n, until)
+    if not any(verify(public, signature, text) for public in reversed(keys)):
         raise Refused("bad-grant")
     return Grant(operator, op.chain, op.n, until, signature)
 

@@ -287,7 +287,7 @@ class Sequencer:
             raise Refused("revoked")
         if op.kind == OP_AGAIN:
             op, operator = read_again(
-                op, self._cafe, lambda who: self._domain.operator_key(view, who), self._verify
+                op, self._cafe, lambda who: self._domain.operator_keys(view, who), self._verify
             )
             if op.base > view.cursor:
                 raise Refused("bad-base", base=op.base, at_most=view.cursor)
@@ -312,8 +312,8 @@ class Sequencer:
             self.odd.append(("fork", {"node": op.node, "what": f"{chain.hex()}:{n}"}))
         elif op.kind == GRANT_OPEN:
             who = op.body.get("operator")
-            public = self._domain.operator_key(self._view, who) if type(who) is bytes else None
-            read_grant(op, self._cafe, public, self._verify)
+            keys = self._domain.operator_keys(self._view, who) if type(who) is bytes else ()
+            read_grant(op, self._cafe, keys, self._verify)
         else:
             raise Refused("server-only")
 

@@ -158,7 +158,7 @@ def _check_grant(
 ) -> None:
     try:
         if op.kind == GRANT_OPEN:
-            read_grant(op, cafe, domain.operator_key(view, op.body["operator"]), verify)
+            read_grant(op, cafe, domain.operator_keys(view, op.body["operator"]), verify)
         operator_of(op, view.grants)
     except Refused:
         raise _Wrong(where, "its grant does not hold") from None

@@ -203,7 +203,7 @@ def check_pendings(waiting: int, *, allowed: bool) -> None:
 
 
 def decide_read(tables: Tables, command: ReadBox, acting: Acting) -> list[Event]:
-    row = _open(tables)
+    row = current(tables)
     fact = BoxRead(
         number=row["number"],
         reading=sums(tables)["readings"] + 1,
@@ -216,7 +216,7 @@ def decide_move(tables: Tables, command: MoveCash, acting: Acting) -> list[Event
     if not command.reason.strip():
         raise Refused("reason-needed")
     fact = CashMoved(
-        box=_open(tables)["number"],
+        box=current(tables)["number"],
         amount_minor=command.amount_minor if command.direction == "in" else -command.amount_minor,
         reason=command.reason,
         operator=acting.operator_id,
@@ -232,7 +232,7 @@ def decide_float(tables: Tables, command: GiveFloat, acting: Acting) -> list[Eve
     if tables.table("stations").peek(station) is None:
         raise Refused("unknown-station")
     fact = FloatGiven(
-        box=_open(tables)["number"],
+        box=current(tables)["number"],
         till=command.till,
         amount_minor=command.amount_minor,
         operator=acting.operator_id,
@@ -242,7 +242,7 @@ def decide_float(tables: Tables, command: GiveFloat, acting: Acting) -> list[Eve
 
 
 def decide_hand_over(tables: Tables, command: HandOver, acting: Acting) -> list[Event]:
-    row = _open(tables)
+    row = current(tables)
     next_operator, operator_row = find(tables, command.next_operator) or ("", {})
     if not operator_row or not may(operator_row, "box.open"):
         raise Refused("unknown-operator", name=command.next_operator)
@@ -276,7 +276,7 @@ def preview_of(tables: Tables, fields: dict[str, Any], at_ms: int, operator: str
 
 def preview(tables: Tables, command: CloseBox, at_ms: int, operator: str) -> dict[str, Any]:
     """The Z that this close would give, or `Refused`."""
-    row, now = _open(tables), sums(tables)
+    row, now = current(tables), sums(tables)
     tills = _judge_tills(now["tills"], command.tills)
     settled = settle(
         row["opening_minor"], now, tills, _declared(tables, command), command.leave_minor
@@ -300,7 +300,7 @@ def preview(tables: Tables, command: CloseBox, at_ms: int, operator: str) -> dic
 
 def x_report(tables: Tables, at_ms: int, operator: str) -> dict[str, Any]:
     """What the open box holds now, nothing being declared."""
-    row, now = _open(tables), sums(tables)
+    row, now = current(tables), sums(tables)
     tills = _judge_tills(now["tills"], ())
     settled = settle(row["opening_minor"], now, tills, None, 0)
     return {
@@ -571,15 +571,15 @@ def apply_handed_over(tables: Tables, fact: BoxHandedOver) -> None:
 
 
 def apply_drawer(tables: Tables, fact: DrawerOpened) -> None:
-    pulse_drawer(tables, fact.at_ms, fact.reason)
+    pulse_drawer(tables, 0)
 
 
-def pulse_drawer(tables: Tables, at_ms: int, why: str) -> None:
-    """Ask for one pulse of the drawer; whoever drives it looks at how old that is."""
+def pulse_drawer(tables: Tables, age_ms: int) -> None:
+    """Ask for one pulse of the drawer, for an act that is so old already."""
     counters = tables.table("counters")
     before = counters.peek("drawer")
     number = before["value"] + 1 if before is not None else 1
-    counters.put("drawer", {"value": number, "at_ms": at_ms, "why": why})
+    counters.put("drawer", {"value": number, "age_ms": age_ms})
 
 
 def _change(tables: Tables, number: int, **changes: int) -> None:
@@ -777,7 +777,8 @@ def open_box(tables: Tables) -> Mapping[str, Any] | None:
     return None if counter is None else tables.table("boxes").peek(str(counter["value"]))
 
 
-def _open(tables: Tables) -> Mapping[str, Any]:
+def current(tables: Tables) -> Mapping[str, Any]:
+    """Row of the box that is open, or `Refused` ``no-open-box``."""
     row = open_box(tables)
     if row is None:
         raise Refused("no-open-box")
@@ -795,6 +796,12 @@ def running(tables: Tables) -> dict[str, Any] | None:
     """The open box and its sums so far."""
     row = open_box(tables)
     return None if row is None else {**row, **sums(tables)}
+
+
+def pulses(tables: Tables) -> tuple[int, int]:
+    """(how many pulses of the drawer were asked for, age in ms of the act of the last one)."""
+    row = tables.table("counters").peek("drawer")
+    return (0, 0) if row is None else (row["value"], row["age_ms"])
 
 
 def next_ticket(tables: Tables) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -158,8 +158,6 @@ class Cafe:
         row = tables.table("stations").peek(node.hex())
         return row is not None and bool(row["revoked"])
 
-    def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
+    def operator_keys(self, tables: Tables, operator: bytes) -> Sequence[bytes]:
         row = tables.table("operators").peek(operator.hex())
-        if row is None:
-            return None
-        return bytes.fromhex(row["public_key"])
+        return [bytes.fromhex(key) for key in row["keys"]] if row is not None else ()

@@ -198,7 +198,8 @@ class OrderCollected(Fact, frozen=True):
     payments: list[list[Any]] | None = None
     """None for those it was placed with."""
     deficits: list[list[Any]] = []
-    drawer: bool = False
+    pulse_age_ms: int = -1
+    """How old the sale was that opens the drawer; −1 if it opens none."""
 
 
 class OrderSold(Fact, frozen=True):
@@ -447,9 +448,7 @@ def _collected(
 ) -> OrderCollected:
     """What turns an order into a sale of the box that is open now."""
     context = acting.context
-    opened = box.open_box(tables)
-    if opened is None:
-        raise Refused("no-open-box")
+    opened = box.current(tables)
     number, late = box.counted_in(placed.box if placed.mode == 1 else 0, opened["number"])
     paid = sum([amount for _, amount in (placed.payments if payments is None else payments)])
     tendered = cash if tendered_minor is None else max(cash, tendered_minor)
@@ -469,16 +468,14 @@ def _collected(
         lost=context.lost,
         payments=payments,
         deficits=deficits or [],
-        drawer=_opens_drawer(tables, placed.mode, acting),
+        pulse_age_ms=_pulse_age_ms(tables, placed.mode, acting),
     )
 
 
-def _opens_drawer(tables: Tables, mode: int, acting: Acting) -> bool:
-    cafe = settings.cafe(tables)
-    if not cafe.get("drawer_desk" if mode == DESK_MODE else "drawer_remote"):
-        return False
-    context = acting.context
-    return context.server and (acting.desk or is_fresh(context.age_ms))
+def _pulse_age_ms(tables: Tables, mode: int, acting: Acting) -> int:
+    cafe, context = settings.cafe(tables), acting.context
+    wanted = cafe.get("drawer_desk" if mode == DESK_MODE else "drawer_remote")
+    return context.age_ms if wanted and context.server and is_fresh(context.age_ms) else -1
 
 
 def clock_is_off(skew_ms: int) -> bool:
@@ -574,10 +571,8 @@ def decide_reject(tables: Tables, command: RejectOrder, acting: Acting) -> list[
     row = _waiting(tables, command.order, "reject", acting, command.reason)
     if row["mode"] == 2:
         return _deny(command.order, command.reason, acting)
-    opened = box.open_box(tables)
-    if opened is None:
-        raise Refused("no-open-box")
-    return _deny(command.order, command.reason, acting, row["cash_minor"], opened["number"])
+    number = box.current(tables)["number"]
+    return _deny(command.order, command.reason, acting, row["cash_minor"], number)
 
 
 def _deny(
@@ -702,8 +697,8 @@ def _sell(
     job = box.add_sale(tables, fact.box, fact.order, row, fact.ticket)
     if job and (recovered or fact.older):
         box.hold_print(tables, job, unknown=recovered or fact.lost)
-    if fact.drawer and not recovered:
-        box.pulse_drawer(tables, fact.at_ms, fact.order)
+    if fact.pulse_age_ms >= 0 and not recovered:
+        box.pulse_drawer(tables, fact.pulse_age_ms)
 
 
 def apply_allowed(tables: Tables, fact: OrderAllowed) -> None:

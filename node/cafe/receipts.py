@@ -10,6 +10,7 @@ out once, or it is listed for a person.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -18,9 +19,12 @@ from msgspec.structs import replace
 from node.cafe import exceptions, settings
 from node.cafe.kinds import Acting, Command, EventKind, Fact, Kind, Name, Reason, event
 from node.cafe.money import taxes
+from sync.codec import pack, unpack
 from sync.domain import Tables
-from sync.errors import Refused
+from sync.errors import Malformed, Refused
 from sync.op import Event
+
+SIGNATURE_BYTES = 64
 
 # --- commands ----------------------------------------------------------------
 
@@ -167,33 +171,111 @@ def ticket(tables: Tables, job: str) -> dict[str, Any]:
         "currency": cafe["currency"],
         "decimals": cafe["decimals"],
         "language": cafe["language"],
+        "header": cafe["header"],
+        "footer": cafe["footer"],
+        "logo": cafe["logo"],
     }
+    ref = row["ref"]
     if row["what"] == "z":
-        z = tables.table("boxes").peek(row["ref"])
+        z = tables.table("boxes").peek(ref)
         assert z is not None
         return {**common, "z": z_lines(tables, z["z"])}
-    order = tables.table("orders").peek(row["ref"])
+    if row["what"] == "x":
+        x = tables.table("readings").peek(ref)
+        assert x is not None
+        return {**common, "z": z_lines(tables, x)}
+    if row["what"] == "refund":
+        return {**common, **_refund(tables, ref)}
+    return {**common, **_sale(tables, ref)}
+
+
+def _sale(tables: Tables, ref: str) -> dict[str, Any]:
+    order = tables.table("orders").peek(ref)
     assert order is not None
+    at_ms = next(at for state, at, _ in order["history"] if state == "collected")
     return {
-        **common,
         "number": order["ticket"],
+        "order": ref,
         "label": order["label"],
-        "at_ms": order["history"][-1][1],
+        "at_ms": at_ms,
         "taken_ms": order["taken_ms"],
         "vendor": name_of(tables, order["operator"]),
         "station": station_name(tables, order["station"]),
         "late_from": order["late_from"],
         "lines": order["lines"],
+        "off": [[discount_name(tables, name), less] for name, less in order["off"]],
         "total_minor": order["total_minor"],
         "rounding_minor": order["rounding_minor"],
+        "cash_minor": order["cash_minor"],
+        "payments": [[method_name(tables, m), amount] for m, amount in order["payments"]],
         "tendered_minor": order["tendered_minor"],
         "change_minor": order["change_minor"],
         "taxes": taxes((line["amount_minor"], line["tax_bp"]) for line in order["lines"]),
     }
 
 
+def _refund(tables: Tables, ref: str) -> dict[str, Any]:
+    refund = tables.table("refunds").peek(ref)
+    assert refund is not None
+    order = tables.table("orders").peek(refund["order"])
+    assert order is not None
+    return {
+        "number": order["ticket"],
+        "label": order["label"],
+        "refund_number": refund["number"],
+        "at_ms": refund["at_ms"],
+        "vendor": name_of(tables, refund["operator"]),
+        "reason": refund["reason"],
+        "lines": [
+            {"quantity": units, "name": order["lines"][at]["name"], "amount_minor": amount}
+            for at, units, amount in refund["lines"]
+        ],
+        "total_minor": refund["amount_minor"],
+        "payments": [[method_name(tables, m), amount] for m, amount in refund["methods"]],
+        "taxes": [(bp, gross, gross - tax, tax) for bp, gross, tax in refund["taxes"]],
+    }
+
+
+def method_name(tables: Tables, method: str) -> str:
+    """The owner's name of a method of payment; empty for cash, credit, points and a PC's account,
+    whose names are words of the language."""
+    for known in settings.cafe(tables).get("methods", ()):
+        if known["method"] == method:
+            return str(known["name"])
+    return ""
+
+
+def discount_name(tables: Tables, discount: str) -> str:
+    """A discount's name, as it is now."""
+    row = tables.table("discounts").peek(discount)
+    return row["name"] if row is not None else discount
+
+
 def z_lines(tables: Tables, z: Mapping[str, Any]) -> dict[str, Any]:
-    """A Z with the names of its people and stations."""
+    """A Z or an X with the names of its people, stations, methods and discounts. One that was
+    written by an earlier version has fewer lines."""
+    people = ("by_vendor", "vendor_refunds")
+    named: dict[str, Any] = {
+        name: {name_of(tables, who): total for who, total in z.get(name, {}).items()}
+        for name in people
+    }
+    named["operators"] = [
+        [name_of(tables, before), name_of(tables, after), *rest]
+        for before, after, *rest in z.get("operators", ())
+    ]
+    named["methods"] = [
+        {**one, "name": method_name(tables, one["method"])} for one in z.get("methods", ())
+    ]
+    named["discounts"] = {
+        discount_name(tables, name): given for name, given in z.get("discounts", {}).items()
+    }
+    named["moves"] = [
+        [amount, reason, name_of(tables, who), at_ms]
+        for amount, reason, who, at_ms in z.get("moves", ())
+    ]
+    named["stations"] = [
+        {**one, "name": station_name(tables, one["station"])} for one in z.get("stations", ())
+    ]
     tills = []
     for till in z["tills"]:
         operator, _, station = till["till"].partition("/")
@@ -201,11 +283,59 @@ def z_lines(tables: Tables, z: Mapping[str, Any]) -> dict[str, Any]:
         tills.append({**till, "name": name})
     return {
         **z,
+        **named,
         "operator": name_of(tables, z["operator"]),
-        "next_operator": name_of(tables, z["next_operator"]),
-        "by_vendor": {name_of(tables, who): sum_ for who, sum_ in z["by_vendor"].items()},
+        "next_operator": name_of(tables, z.get("next_operator", "")),
         "tills": tills,
     }
+
+
+# --- the code on a ticket ----------------------------------------------------
+
+_CODE = "CABINA1"
+_PREFIX = b"cabina ticket\0"
+
+
+def code_text(cafe: bytes, shown: Mapping[str, Any]) -> bytes:
+    """What the server signs of a ticket, so that nobody can make one up: café, number, instant,
+    amount and order."""
+    fields = [
+        cafe,
+        shown["number"],
+        shown["at_ms"],
+        shown["total_minor"] + shown["rounding_minor"],
+        bytes.fromhex(shown["order"]),
+    ]
+    return _PREFIX + pack(fields)
+
+
+def write_code(text: bytes, signature: bytes) -> str:
+    """The verification code: letters and digits that a QR holds densely."""
+    body = base64.b32encode(text[len(_PREFIX) :] + signature).decode().rstrip("=")
+    return f"{_CODE}.{body}"
+
+
+def read_code(code: str) -> tuple[bytes, bytes, dict[str, Any]]:
+    """(text, signature, what it says) of a verification code; `Refused` ``bad-code`` for what is
+    none."""
+    kind, _, body = code.strip().partition(".")
+    try:
+        data = base64.b32decode(body + "=" * (-len(body) % 8))
+        cafe, number, at_ms, amount, order = unpack(data[:-SIGNATURE_BYTES], max_bytes=200)
+    except (ValueError, TypeError, Malformed):
+        raise Refused("bad-code") from None
+    shapes = (bytes, int, int, int, bytes)
+    fields = (cafe, number, at_ms, amount, order)
+    if kind != _CODE or any(type(f) is not t for f, t in zip(fields, shapes, strict=True)):
+        raise Refused("bad-code")
+    says = {
+        "cafe": cafe.hex(),
+        "number": number,
+        "at_ms": at_ms,
+        "amount_minor": amount,
+        "order": order.hex(),
+    }
+    return _PREFIX + data[:-SIGNATURE_BYTES], data[-SIGNATURE_BYTES:], says
 
 
 KINDS = (

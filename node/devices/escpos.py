@@ -1,34 +1,38 @@
-"""Tickets as ESC/POS bytes, and a network printer that says what became of them.
-
-A ticket is composed whole in memory and sent once. Before it the printer is asked for its state;
-behind it stands a command that the printer answers only when everything before has been executed:
-
-    DLE EOT 1, 2, 4 ─▶ state      NOT_STARTED if it cannot print now: nothing has been sent
-    ticket ‖ GS ( H ─▶ answer     PRINTED; no answer, or a broken line: UNKNOWN, a person decides
-"""
+"""Tickets as ESC/POS bytes, composed whole in memory, and what a printer's answers mean."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
+import io
 import os
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from node.devices.ports import Delivery, Outcome
+from PIL import Image
+
 from node.text import currency_sign, money, percent, say, when
 
-COLUMNS = 42
-CODE_PAGE = "cp858"
-_RESET_AND_PAGE = (
-    b"\x1b@\x1bt\x13"  # ESC @, then ESC t 19: code page 858 (Latin 1 with the euro sign)
-)
-_STATUS = b"\x10\x04\x01\x10\x04\x02\x10\x04\x04"  # DLE EOT n: printer, cause of offline, paper
-_REPORT_ALL = b"\x1da\xff"  # GS a: report every change of state
+PAGES = {"cp437": 0, "cp850": 2, "cp852": 18, "cp858": 19, "cp1252": 16, "iso8859-15": 40}
+"""Code pages by Python's name, and the number that most printers have for each."""
+STATUS = b"\x10\x04\x01\x10\x04\x02\x10\x04\x04"  # DLE EOT n: printer, cause of offline, paper
+REPORT_ALL = b"\x1da\xff"  # GS a: report every change of state
+PULSE = b"\x1bp\x00\x19\xfa"  # ESC p: drawer 1, on for 50 ms, off for 500 ms
 _ASK_DONE = b"\x1d(H\x06\x0000"  # GS ( H fn 48: answers 37 22 d1..d4 00 when it is reached
 _DONE = b"\x37\x22"
+_DOTS = 384
+"""Width of the narrowest roll that a logo must fit on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a printer wants its tickets."""
+
+    columns: int = 42
+    encoding: str = "cp858"
+    page: int = 19
+    """Number of the code page: what the printer calls ``encoding``."""
+    cut: bool = True
 
 
 def _dummy() -> Any:
@@ -40,7 +44,7 @@ def _dummy() -> Any:
     from escpos.printer import Dummy
 
     # MagicEncode would change code pages in the middle of a ticket; ours is fixed.
-    return Dummy(magic_encode_args={"encoding": CODE_PAGE.upper(), "disabled": True})
+    return Dummy(magic_encode_args={"encoding": "CP858", "disabled": True})
 
 
 def warm_up() -> None:
@@ -48,27 +52,49 @@ def warm_up() -> None:
     _dummy()
 
 
-def compose(ticket: dict[str, Any], job: bytes) -> bytes:
-    """Bytes of one ticket or Z; ``job`` is 4 bytes that the printer gives back when it is done."""
+def compose(ticket: dict[str, Any], job: bytes, layout: Layout | None = None) -> bytes:
+    """Bytes of one ticket, refund, X, Z or test page; ``job`` is 4 bytes that the printer gives
+    back when it is done, or none for one that gives nothing back."""
+    layout = layout or Layout()
     paper = _dummy()
-    paper._raw(_RESET_AND_PAGE)
-    page = _Page(paper, ticket)
-    if ticket["what"] == "z":
-        _z(page, ticket["z"])
+    paper._raw(b"\x1b@\x1bt" + bytes([layout.page]))  # ESC @: as new; ESC t: code page
+    _PARTS[ticket["what"]](_Page(paper, ticket, layout), ticket)
+    if layout.cut:
+        paper.cut()
     else:
-        _ticket(page, ticket)
-    paper.cut()
-    paper._raw(_ASK_DONE + job)
+        paper._raw(b"\n" * 6)
+    if job:
+        paper._raw(_ASK_DONE + job)
     output: bytes = paper.output
     return output
+
+
+def problem_of(state: bytes) -> str:
+    """Why a printer cannot print now, as a key of `node.text`, by its three status bytes; empty if
+    it can, or does not say."""
+    if not state:
+        return ""
+    if state[1] & 0x04:
+        return "print.cover"
+    if state[2] & 0x60:
+        return "print.paper"
+    if state[0] & 0x08:
+        return "print.not-ready"
+    return ""
+
+
+def is_done(heard: bytes, job: bytes) -> bool:
+    """Whether the printer has said that it has reached the end of this job."""
+    return _DONE + job + b"\0" in heard
 
 
 class _Page:
     """Lines of text on a roll of a fixed number of columns."""
 
-    def __init__(self, paper: Any, ticket: dict[str, Any]) -> None:
+    def __init__(self, paper: Any, ticket: dict[str, Any], layout: Layout) -> None:
         self._paper = paper
         self._ticket = ticket
+        self.layout = layout
         self.language: str = ticket["language"]
 
     def say(self, key: str, **values: Any) -> str:
@@ -78,24 +104,27 @@ class _Page:
         currency = self._ticket["currency"]
         text = money(amount_minor, self.language, currency, self._ticket["decimals"])
         sign = currency_sign(self.language, currency)
-        if sign.encode(CODE_PAGE, "ignore").decode(CODE_PAGE) != sign:
+        encoding = self.layout.encoding
+        if sign.encode(encoding, "ignore").decode(encoding) != sign:
             text = text.replace(sign, f"{currency} ")  # CP858 has no ₡
         return text
 
-    def line(self, left: str = "", right: str = "", *, columns: int = COLUMNS) -> None:
-        left = printable(left)
-        right = printable(right)
+    def _print(self, text: str) -> None:
+        self._paper._raw((text + "\n").encode(self.layout.encoding))
+
+    def _printable(self, text: str) -> str:
+        return printable(text, self.layout.encoding)
+
+    def line(self, left: str = "", right: str = "", *, large: bool = False) -> None:
+        columns = self.layout.columns // (2 if large else 1)
+        left, right = self._printable(left), self._printable(right)
         room = max(0, columns - len(right) - (1 if right else 0))
-        self._paper._raw(
-            (f"{left[:room]:<{room}}{' ' if right else ''}{right}".rstrip() + "\n").encode(
-                CODE_PAGE
-            )
-        )
+        self._print(f"{left[:room]:<{room}}{' ' if right else ''}{right}".rstrip())
 
     def wrapped(self, text: str, right: str) -> None:
         """A name that may need two lines, its amount behind the last."""
-        text = printable(text)
-        room = COLUMNS - len(printable(right)) - 1
+        text = self._printable(text)
+        room = self.layout.columns - len(self._printable(right)) - 1
         while len(text) > room:
             cut = text.rfind(" ", 0, room + 1)
             cut = cut if cut > room // 2 else room
@@ -111,32 +140,42 @@ class _Page:
             double_width=large,
             normal_textsize=not large,
         )
-        self._paper._raw(
-            (printable(text)[: COLUMNS // (2 if large else 1)] + "\n").encode(CODE_PAGE)
-        )
+        self._print(self._printable(text)[: self.layout.columns // (2 if large else 1)])
         self._paper.set(align="left", bold=False, normal_textsize=True)
 
     def large(self, left: str, right: str) -> None:
         self._paper.set(bold=True, double_height=True, double_width=True)
-        self.line(left, right, columns=COLUMNS // 2)
+        self.line(left, right, large=True)
         self._paper.set(bold=False, normal_textsize=True)
 
     def rule(self) -> None:
-        self.line("-" * COLUMNS)
+        self.line("-" * self.layout.columns)
+
+    def qr(self, text: str) -> None:
+        self._paper.set(align="center")
+        self._paper.qr(text, native=True, size=4)
+        self._paper.set(align="left")
+
+    def picture(self, png: bytes) -> None:
+        with Image.open(io.BytesIO(png)) as image:
+            image.thumbnail((_DOTS, _DOTS))
+            plain = Image.new("L", image.size, 255)
+            mask = image.convert("RGBA")
+            plain.paste(mask.convert("L"), mask=mask.getchannel("A"))
+        self._paper.set(align="center")
+        self._paper.image(plain, impl="bitImageRaster")
+        self._paper.set(align="left")
 
 
-def printable(text: str) -> str:
+def printable(text: str, encoding: str = "cp858") -> str:
     """Text that carries no printer command and no sign that the code page lacks."""
     text = text.replace("\xa0", " ").replace("−", "-").replace("–", "-")
     text = "".join(c if c.isprintable() else "?" for c in text)
-    return text.encode(CODE_PAGE, "replace").decode(CODE_PAGE)
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def _ticket(page: _Page, ticket: dict[str, Any]) -> None:
-    page.centre(ticket["cafe"], large=True)
-    if ticket["copy"]:
-        page.centre(f"* {page.say('ticket.copy')} *", large=True)
-    page.line()
+    _head(page, ticket)
     at = when(ticket["at_ms"], page.language, date=True)
     page.line(page.say("ticket.ticket", number=ticket["number"]), at)
     if ticket["station"]:
@@ -148,33 +187,90 @@ def _ticket(page: _Page, ticket: dict[str, Any]) -> None:
         page.line(page.say("ticket.late", box=ticket["late_from"]))
     page.rule()
     for line in ticket["lines"]:
-        page.wrapped(f"{line['quantity']} {line['name']}", page.money(line["amount_minor"]))
+        gross = line["amount_minor"] + line.get("off_minor", 0)
+        page.wrapped(f"{line['quantity']} {line['name']}", page.money(gross))
+        if line.get("note"):
+            page.line(f"  {line['note']}")
+    for name, less in ticket["off"]:
+        page.wrapped(page.say("ticket.discount", name=name), page.money(-less))
     if ticket["rounding_minor"]:
         page.line(page.say("ticket.rounding"), page.money(ticket["rounding_minor"]))
     page.rule()
     page.large(
         page.say("ticket.total"), page.money(ticket["total_minor"] + ticket["rounding_minor"])
     )
+    _taxes(page, ticket)
+    for name, amount in ticket["payments"]:
+        page.line(name, page.money(amount))
+    if ticket["tendered_minor"] or not ticket["payments"]:
+        page.line(
+            page.say("ticket.cash", amount=page.money(ticket["tendered_minor"])),
+            page.say("ticket.change", amount=page.money(ticket["change_minor"]))
+            if ticket["change_minor"]
+            else "",
+        )
+    page.line()
+    for text in ticket["footer"].splitlines() or [page.say("ticket.thanks")]:
+        page.centre(text)
+    if ticket.get("code"):
+        page.qr(ticket["code"])
+
+
+def _head(page: _Page, ticket: dict[str, Any]) -> None:
+    if ticket.get("picture"):
+        page.picture(ticket["picture"])
+    page.centre(ticket["cafe"], large=True)
+    for text in ticket["header"].splitlines():
+        page.centre(text)
+    if ticket["copy"]:
+        page.centre(f"* {page.say('ticket.copy')} *", large=True)
+    page.line()
+
+
+def _taxes(page: _Page, ticket: dict[str, Any]) -> None:
     for bp, _, _, tax in ticket["taxes"]:
         if bp:
             rate = percent(bp, page.language)
             page.line(page.say("ticket.vat", rate=rate), page.money(tax))
-    page.line(
-        page.say("ticket.cash", amount=page.money(ticket["tendered_minor"])),
-        page.say("ticket.change", amount=page.money(ticket["change_minor"]))
-        if ticket["change_minor"]
-        else "",
-    )
+
+
+def _refund(page: _Page, ticket: dict[str, Any]) -> None:
+    _head(page, ticket)
+    page.centre(page.say("ticket.refund"), large=True)
+    at = when(ticket["at_ms"], page.language, date=True)
+    page.line(page.say("ticket.refund-of", number=ticket["number"]), at)
+    page.line(page.say("ticket.order", label=ticket["label"]), ticket["vendor"])
+    page.rule()
+    for line in ticket["lines"]:
+        page.wrapped(f"{line['quantity']} {line['name']}", page.money(-line["amount_minor"]))
+    page.rule()
+    page.large(page.say("ticket.total"), page.money(-ticket["total_minor"]))
+    _taxes(page, ticket)
+    for name, amount in ticket["payments"]:
+        page.line(name or page.say("method.cash"), page.money(-amount))
     page.line()
-    page.centre(page.say("ticket.thanks"))
+    for text in ticket["reason"].splitlines():
+        page.line(text)
+    page.line()
+    page.line(page.say("ticket.signature"))
 
 
-def _z(page: _Page, z: dict[str, Any]) -> None:
-    page.centre(page._ticket["cafe"], large=True)
-    if page._ticket["copy"]:
+def _test(page: _Page, ticket: dict[str, Any]) -> None:
+    """What shows whether columns, code page and cutter are set right."""
+    _head(page, ticket)
+    page.line("123456789 " * (page.layout.columns // 10))
+    page.line("áéíóú ÁÉÍÓÚ ñÑ üÜ ¿¡ ç ª º °", "€ $ £ ¥")
+    page.line(page.say("print.test-page", name=page.layout.encoding, number=page.layout.page))
+    page.rule()
+    page.large(page.say("ticket.total"), page.money(1234567))
+
+
+def _z(page: _Page, ticket: dict[str, Any]) -> None:
+    page.centre(ticket["cafe"], large=True)
+    if ticket["copy"]:
         page.centre(f"* {page.say('ticket.copy')} *", large=True)
     page.line()
-    for left, right in z_text(z, page.say, page.money, page.language):
+    for left, right in z_text(ticket["z"], page.say, page.money, page.language):
         if left == "-":
             page.rule()
         elif left.startswith("#"):
@@ -183,19 +279,32 @@ def _z(page: _Page, z: dict[str, Any]) -> None:
             page.line(left, right)
 
 
+_PARTS: dict[str, Callable[[_Page, dict[str, Any]], None]] = {
+    "ticket": _ticket,
+    "refund": _refund,
+    "test": _test,
+    "x": _z,
+    "z": _z,
+}
+
+Pairs = list[tuple[str, str]]
+
+
 def z_text(
     z: dict[str, Any], word: Callable[..., str], money_text: Callable[[int], str], language: str
-) -> list[tuple[str, str]]:
-    """The Z as pairs (left, right); ``-`` is a rule, a leading ``#`` means large. The screen shows
-    it too."""
-    lines = [
-        ("#" + word("z.title", number=z["number"]), ""),
+) -> Pairs:
+    """A Z, or an X, as pairs (left, right); ``-`` is a rule, a leading ``#`` means large. The
+    screen shows it too."""
+    closed = "declared_minor" in z
+    lines: Pairs = [
+        ("#" + word("z.title" if closed else "x.title", number=z["number"]), ""),
         ("", ""),
         (word("z.opened"), when(z["opened_ms"], language, date=True)),
-        (word("z.closed"), when(z["closed_ms"], language, date=True)),
+        (word("z.closed" if closed else "x.read"), when(z["closed_ms"], language, date=True)),
         (word("z.operator"), z["operator"]),
-        (word("z.sales"), str(z["sales"])),
     ]
+    lines += [(word("z.handed-over", name=after), "") for _, after, *_ in z["operators"]]
+    lines.append((word("z.sales"), str(z["sales"])))
     if z["tickets"][1]:
         lines.append((word("z.tickets"), f"{z['tickets'][0]} - {z['tickets'][1]}"))
     lines.append(("-", ""))
@@ -211,123 +320,69 @@ def z_text(
     for bp, (_, _, tax) in sorted(z["taxes"].items(), key=lambda item: int(item[0])):
         if int(bp):
             lines.append((word("z.vat", rate=percent(int(bp), language)), money_text(tax)))
+    for name, (times, off) in sorted(z["discounts"].items()):
+        lines.append((word("z.discount", name=name, times=times), money_text(-off)))
+    if z.get("refunds"):
+        lines.append((word("z.refunds", times=z["refunds"]), money_text(-z["refunded_minor"])))
     lines += [("-", ""), (word("z.vendors"), "")]
     lines += [(f"  {name}", money_text(total)) for name, total in sorted(z["by_vendor"].items())]
+    lines += _methods(z, word, money_text)
     lines += [("-", ""), (word("z.opening"), money_text(z["opening_minor"]))]
+    for amount, reason, _, _ in z["moves"]:
+        lines.append((word("z.in" if amount > 0 else "z.out", reason=reason), money_text(amount)))
+    lines += _tills(z, word, money_text, closed=closed)
+    lines.append((word("z.expected"), money_text(z["expected_minor"])))
+    if closed:
+        lines += [
+            (word("z.declared"), money_text(z["declared_minor"])),
+            (word("z.difference"), money_text(z["difference_minor"])),
+            (word("z.withdrawn"), money_text(z["withdrawn_minor"])),
+            (word("z.leave", number=z["number"] + 1), money_text(z["leave_minor"])),
+            (word("z.next"), z["next_operator"]),
+        ]
+    for name in ("late", "waiting", "set_aside", "pending_jobs"):
+        if z.get(name):
+            lines.append((word(f"z.{name}"), str(z[name])))
+    return lines + _stations(z, word, money_text, language)
+
+
+def _methods(
+    z: dict[str, Any], word: Callable[..., str], money_text: Callable[[int], str]
+) -> Pairs:
+    lines: Pairs = []
+    for one in z["methods"]:
+        if one["sold_minor"] or one["refunded_minor"]:
+            name = one["name"] or word(f"method.{one['method']}")
+            lines.append((f"  {name}", money_text(one["net_minor"])))
+            if one["difference_minor"]:
+                lines.append((f"    {word('z.difference')}", money_text(one["difference_minor"])))
+    return [("-", ""), (word("z.methods"), ""), *lines] if lines else []
+
+
+def _tills(
+    z: dict[str, Any], word: Callable[..., str], money_text: Callable[[int], str], *, closed: bool
+) -> Pairs:
+    lines: Pairs = []
     for till in z["tills"]:
         lines.append((till["name"], money_text(till["declared_minor"])))
         if till["difference_minor"]:
             lines.append((f"  {word('z.difference')}", money_text(till["difference_minor"])))
-    lines += [
-        (word("z.expected"), money_text(z["expected_minor"])),
-        (word("z.declared"), money_text(z["declared_minor"])),
-        (word("z.difference"), money_text(z["difference_minor"])),
-        (word("z.withdrawn"), money_text(z["withdrawn_minor"])),
-        (word("z.leave", number=z["number"] + 1), money_text(z["leave_minor"])),
-        (word("z.next"), z["next_operator"]),
-    ]
-    if z["late"]:
-        lines.append((word("z.late"), str(z["late"])))
-    if z["waiting"]:
-        lines.append((word("z.waiting"), str(z["waiting"])))
+        if till.get("unsent_minor"):
+            lines.append((f"  {word('z.unsent-cash')}", money_text(till["unsent_minor"])))
     return lines
 
 
-class NetworkPrinter:
-    """An ESC/POS printer on a TCP port."""
-
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        *,
-        connect_s: float = 3.0,
-        status_s: float = 1.0,
-        finish_s: float = 20.0,
-    ) -> None:
-        self.host, self.port = host, port
-        self._connect_s, self._status_s, self._finish_s = connect_s, status_s, finish_s
-        self._jobs = 0
-
-    async def check(self) -> str:
-        if "escpos.printer" not in sys.modules:
-            await asyncio.to_thread(warm_up)
-        try:
-            async with self._connection() as (reader, writer):
-                return _problem(await self._state(reader, writer))
-        except (OSError, TimeoutError):
-            return "print.offline"
-
-    async def print(self, ticket: dict[str, Any]) -> Delivery:
-        self._jobs = (self._jobs + 1) % 10_000
-        job = b"%04d" % self._jobs
-        payload = compose(ticket, job)
-        sent = False
-        try:
-            async with self._connection() as (reader, writer):
-                state = await self._state(reader, writer)
-                problem = _problem(state)
-                if problem:
-                    return Delivery(Outcome.NOT_STARTED, problem)
-                sent = True
-                writer.write((_REPORT_ALL if state else b"") + payload)
-                async with asyncio.timeout(self._finish_s):
-                    await writer.drain()
-                if not state:
-                    return Delivery(Outcome.UNKNOWN, "print.blind")
-                async with asyncio.timeout(self._finish_s):
-                    return await _confirmed(reader, job)
-        except TimeoutError:
-            why = "print.no-answer" if sent else "print.offline"
-        except OSError:
-            why = "print.broken" if sent else "print.offline"
-        return Delivery(Outcome.UNKNOWN if sent else Outcome.NOT_STARTED, why)
-
-    @contextlib.asynccontextmanager
-    async def _connection(
-        self,
-    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        async with asyncio.timeout(self._connect_s):
-            reader, writer = await asyncio.open_connection(self.host, self.port)
-        try:
-            yield reader, writer
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError, TimeoutError):
-                async with asyncio.timeout(1):
-                    await writer.wait_closed()
-
-    async def _state(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-        """Three status bytes; empty for a clone that does not report."""
-        writer.write(_STATUS)
-        try:
-            async with asyncio.timeout(self._status_s):
-                return await reader.readexactly(3)
-        except TimeoutError:
-            return b""
-        except asyncio.IncompleteReadError:
-            raise ConnectionResetError from None
-
-
-def _problem(state: bytes) -> str:
-    """Why the printer cannot print now, by its three status bytes; empty if it can."""
-    if not state:
-        return ""
-    if state[1] & 0x04:
-        return "print.cover"
-    if state[2] & 0x60:
-        return "print.paper"
-    if state[0] & 0x08:
-        return "print.not-ready"
-    return ""
-
-
-async def _confirmed(reader: asyncio.StreamReader, job: bytes) -> Delivery:
-    """Read until the printer says that it has reached the end of this job."""
-    heard = b""
-    while _DONE + job + b"\0" not in heard:
-        chunk = await reader.read(256)
-        if not chunk:
-            return Delivery(Outcome.UNKNOWN, "print.broken")
-        heard = (heard + chunk)[-512:]
-    return Delivery(Outcome.PRINTED)
+def _stations(
+    z: dict[str, Any],
+    word: Callable[..., str],
+    money_text: Callable[[int], str],
+    language: str,
+) -> Pairs:
+    lines: Pairs = []
+    for one in z["stations"]:
+        seen = when(one["seen_ms"], language) if one["seen_ms"] else word("z.not-seen")
+        lines.append((f"{one['name']} #{one['head']}", seen))
+        if one["unsent"]:
+            text = word("z.unsent", number=one["unsent"])
+            lines.append((f"  {text}", money_text(one["unsent_minor"])))
+    return [("-", ""), (word("z.stations"), ""), *lines] if lines else []

@@ -34,3 +34,8 @@ class Printer(Protocol):
     async def print(self, ticket: dict[str, Any]) -> Delivery:
         """Print a ticket of `node.cafe.receipts.ticket`. Never raises for what a printer does."""
         ...
+
+    async def pulse(self) -> Outcome:
+        """Open the drawer once: ``PRINTED`` when the pulse was sent. Only ``NOT_STARTED`` may be
+        tried again."""
+        ...

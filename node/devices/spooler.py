@@ -21,6 +21,7 @@ LAST_PAPER_S = 5.0
 """How long a stop waits for the paper that is coming out."""
 
 Do = Callable[[str, dict[str, Any]], Awaitable[Any]]
+Finish = Callable[[dict[str, Any]], dict[str, Any]]
 MayPrint = Callable[[str, Mapping[str, Any]], bool]
 
 
@@ -35,10 +36,12 @@ class Spooler:
         printer: Printer,
         retry_s: float = RETRY_S,
         may_print: MayPrint = lambda job, row: True,
+        finish: Finish = lambda ticket: ticket,
     ) -> None:
-        """``may_print(job, row)`` holds back what may be on paper already."""
+        """``may_print(job, row)`` holds back what may be on paper already; ``finish(ticket)`` adds
+        what the log does not hold: the logo, and the server's signature."""
         self._tables, self._do, self._printer = tables, do, printer
-        self._may_print = may_print
+        self._may_print, self._finish = may_print, finish
         self._retry_s = retry_s
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -117,7 +120,7 @@ class Spooler:
             return ""  # it has moved meanwhile
         self._sending = True
         try:
-            ticket = receipts.ticket(self._tables, job)
+            ticket = self._finish(receipts.ticket(self._tables, job))
             delivery = await self._printer.print(ticket)
             body = {"job": job, "outcome": str(delivery.outcome), "why": delivery.why}
             await self._record(body)

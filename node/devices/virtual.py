@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import font_source_sans_pro
+import segno
 from PIL import Image, ImageDraw, ImageFont
 
 # Commands by their first two bytes: how many parameter bytes follow (ESC/POS command reference).
@@ -69,22 +71,45 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """A picture between the lines: a logo, or a QR code and what it says."""
+
+    width_px: int
+    height_px: int
+    dots: bytes
+    """One byte a dot: 0 is black."""
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Paper:
     """A ticket that was cut off the roll."""
 
-    lines: tuple[Run, ...]
+    lines: tuple[Run | Stamp, ...]
 
     @property
     def text(self) -> str:
-        return "\n".join(line.text for line in self.lines)
+        return "\n".join(line.text for line in self.lines if isinstance(line, Run))
+
+    @property
+    def stamps(self) -> list[Stamp]:
+        return [line for line in self.lines if isinstance(line, Stamp)]
 
     def picture(self, columns: int = 42) -> Image.Image:
         """The ticket as it looks on the roll."""
-        height = MARGIN * 2 + sum(CELL_H * max(1, line.height) for line in self.lines)
+        height = MARGIN * 2 + sum(
+            CELL_H * max(1, line.height) if isinstance(line, Run) else line.height_px
+            for line in self.lines
+        )
         image = Image.new("L", (MARGIN * 2 + columns * CELL_W, height), 255)
         draw = ImageDraw.Draw(image)
         top = MARGIN
         for line in self.lines:
+            if isinstance(line, Stamp):
+                stamp = Image.frombytes("L", (line.width_px, line.height_px), line.dots)
+                image.paste(stamp, ((image.width - line.width_px) // 2, top))
+                top += line.height_px
+                continue
             wide, high = CELL_W * line.width, CELL_H * line.height
             font = _font(line.bold, 14 * line.height)
             left = MARGIN
@@ -118,7 +143,9 @@ class Decoder:
         self.papers: list[Paper] = []
         self.pulses = 0
         self.unknown: list[bytes] = []
-        self._lines: list[Run] = []
+        self._lines: list[Run | Stamp] = []
+        self._code = b""
+        """What stands in the printer's memory for a QR."""
         self._rest = b""
         self._text = bytearray()
         self._reset()
@@ -179,7 +206,17 @@ class Decoder:
                 return 0
             if rest[2:3] == b"H" and rest[5:7] == b"00":
                 answers.append(b"\x37\x22" + rest[7 : 5 + size] + b"\0")
+            elif rest[2:3] == b"k" and rest[5:6] == b"1":
+                self._qr(rest[6], rest[8 : 5 + size])
             return 5 + size
+        if rest[:3] == b"\x1dv0":  # GS v 0 m xL xH yL yH: a raster of bytes × lines
+            if len(rest) < 8:
+                return 0
+            wide, high = rest[4] + 256 * rest[5], rest[6] + 256 * rest[7]
+            if len(rest) < 8 + wide * high:
+                return 0
+            self._raster(wide, high, rest[8 : 8 + wide * high])
+            return 8 + wide * high
         count = _PARAMETERS.get(rest[:2])
         if count is None:
             self.unknown.append(rest[:2])
@@ -188,6 +225,21 @@ class Decoder:
             return 0
         self._command(rest[:2], rest[2 : 2 + count])
         return 2 + count
+
+    def _qr(self, function: int, data: bytes) -> None:
+        """Function 80 takes what a code says, 81 prints it; the others set its looks."""
+        if function == 80:
+            self._code = data
+        elif function == 81:
+            out = io.BytesIO()
+            segno.make(self._code, error="l", micro=False).save(out, kind="png", scale=3)
+            image = Image.open(out).convert("L")
+            says = self._code.decode("ascii", "replace")
+            self._lines.append(Stamp(image.width, image.height, image.tobytes(), says))
+
+    def _raster(self, wide: int, high: int, data: bytes) -> None:
+        bits = "".join(f"{byte:08b}" for byte in data)
+        self._lines.append(Stamp(wide * 8, high, bytes(0 if bit == "1" else 255 for bit in bits)))
 
     def _status(self, kind: int) -> bytes:
         if kind == 4:
@@ -226,7 +278,7 @@ class Decoder:
 
     def _cut(self) -> None:
         lines = list(self._lines)
-        while lines and not lines[-1].text:
+        while lines and isinstance(lines[-1], Run) and not lines[-1].text:
             lines.pop()
         self.papers.append(Paper(tuple(lines)))
         self._lines.clear()

@@ -4,20 +4,24 @@ close."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
-from collections.abc import Callable, Coroutine, Mapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgpack
+from msgspec.structs import replace
 from tinydb import where
 from websockets.asyncio.server import Server as WebsocketServer
 
 from node import config
-from node.cafe import box, operators
+from node.cafe import box, operators, orders, receipts
 from node.cafe.house import KINDS
 from node.cafe.kinds import Command
+from node.devices.drawer import Drawer
 from node.devices.ports import Printer
 from node.devices.spooler import Spooler
 from node.roles.base import Node
@@ -29,6 +33,7 @@ from sync.errors import Malformed, Refused, StorageFailed, SyncError
 from sync.hub import Hub
 from sync.log import Position
 from sync.mirror import Mirror, MirrorWriter
+from sync.op import KEY_BYTES, NODE_BYTES
 from sync.protocol import STATUS, Receipt
 from sync.recovery import Opened
 from sync.sealed import open_body
@@ -36,6 +41,9 @@ from sync.sealed import open_body
 _log = logging.getLogger(__name__)
 INCIDENT_EVERY_S = 60.0
 HOLD_RETRY_S = 2.0
+EXPIRE_EVERY_S = 1.0
+UNSENT_TOLD = 2_000
+"""Orders at most that a station names when it says what it still has."""
 
 
 class ServerNode(Node):
@@ -58,11 +66,22 @@ class ServerNode(Node):
         self.hub = opened.core
         self.driver.on_alarm = self._alarm
         self.driver.on_inquire = self._answer
+        self.printer = printer
         self.spooler = (
-            Spooler(self.tables, self._do_self, printer, may_print=self._may_print)
+            Spooler(
+                self.tables,
+                self._do_self,
+                printer,
+                may_print=self._may_print,
+                finish=self._finish_ticket,
+            )
             if printer
             else None
         )
+        self.drawer = Drawer(self.tables, printer, clock_s(clock)) if printer else None
+        self._unsent: dict[str, list[tuple[bytes, int]]] = {}
+        """Per station, (key, amount) of the orders that it said it still has."""
+        self._expiry: asyncio.Task[None] | None = None
         self._waited = frozenset(
             str(row.doc_id)
             for row in self.tables.table("prints").search(where("state") == "waiting")
@@ -91,6 +110,7 @@ class ServerNode(Node):
         self.driver.subscribe(self._changed)
         if self.spooler:
             self.spooler.start()
+        self._expiry = asyncio.get_running_loop().create_task(self._expire())
 
     async def listen(self) -> int:
         """Open the door for stations; the port. `OSError` when it is taken."""
@@ -105,6 +125,11 @@ class ServerNode(Node):
             await listener.close(self._listener)
         if self.spooler:
             await self.spooler.stop()
+        if self.drawer:
+            await self.drawer.stop()
+        if self._expiry is not None:
+            self._expiry.cancel()
+            await asyncio.gather(self._expiry, return_exceptions=True)
         for _, timer in self._incidents.values():
             if timer is not None:
                 timer.cancel()
@@ -199,6 +224,8 @@ class ServerNode(Node):
             self._trust_stations()
         if self.spooler and not names.isdisjoint(("prints", STATUS)):
             self.spooler.wake()
+        if self.drawer and "counters" in names:
+            self.drawer.look()
 
     def _trust_stations(self) -> None:
         for row in self.tables.table("stations"):
@@ -223,6 +250,9 @@ class ServerNode(Node):
             raise Refused("unknown-station")
         if kind == "operator.keys":
             return {"keys": self._keys_for_stations()}
+        if kind == "station.unsent":
+            self._unsent[peer.hex()] = _read_unsent(body)
+            return {}
         raise Refused("unknown-question", kind=kind)
 
     def _keys_for_stations(self) -> dict[str, Any]:
@@ -243,6 +273,51 @@ class ServerNode(Node):
             open_body(self.keys.cafe_key, self.cafe_id, sealed)
         )
         return wrapped
+
+    # --- the box -------------------------------------------------------------
+
+    def _fill(self, command: Command) -> Command:
+        command = super()._fill(command)
+        if isinstance(command, box.CloseBox):
+            return replace(command, stations=tuple(self._stations_now()))
+        return command
+
+    def _stations_now(self) -> Iterator[box.StationSeen]:
+        """How each station stands: what the Z says of it."""
+        heads: Counter[str] = Counter()
+        for chain, head in self.tables.chains.items():
+            heads[chain[:NODE_BYTES].hex()] += head.n
+        for station, row in self.tables.table("stations").scan():
+            if row["revoked"]:
+                continue
+            left = [
+                amount
+                for key, amount in self._unsent.get(station, ())
+                if key not in self.tables.keys
+            ]
+            yield box.StationSeen(
+                station=station,
+                seen_ms=self.hub.last_seen_ms.get(bytes.fromhex(station), 0),
+                head=heads[station],
+                unsent=len(left),
+                unsent_minor=sum(left),
+            )
+
+    def _finish_ticket(self, ticket: dict[str, Any]) -> dict[str, Any]:
+        """The server's own signature of a sale, which anybody can check with its public key."""
+        if ticket["what"] == "ticket":
+            text = receipts.code_text(self.cafe_id, ticket)
+            code = receipts.write_code(text, self.keys.signer.sign(text))
+            return {**ticket, "code": code}
+        return ticket
+
+    async def _expire(self) -> None:
+        """End orders whose time is over, by this machine's clock."""
+        while True:
+            for order in orders.overdue(self.tables, self.clock.wall_ms()):
+                with contextlib.suppress(SyncError):  # looked at meanwhile, or a full disk
+                    await self._do_self("order.expire", {"order": order})
+            await asyncio.sleep(EXPIRE_EVERY_S)
 
     # --- acts of the node itself ---------------------------------------------
 
@@ -319,3 +394,22 @@ class ServerNode(Node):
             "mirror": self.driver.mirror.state if self.driver.mirror else "none",
             "printer": "none" if self.spooler is None else self.spooler.problem,
         }
+
+
+def clock_s(clock: Clock) -> Callable[[], float]:
+    """Seconds on a clock that nobody sets."""
+    return lambda: clock.mono_ms() / 1000
+
+
+def _read_unsent(body: dict[str, Any]) -> list[tuple[bytes, int]]:
+    """What a station says it still has; `Refused` for what is no such list."""
+    found = body.get("orders")
+    if type(found) is not list or len(found) > UNSENT_TOLD:
+        raise Refused("bad-field", what="orders")
+    for one in found:
+        if type(one) is not list or len(one) != 2:
+            raise Refused("bad-field", what="orders")
+        key, amount = one
+        if type(key) is not bytes or len(key) != KEY_BYTES or type(amount) is not int:
+            raise Refused("bad-field", what="orders")
+    return [(key, amount) for key, amount in found]

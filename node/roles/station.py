@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import secrets
@@ -10,20 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+from msgspec.structs import replace
 
 from node import config
+from node.cafe import orders
+from node.cafe.kinds import Command
 from node.roles.base import Node
 from sync.certificates import pin, pinned_context
 from sync.client import Client
 from sync.clock import Clock
 from sync.disk import OsDisk
-from sync.errors import Refused
+from sync.errors import Refused, SyncError
 from sync.identity import node_id
 from sync.recovery import Opened
 from sync.replica import Replica
 
 _log = logging.getLogger(__name__)
 KEYS_FILE = "operators.keys"
+CONTACT_FILE = "contact"
+CONTACT_EVERY_MS = 60_000
+UNSENT_TOLD = 2_000
+"""Orders at most that are named when the server is told what is still here."""
 WATCH_S = 0.25
 ANSWER_S = 5.0
 RETRY_S = 1.0
@@ -67,6 +75,10 @@ class StationNode(Node):
         self._last: tuple[Any, ...] = ()
         self._keys_due_s = 0.0
         """When to ask for operators' keys, on the loop's clock."""
+        self._seen_ms = self._last_contact_ms()
+        """When the server was heard last, on this machine's monotonic clock; below 0 if that was
+        before this start."""
+        self._contact_due_ms = 0
 
     async def start(self) -> None:
         await super().start()
@@ -92,10 +104,45 @@ class StationNode(Node):
         return self.replica.signed_on
 
     @property
+    def unseen_s(self) -> int:
+        """Seconds since the server was heard last."""
+        return 0 if self.online else max(0, self.clock.mono_ms() - self._seen_ms) // 1000
+
+    def _last_contact_ms(self) -> int:
+        """By the file of the run before, and the wall clock: a monotonic one ends with its boot."""
+        try:
+            wall_ms = int((self.folder / CONTACT_FILE).read_text("ascii"))
+        except (FileNotFoundError, ValueError):
+            return self.clock.mono_ms()  # it was paired just now
+        return self.clock.mono_ms() - max(0, self.clock.wall_ms() - wall_ms)
+
+    def _note_contact(self) -> None:
+        """The server is there: write it down once a minute, and when it goes."""
+        now_ms = self._seen_ms = self.clock.mono_ms()
+        if now_ms >= self._contact_due_ms:
+            self._contact_due_ms = now_ms + CONTACT_EVERY_MS
+            with contextlib.suppress(OSError):  # a full disk: the one of before will do
+                text = str(self.clock.wall_ms())
+                config.write_private(self.folder / CONTACT_FILE, text.encode())
+
+    def _fill(self, command: Command) -> Command:
+        if isinstance(command, orders.PlaceOrder):
+            command = replace(command, unseen_s=self.unseen_s)
+        return super()._fill(command)
+
+    @property
     def unsent_orders(self) -> int:
         """Orders that the server is not known to have."""
+        return len(self._unsent())
+
+    def _unsent(self) -> list[list[Any]]:
+        """``[key, what it comes to]`` of those."""
         unsent = list(self.replica.pending)[len(self.replica.pending) - self.replica.unsent :]
-        return sum(waiting.op.kind == "order.place" for waiting in unsent)
+        return [
+            [waiting.op.key, waiting.op.body.get("total_minor", 0)]
+            for waiting in unsent
+            if waiting.op.kind == "order.place"
+        ]
 
     async def _follow_link(self) -> None:
         """Tell screens when the link comes and goes; fetch operators' keys whenever it comes, and
@@ -103,10 +150,14 @@ class StationNode(Node):
         pause_s = RETRY_S
         while True:
             online = self.online
+            if online:
+                self._note_contact()
             if online and self.offline_since_ms is not None:
                 self.offline_since_ms, self._keys_due_s = None, 0.0
+                await self._tell_unsent()
             elif not online and self.offline_since_ms is None:
                 self.offline_since_ms = self.clock.wall_ms()
+                self._contact_due_ms = 0
             now_s = asyncio.get_running_loop().time()
             if online and now_s >= self._keys_due_s:
                 self._keys_due_s = math.inf
@@ -126,6 +177,15 @@ class StationNode(Node):
     def _watch_operators(self, names: frozenset[str]) -> None:
         if "operators" in names:
             self._keys_due_s = 0.0
+
+    async def _tell_unsent(self) -> None:
+        """Say what is still here, so that a Z can name it if the link goes again before it is
+        sent."""
+        unsent = self._unsent()[:UNSENT_TOLD]
+        if unsent:
+            with contextlib.suppress(SyncError, TimeoutError):
+                async with asyncio.timeout(ANSWER_S):
+                    await self.driver.ask("station.unsent", {"orders": unsent})
 
     async def _fetch_keys(self) -> None:
         """Wrapped keys of the operators who may sign in here; kept for the days without a

@@ -154,5 +154,5 @@ class Shop:
         row = tables.table("nodes").peek(node.hex())
         return row["key"] if row is not None else self.nodes_.get(node)
 
-    def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
-        return self.operators.get(operator)
+    def operator_keys(self, tables: Tables, operator: bytes) -> list[bytes]:
+        return [self.operators[operator]] if operator in self.operators else []

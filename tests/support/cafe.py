@@ -27,6 +27,9 @@ class Rules:
         self.older = self.lost = False
         """Whether what is done next was made before the server's start, and before it lost history."""
         self.wall_ms = 1_700_000_000_000
+        self.op_wall_ms = 0
+        """What the author's clock says; 0 for the right time."""
+        self.age_ms = 0
         self.people: dict[str, bytes] = {}
         self.deficits: list[list[Any]] = []
         """Of the last act."""
@@ -86,7 +89,7 @@ class Rules:
             grant=0,
             base=self.view.cursor if base is None else base,
             key=key,
-            wall_ms=self.wall_ms,
+            wall_ms=self.op_wall_ms or self.wall_ms - max(0, self.age_ms),
             mono_ms=0,
             boot=bytes(8),
         )
@@ -97,7 +100,7 @@ class Rules:
             desk=at == SERVER,
             seq=self.view.cursor + 1,
             at_ms=self.wall_ms,
-            age_ms=0,
+            age_ms=self.age_ms,
             older=self.older,
             lost=self.lost,
         )
@@ -116,7 +119,7 @@ class Rules:
         self, *, by: str = "Vera", at: bytes = STATION, base: int | None = None, **fields: Any
     ) -> str:
         """Place an order; what is not given is filled in as a node does it."""
-        lines = [
+        lines = fields.pop("full_lines", None) or [
             {"sku": sku, "quantity": n} for sku, n in fields.pop("lines", {"COFFEE": 1}).items()
         ]
         command = read_command(KINDS["order.place"], {"lines": lines, **fields})

@@ -54,5 +54,5 @@ class Keep(Documents):
     def is_revoked(self, tables: Tables, node: bytes) -> bool:
         return node in self.revoked
 
-    def operator_key(self, tables: Tables, operator: bytes) -> bytes | None:
-        return self.operators.get(operator)
+    def operator_keys(self, tables: Tables, operator: bytes) -> list[bytes]:
+        return [self.operators[operator]] if operator in self.operators else []

@@ -31,6 +31,30 @@ OF_NOTHING: dict[str, dict[str, Any]] = {
         "order": "0c", "operator": "0a", "at_ms": 1, "ticket": 1, "box": 7, "cash_minor": 1,
         "rounding_minor": 0, "tendered_minor": 1, "change_minor": 0, "late_from": 0, "flags": [],
     },
+    "order.withdrawn": {"order": "0c", "operator": "0a", "at_ms": 1},
+    "operator.reset": {"operator": "0a", "public_key": "00"},
+    "box.handed-over": {
+        "box": 7, "before": "", "operator": "0a", "expected_minor": 0, "declared_minor": None,
+        "at_ms": 1,
+    },
+    "cash.moved": {"box": 7, "amount_minor": 1, "reason": "x", "operator": "0a", "at_ms": 1},
+    "exception.resolved": {
+        "exception": 7, "resolution": "noted", "reason": "", "operator": "0a", "at_ms": 1,
+    },
+    "job.cancelled": {"job": "0d", "reason": "x", "operator": "0a", "at_ms": 1},
+    "product.edited": {
+        "table": "products", "record": "GHOST", "values": {"name": "x"}, "conflicts": {},
+        "operator": "0a", "chain": "", "seq": 1, "at_ms": 1,
+    },
+    "discount.edited": {
+        "table": "discounts", "record": "GHOST", "values": {"name": "x"}, "conflicts": {},
+        "operator": "0a", "chain": "", "seq": 1, "at_ms": 1,
+    },
+    "sale.refunded": {
+        "refund": "0e", "order": "0c", "number": 1, "amount_minor": 1, "methods": [],
+        "cash_due_minor": 0, "taxes": [], "lines": [], "restocked": [], "reason": "x",
+        "operator": "0a", "at_ms": 1, "box": 7,
+    },
     "print.moved": {"job": "t-9", "state": "printed", "why": "", "copy": False},
 }  # fmt: skip
 
@@ -144,7 +168,7 @@ def test_keys_of_strangers_are_nobodys() -> None:
     """Only who is enrolled has a key that counts."""
     cafe, view = empty()
     assert cafe.node_key(view, b"n" * 16) is None
-    assert cafe.operator_key(view, b"o" * 16) is None
+    assert not cafe.operator_keys(view, b"o" * 16)
     rules = Rules()
     assert rules.cafe.node_key(rules.view, STATION) == STATION_KEY.public
 

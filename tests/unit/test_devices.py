@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from node.cafe import receipts
-from node.devices.escpos import NetworkPrinter, compose, printable
-from node.devices.ports import Outcome
+from node.devices.escpos import compose, printable
+from node.devices.ports import Outcome, Printer
+from node.devices.printers import Patience, open_printer
 from node.devices.spooler import Spooler
 from node.devices.virtual import Decoder, Faults, VirtualPrinter
 from sync.errors import Refused, StorageFailed
@@ -20,6 +21,11 @@ def ticket(**changes: Any) -> dict[str, Any]:
     values: dict[str, Any] = {
         "job": "t-1",
         "what": "ticket",
+        "header": "",
+        "footer": "",
+        "logo": "",
+        "off": [],
+        "payments": [],
         "copy": False,
         "cafe": "Cíber El Ñandú",
         "currency": "EUR",
@@ -40,6 +46,11 @@ def ticket(**changes: Any) -> dict[str, Any]:
         "taxes": [(1000, 220, 200, 20)],
     }
     return {**values, **changes}
+
+
+def at(port: int, patience: Patience | None = None) -> Printer:
+    """The printer at a port of this machine."""
+    return open_printer(f"tcp://127.0.0.1:{port}", patience)
 
 
 def decoded(data: bytes) -> Decoder:
@@ -150,7 +161,7 @@ async def test_printer_that_is_well_prints_and_says_so() -> None:
     roll = VirtualPrinter()
     await roll.start()
     try:
-        printer = NetworkPrinter("127.0.0.1", roll.port)
+        printer = at(roll.port)
         assert await printer.check() == ""
         assert (await printer.print(ticket())).outcome is Outcome.PRINTED
         assert len(roll.papers) == 1
@@ -178,7 +189,7 @@ async def test_printer_with_a_fault_has_an_honest_outcome(name: str) -> None:
     roll = VirtualPrinter(faults=faults)
     await roll.start()
     try:
-        printer = NetworkPrinter("127.0.0.1", roll.port, status_s=0.3, finish_s=0.6)
+        printer = at(roll.port, Patience(status_s=0.3, finish_s=0.6))
         delivery = await printer.print(ticket())
         assert (delivery.outcome, delivery.why) == (outcome, why)
         assert len(roll.papers) == 0
@@ -192,7 +203,7 @@ async def test_printer_with_a_fault_has_an_honest_outcome(name: str) -> None:
 
 async def test_printer_that_is_off_has_not_started() -> None:
     """Nothing listens: the job waits."""
-    printer = NetworkPrinter("127.0.0.1", 1, connect_s=0.5)
+    printer = at(1, Patience(connect_s=0.5))
     assert await printer.check() == "print.offline"
     assert (await printer.print(ticket())).outcome is Outcome.NOT_STARTED
 
@@ -234,7 +245,7 @@ async def test_spooler_prints_each_job_once_in_order() -> None:
     roll, desk = VirtualPrinter(), Desk(rules)
     desk.refuse = 2
     await roll.start()
-    spooler = Spooler(rules.view, desk, NetworkPrinter("127.0.0.1", roll.port), retry_s=0.05)
+    spooler = Spooler(rules.view, desk, at(roll.port), retry_s=0.05)
     spooler.start()
     try:
         await settle(rules, {"printed"})
@@ -254,7 +265,7 @@ async def test_spooler_waits_while_the_printer_is_off_and_writes_nothing_meanwhi
     await roll.start()
     port = roll.port
     await roll.stop()
-    spooler = Spooler(rules.view, desk, NetworkPrinter("127.0.0.1", port), retry_s=0.05)
+    spooler = Spooler(rules.view, desk, at(port), retry_s=0.05)
     spooler.start()
     try:
         await asyncio.sleep(0.4)
@@ -275,7 +286,7 @@ async def test_job_that_was_being_sent_at_a_stop_is_unknown() -> None:
     rules.do("print.start", job="t-1")
     roll, desk = VirtualPrinter(), Desk(rules)
     await roll.start()
-    spooler = Spooler(rules.view, desk, NetworkPrinter("127.0.0.1", roll.port), retry_s=0.05)
+    spooler = Spooler(rules.view, desk, at(roll.port), retry_s=0.05)
     spooler.start()
     try:
         await settle(rules, {"unknown"})
@@ -294,7 +305,7 @@ async def test_spooler_stops_at_any_moment() -> None:
     for turns in range(60):
         rules = sold(2)
         desk = Desk(rules)
-        spooler = Spooler(rules.view, desk, NetworkPrinter("127.0.0.1", roll.port))
+        spooler = Spooler(rules.view, desk, at(roll.port))
         spooler.start()
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -314,7 +325,7 @@ async def test_stop_does_not_wait_for_a_printer_that_hangs(
     rules = sold(1)
     roll, desk = VirtualPrinter(), Desk(rules)
     await roll.start()
-    spooler = Spooler(rules.view, desk, NetworkPrinter("127.0.0.1", roll.port))
+    spooler = Spooler(rules.view, desk, at(roll.port))
     real = roll.decoder.feed
     monkeypatch.setattr(
         roll.decoder, "feed", lambda data: [a for a in real(data) if not a.startswith(b"\x37")]

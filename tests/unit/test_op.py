@@ -83,15 +83,19 @@ def test_grant_counts_only_with_the_operators_own_signature() -> None:
     key, other = Ed25519Signer.generate(), Ed25519Signer.generate()
     operator = b"o" * 16
     good = make(kind="grant.open", body=sign_grant(key, CAFE, operator, CHAIN, 3, NO_LIMIT))
-    assert read_grant(good, CAFE, key.public, verify_ed25519).operator == operator
-    for public, code in ((other.public, "bad-grant"), (None, "unknown-operator")):
+    assert read_grant(good, CAFE, [key.public], verify_ed25519).operator == operator
+    assert read_grant(good, CAFE, [key.public, other.public], verify_ed25519).chain == CHAIN
+    wrong: list[tuple[list[bytes], str]] = [([other.public], "bad-grant"), ([], "unknown-operator")]
+    for keys, code in wrong:
         with pytest.raises(Refused, match=code):
-            read_grant(good, CAFE, public, verify_ed25519)
+            read_grant(good, CAFE, keys, verify_ed25519)
     elsewhere = make(n=4, kind="grant.open", body=good.body)
     with pytest.raises(Refused, match="bad-grant"):
-        read_grant(elsewhere, CAFE, key.public, verify_ed25519)
+        read_grant(elsewhere, CAFE, [key.public], verify_ed25519)
     with pytest.raises(Refused, match="bad-grant"):
-        read_grant(make(kind="grant.open", body={"operator": 1}), CAFE, key.public, verify_ed25519)
+        read_grant(
+            make(kind="grant.open", body={"operator": 1}), CAFE, [key.public], verify_ed25519
+        )
 
 
 def test_grant_lapses_by_the_monotonic_clock_alone() -> None:

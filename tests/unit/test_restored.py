@@ -506,7 +506,7 @@ def test_op_again_is_its_authors_own_under_the_grant_of_its_chain(bench: Bench) 
     good = an_op(OP_AGAIN, again_body(op, grant.raw), chain=op.node + b"new-life", key=op.key)
 
     def read(outer: Op) -> Any:
-        return read_again(outer, CAFE, lambda who: bench.operator_key.public, verify_ed25519)
+        return read_again(outer, CAFE, lambda who: [bench.operator_key.public], verify_ed25519)
 
     assert read(good) == (op, OPERATOR)
     nobody = structs.replace(op, grant=0)
