@@ -17,7 +17,22 @@ from pathlib import Path
 
 from node import sample
 from node.bootstrap import create_cafe, open_folder
-from node.cafe import box, catalog, receipts, settings
+from node.cafe import (
+    box,
+    catalog,
+    discounts,
+    exceptions,
+    jobs,
+    lines,
+    operators,
+    orders,
+    receipts,
+    records,
+    reports,
+    settings,
+    stations,
+    stock,
+)
 from node.cafe.house import KINDS
 from node.cafe.money import exponent, pay, taxes
 from node.cafe.operators import may
@@ -72,19 +87,29 @@ __all__ = [
     "catalog",
     "create_cafe",
     "currency_sign",
+    "discounts",
+    "exceptions",
     "explain",
     "exponent",
+    "jobs",
+    "lines",
     "locale",
     "may",
     "money",
     "number",
     "open_node",
+    "operators",
+    "orders",
     "pay",
     "percent",
     "receipts",
+    "records",
+    "reports",
     "sample",
     "say",
     "settings",
+    "stations",
+    "stock",
     "taxes",
     "when",
     "z_text",

@@ -158,7 +158,34 @@ async def add_operator(node: ServerNode, name: str, role: str, password: str) ->
     return await node.submit("operator.add", body)
 
 
-def _cafe_public(node: ServerNode) -> bytes:
+async def change_password(node: Node, old: str, new: str) -> Receipt:
+    """The operator who is signed in gets a new password, at any node, offline too. `Refused`:
+    ``wrong-password``, ``weak-password``, ``not-signed-in``."""
+    check_password(new)
+    row = node.operator_row
+    if row is None or node.operator is None:
+        raise Refused("not-signed-in")
+    await node.sign_in(row["name"], old)  # whoever finds the screen open does not know it
+    wrapped = await asyncio.to_thread(wrap_key, node.own_signer(), new)
+    sealed = seal_body(_cafe_public(node), node.cafe_id, msgpack.packb(wrapped))
+    receipt = await node.submit("operator.password", {"sealed_key": sealed.hex()})
+    node.keep_wrapped(node.operator.hex(), wrapped)
+    return receipt
+
+
+async def reset_operator(node: ServerNode, name: str, password: str) -> Receipt:
+    """A new key and password for who has forgotten theirs, on the server's own machine, on
+    record."""
+    check_password(password)
+    signer = Ed25519Signer.generate()
+    wrapped = await asyncio.to_thread(wrap_key, signer, password)
+    sealed = seal_body(_cafe_public(node), node.cafe_id, msgpack.packb(wrapped))
+    body = {"operator": name, "public_key": signer.public.hex(), "sealed_key": sealed.hex()}
+    receipt: Receipt = await node.driver.act("operator.reset", 1, body, node.operator)
+    return receipt
+
+
+def _cafe_public(node: Node) -> bytes:
     row = node.tables.table("settings").peek("cafe")
     assert row is not None
     return bytes.fromhex(row["cafe_key"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import gc
 import getpass
@@ -29,8 +30,10 @@ from rich.progress import Progress as Bar
 from node import config, sample
 from node.backup import restore, stations_in
 from node.bootstrap import create_cafe, open_folder
-from node.cafe.catalog import read_csv
+from node.cafe import receipts
+from node.cafe.catalog import read_csv, read_stock
 from node.cafe.house import KINDS, Cafe
+from node.cafe.reports import DIMENSIONS
 from node.control import ControlClient, ControlServer, Door, LocalDoor, NotRunning
 from node.demo import Demo, Options, Plan, SettableClock, run_headless
 from node.devices.printers import open_printer
@@ -122,8 +125,11 @@ def parser() -> argparse.ArgumentParser:
     pair.add_argument("--port", type=int, default=PAIRING_PORT, help="where stations knock")
     pair.add_argument("--replaces", default="", metavar="NAME", help="take this station's place")
 
-    operator = add("operator", "add an operator")
-    operator.add_argument("action", choices=("add",))
+    add("password", "a new password for who is signed in").add_argument(
+        "--password-stdin", action="store_true", help="two lines: the old one, the new one"
+    )
+    operator = add("operator", "add an operator, or reset a forgotten password at the server")
+    operator.add_argument("action", choices=("add", "reset"))
     operator.add_argument("name")
     operator.add_argument("--role", default="vendor")
     operator.add_argument("--password-stdin", action="store_true")
@@ -141,9 +147,26 @@ def parser() -> argparse.ArgumentParser:
     add("kinds", "every command kind with its fields, types and permission")
     verify = add("verify", "check signatures and chains with public keys alone")
     verify.add_argument("--log", type=Path, metavar="FOLDER", help="another node's folder")
+    verify.add_argument("--ticket", metavar="CODE", help="what the QR on a ticket says")
+    verify.add_argument("--key", metavar="HEX", help="the server's public key, of show status")
     importer = add("import", "import a catalogue as CSV")
-    importer.add_argument("what", choices=("catalogue",))
-    importer.add_argument("file", type=Path)
+    exporter = add("export", "write the catalogue as CSV")
+    for command in (importer, exporter):
+        command.add_argument("what", choices=("catalogue",))
+        command.add_argument("file", type=Path)
+    report = add("report", "what was sold in a period, by one of: " + ", ".join(DIMENSIONS))
+    report.add_argument("by", choices=DIMENSIONS, metavar="BY")
+    report.add_argument("--from", dest="first", required=True, metavar="YYYY-MM-DD")
+    report.add_argument("--to", dest="last", required=True, metavar="YYYY-MM-DD")
+    report.add_argument("--csv", type=Path, metavar="FILE")
+    report.add_argument("--pdf", type=Path, metavar="FILE")
+    audit = add("audit", "at the server: who did what, where and when, the newest first")
+    audit.add_argument("--operator", default="", metavar="NAME")
+    audit.add_argument("--kind", default="", help="a kind, or its beginning: order.")
+    audit.add_argument("--mentions", default="", metavar="TEXT", help="stands in one of its fields")
+    audit.add_argument("--limit", type=_positive, default=50)
+    printer = add("printer", "at the server: print a test page")
+    printer.add_argument("action", choices=("test",))
     backup = add("backup", "at the server, while it runs: write all of it into one file")
     backup.add_argument("file", type=Path)
     backup.add_argument("--new-passphrase", action="store_true", help="choose another passphrase")
@@ -240,6 +263,8 @@ async def _command(
         case "kinds":
             _print(args, kinds(), _kinds_lines)
             return 0
+        case "verify" if args.ticket:
+            return _verify_ticket(args, folder)
         case "verify":
             return _verify(args, args.log or folder)
         case "restore":
@@ -291,6 +316,14 @@ async def _at_door(args: argparse.Namespace, folder: Path, door: Door) -> int:
         case "sign-out":
             await door.call("sign_out")
             _print(args, {}, lambda _: [])
+        case "password":
+            old = _secret("Old password", from_stdin=args.password_stdin)
+            new = _secret("New password", from_stdin=args.password_stdin)
+            await door.call("change_password", old=old, new=new)
+            _print(args, {}, lambda _: [])
+        case "operator" if args.action == "reset":
+            await door.call("reset_operator", name=args.name, password=_password(args))
+            _print(args, {}, lambda _: [])
         case "operator":
             added = await door.call(
                 "add_operator", name=args.name, role=args.role, password=_password(args)
@@ -298,6 +331,18 @@ async def _at_door(args: argparse.Namespace, folder: Path, door: Door) -> int:
             _print(args, added, lambda a: [a["operator"]])
         case "import":
             await _import(args, door)
+        case "export":
+            _write(args.file, (await door.call("export_catalogue"))["csv"].encode())
+        case "report":
+            await _report(args, door)
+        case "audit":
+            names = ("operator", "kind", "mentions")
+            search = {name: getattr(args, name) for name in names}
+            found = await door.call("audit", limit=args.limit, **search)
+            _print(args, found, _act_lines)
+        case "printer":
+            done = await door.call("test_print")
+            _print(args, done, lambda d: [d["outcome"]])
         case "pair":
             await _pair_station(args, door)
         case "backup":
@@ -535,14 +580,72 @@ def _read_catalogue(file: Path, currency: str) -> list[dict[str, Any]]:
     return products
 
 
+def _write(file: Path, data: bytes) -> None:
+    try:
+        file.write_bytes(data)
+    except OSError as error:
+        raise Failure(say(language(), "error.file", file=file, what=error)) from None
+
+
+async def _report(args: argparse.Namespace, door: Door) -> None:
+    period = {"by": args.by, "first": args.first, "last": args.last}
+    for kind in ("csv", "pdf"):
+        file = getattr(args, kind)
+        if file is not None:
+            made = await door.call("report_file", kind=kind, **period)
+            _write(file, base64.b64decode(made["data"]))
+    _print(args, await door.call("report", **period), _row_lines)
+
+
+def _act_lines(acts: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{act['at']}  {act['name'] or '–':<16} {act['where'] or '–':<16} {act['kind']}"
+        + (f"  ({act['code']})" if act["code"] else "")
+        for act in acts
+    ]
+
+
 async def _import(args: argparse.Namespace, door: Door) -> None:
     settings = (await door.call("show", table="settings"))[0]
     products = _read_catalogue(args.file, settings["currency"])
-    result = await door.call("import_catalogue", products=products)
+    shelf = read_stock(args.file.read_text(encoding="utf-8"))
+    result = await door.call("import_catalogue", products=products, stock=shelf)
     _print(args, result, lambda r: [str(r["products"])])
 
 
 # --- verify ------------------------------------------------------------------
+
+
+def _verify_ticket(args: argparse.Namespace, folder: Path) -> int:
+    """Whether this café's server has signed the ticket, by its public key alone."""
+    if args.key:
+        try:
+            public = bytes.fromhex(args.key)
+        except ValueError:
+            raise Failure("--key: hex digits", 2) from None
+    else:
+        settings = config.load(folder)
+        known = settings.server
+        public = (
+            bytes.fromhex(known.public_key) if known else config.load_keys(folder).signer.public
+        )
+    text, signature, says = receipts.read_code(args.ticket)
+    if not verify_ed25519(public, signature, text):
+        raise Refused("wrong-code")
+    _print(
+        args,
+        says,
+        lambda s: [
+            say(
+                language(),
+                "verify.ticket",
+                number=s["number"],
+                amount=s["amount_minor"],
+                at=when(s["at_ms"], language(), date=True),
+            )
+        ],
+    )
+    return 0
 
 
 def _verify(args: argparse.Namespace, folder: Path) -> int:

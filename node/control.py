@@ -8,6 +8,7 @@ folder may drive the node. One line in, one line out; nothing here is reachable 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -16,11 +17,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from node import backup, config, mirror
-from node.bootstrap import add_operator
-from node.cafe.catalog import MAX_PRODUCTS_AN_OP
+from node import backup, config, mirror, office
+from node.audit import Search
+from node.bootstrap import add_operator, change_password, reset_operator
+from node.cafe import settings
+from node.cafe.catalog import MAX_PRODUCTS_AN_OP, write_csv
 from node.cafe.house import KINDS
 from node.cafe.kinds import read_command
+from node.cafe.receipts import test_page
 from node.pairing import PairingDoor
 from node.roles.base import Node
 from node.roles.server import ServerNode
@@ -53,6 +57,13 @@ class LocalDoor:
             "digest": self._digest,
             "add_operator": self._add_operator,
             "import_catalogue": self._import_catalogue,
+            "export_catalogue": self._export_catalogue,
+            "report": self._report,
+            "report_file": self._report_file,
+            "audit": self._audit,
+            "change_password": self._change_password,
+            "reset_operator": self._reset_operator,
+            "test_print": self._test_print,
             "set_clock": self._set_clock,
             "hurry": self._hurry,
             "pair_open": self._pair_open,
@@ -112,12 +123,50 @@ class LocalDoor:
         receipt = await add_operator(self.node, name, role, password)
         return {"operator": receipt.key.hex()}
 
-    async def _import_catalogue(self, products: list[dict[str, Any]]) -> Any:
+    async def _change_password(self, old: str, new: str) -> Any:
+        await change_password(self.node, old, new)
+        return {}
+
+    async def _reset_operator(self, name: str, password: str) -> Any:
+        if not isinstance(self.node, ServerNode):
+            raise Refused("server-only", kind="operator.reset")
+        await reset_operator(self.node, name, password)
+        return {}
+
+    async def _test_print(self) -> Any:
+        if not isinstance(self.node, ServerNode) or self.node.printer is None:
+            raise Refused("no-printer")
+        delivery = await self.node.printer.print(test_page(self.node.tables))
+        return {"outcome": str(delivery.outcome), "why": delivery.why}
+
+    async def _export_catalogue(self) -> Any:
+        currency = settings.cafe(self.node.tables)["currency"]
+        return {"csv": write_csv(self.node.tables, currency)}
+
+    async def _report(self, by: str, first: str, last: str) -> Any:
+        made = await office.make_report(self.node, first, last)
+        return office.rows_of(self.node, made, by)
+
+    async def _report_file(self, by: str, first: str, last: str, kind: str) -> Any:
+        data = await office.report_file(self.node, by, first, last, kind)
+        return {"data": base64.b64encode(data).decode()}
+
+    async def _audit(self, limit: int, **search: Any) -> Any:
+        if not isinstance(self.node, ServerNode):
+            raise Refused("server-only", kind="audit")
+        operator = search.pop("operator", "")
+        who = office.operator_id(self.node, operator) if operator else ""
+        return await office.find_acts(self.node, Search(operator=who, **search), limit)
+
+    async def _import_catalogue(
+        self, products: list[dict[str, Any]], stock: dict[str, int] | None = None
+    ) -> Any:
         """All or nothing: every chunk is checked before the first is taken."""
-        chunks = [
-            {"products": products[at : at + MAX_PRODUCTS_AN_OP]}
-            for at in range(0, len(products), MAX_PRODUCTS_AN_OP)
-        ]
+        chunks = []
+        for at in range(0, len(products), MAX_PRODUCTS_AN_OP):
+            some = products[at : at + MAX_PRODUCTS_AN_OP]
+            shelf = {p["sku"]: (stock or {})[p["sku"]] for p in some if p["sku"] in (stock or {})}
+            chunks.append({"products": some, "stock": shelf})
         for chunk in chunks:
             read_command(KINDS["catalog.import"], chunk)
         for chunk in chunks:

@@ -162,19 +162,7 @@ def ticket(tables: Tables, job: str) -> dict[str, Any]:
     row = tables.table("prints").peek(job)
     if row is None:
         raise Refused("unknown-job", job=job)
-    cafe = settings.cafe(tables)
-    common = {
-        "job": job,
-        "what": row["what"],
-        "copy": row["copies"] > 0,
-        "cafe": cafe["name"],
-        "currency": cafe["currency"],
-        "decimals": cafe["decimals"],
-        "language": cafe["language"],
-        "header": cafe["header"],
-        "footer": cafe["footer"],
-        "logo": cafe["logo"],
-    }
+    common = {**_head(tables), "job": job, "what": row["what"], "copy": row["copies"] > 0}
     ref = row["ref"]
     if row["what"] == "z":
         z = tables.table("boxes").peek(ref)
@@ -187,6 +175,17 @@ def ticket(tables: Tables, job: str) -> dict[str, Any]:
     if row["what"] == "refund":
         return {**common, **_refund(tables, ref)}
     return {**common, **_sale(tables, ref)}
+
+
+def _head(tables: Tables) -> dict[str, Any]:
+    cafe = settings.cafe(tables)
+    names = ("currency", "decimals", "language", "header", "footer", "logo")
+    return {"cafe": cafe["name"], **{name: cafe[name] for name in names}}
+
+
+def test_page(tables: Tables) -> dict[str, Any]:
+    """What shows whether the printer is set right."""
+    return {**_head(tables), "job": "test", "what": "test", "copy": False}
 
 
 def _sale(tables: Tables, ref: str) -> dict[str, Any]:

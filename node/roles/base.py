@@ -117,6 +117,12 @@ class Node:
         return self.keys.node.hex()
 
     @property
+    def server_key(self) -> bytes:
+        """The server's public key: with it alone tickets and logs can be checked."""
+        server = self.config.server
+        return bytes.fromhex(server.public_key) if server else self.keys.signer.public
+
+    @property
     def language(self) -> str:
         return str(settings.cafe(self.tables).get("language", self.config.language))
 
@@ -211,6 +217,14 @@ class Node:
         self.driver.sign_in(operator, signer, NO_LIMIT)
         self._tell(frozenset({"status"}))
 
+    def own_signer(self) -> Ed25519Signer:
+        """Key of the operator who is signed in."""
+        assert self.operator is not None
+        return self._signers[self.operator]
+
+    def keep_wrapped(self, operator: str, wrapped: dict[str, Any]) -> None:
+        """An operator's key was wrapped anew: a node that keeps its own copy takes it."""
+
     def sign_out(self) -> None:
         self.operator = None
         (self.folder / SESSION_FILE).unlink(missing_ok=True)
@@ -253,6 +267,7 @@ class Node:
             "node": self.node_id,
             "cafe": settings.cafe(self.tables).get("name", ""),
             "cursor": self.tables.cursor,
+            "server_key": self.server_key.hex(),
             "operator": row["name"] if row else "",
             "notices": [self.explain(notice) for notice in self.notices],
         }

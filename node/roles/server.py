@@ -31,7 +31,7 @@ from sync.clock import Clock
 from sync.disk import OsDisk
 from sync.errors import Malformed, Refused, StorageFailed, SyncError
 from sync.hub import Hub
-from sync.log import Position
+from sync.log import Log, Position
 from sync.mirror import Mirror, MirrorWriter
 from sync.op import KEY_BYTES, NODE_BYTES
 from sync.protocol import STATUS, Receipt
@@ -143,6 +143,11 @@ class ServerNode(Node):
     def log_position(self) -> Position:
         """End of what is durable in its log."""
         return self._opened.canon.position
+
+    @property
+    def log(self) -> Log:
+        """All that was ever done, for reading."""
+        return self._opened.canon
 
     def follow(self, open_mirror: Callable[[], Mirror], mirror: Mirror | None) -> None:
         """Keep a mirror from now on; it may not be there yet."""

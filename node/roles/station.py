@@ -194,11 +194,19 @@ class StationNode(Node):
             answer = await self.driver.ask("operator.keys", {})
         config.write_private(self.folder / KEYS_FILE, msgpack.packb(answer["keys"]))
 
-    def _wrapped_key(self, operator: str, row: Any) -> dict[str, Any]:
+    def keep_wrapped(self, operator: str, wrapped: dict[str, Any]) -> None:
+        keys = self._kept_keys()
+        config.write_private(self.folder / KEYS_FILE, msgpack.packb({**keys, operator: wrapped}))
+
+    def _kept_keys(self) -> dict[str, Any]:
         try:
-            keys = msgpack.unpackb((self.folder / KEYS_FILE).read_bytes())
+            keys: dict[str, Any] = msgpack.unpackb((self.folder / KEYS_FILE).read_bytes())
         except FileNotFoundError:
-            keys = {}
+            return {}
+        return keys
+
+    def _wrapped_key(self, operator: str, row: Any) -> dict[str, Any]:
+        keys = self._kept_keys()
         if operator not in keys:
             raise Refused("no-keys", name=row["name"])
         wrapped: dict[str, Any] = keys[operator]

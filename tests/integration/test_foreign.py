@@ -133,7 +133,8 @@ class Café:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "node.cli", "bench", f"server:{self.pair.folder}"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command_line = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(command, **command_line)  # type: ignore[call-overload]
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
 

@@ -240,11 +240,11 @@ async def test_vendor_at_the_server_sees_neither_queue_nor_box(nodes: Nodes) -> 
 
 async def test_printer_that_waits_is_said_on_the_strip(nodes: Nodes) -> None:
     """What is wrong, how many tickets wait, and that nothing is lost."""
-    from node.devices.escpos import NetworkPrinter
+    from node.devices.printers import open_printer
     from node.devices.spooler import Spooler
 
     node = nodes.server
-    node.spooler = Spooler(node.tables, node._do_self, NetworkPrinter("127.0.0.1", 1))
+    node.spooler = Spooler(node.tables, node._do_self, open_printer("tcp://127.0.0.1:1"))
     node.spooler.problem = "print.paper"
     async with screen_of(node) as screen:
         assert screen.text("strip-bold") == "Printer: out of paper"

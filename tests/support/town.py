@@ -37,7 +37,7 @@ class Town:
             language="en",
             administrator="Ana Vargas",
             password=PASSWORD,
-            printer=("127.0.0.1", self.printer.port),
+            printer=f"tcp://127.0.0.1:{self.printer.port}",
             port=0,
             mode=1,
         )

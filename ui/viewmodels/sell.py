@@ -8,7 +8,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import Node, box, catalog, pay, settings, taxes
+from node.api import Node, box, catalog, pay, settings, stations, taxes
 
 SHOWN_AT_ONCE = 120
 MAX_QUANTITY = 10**6
@@ -138,7 +138,8 @@ def next_label(node: Node) -> str:
     if node.role == "server":
         return str(box.next_ticket(node.tables))
     row = node.tables.table("stations").peek(node.node_id)
-    return f"{row['label']}-{row['orders'] + 1:04d}" if row else ""
+    count = stations.orders_of(node.tables, node.node_id) + 1
+    return f"{row['label']}-{count:04d}" if row else ""
 
 
 async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> str:
