@@ -207,12 +207,12 @@ def main(
     logging.getLogger("websockets").setLevel(logging.WARNING if args.verbose else logging.CRITICAL)
     try:
         if args.command == "bench":
-            from node.bench import run  # late: it brings a workload of its own
+            from node.bench_cafe import main as bench  # late: it brings workloads of its own
             from node.peers import compare
 
             if args.peers is not None:
                 return compare(args.peers, as_json=args.json)
-            return run(args.names, as_json=args.json)
+            return bench(args.names, as_json=args.json)
         return asyncio.run(_command(args, serve, demo_screens, launcher or own_launcher()))
     except Failure as failure:
         print(failure, file=sys.stderr)
@@ -472,7 +472,7 @@ def _secret(what: str, *, from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\n")
     if not sys.stdin.isatty():
-        raise Failure(f"--{what}-stdin", 2)
+        raise Failure("--password-stdin" if "assword" in what else f"--{what}-stdin", 2)
     return getpass.getpass(f"{what}: ")
 
 

@@ -79,6 +79,8 @@ from sync.snapshot import (
 
 _log = logging.getLogger(__name__)
 TICK_S = 1.0
+ROUND_MS = 6
+"""A round ends with the step that makes it so long: what else wants the loop has its turn."""
 CROWDED = 64
 """So many events wait that links read no more."""
 CHECKPOINT_EVERY = 20_000
@@ -262,6 +264,8 @@ class Driver:
         try:
             while self._inbox and not self.core.staged_full:
                 self._run(self._step(self._inbox.popleft(), now))
+                if self.clock.mono_ms() - now.mono_ms >= ROUND_MS:
+                    break
             self._flush()
         finally:
             self._busy = bool(self._inbox)

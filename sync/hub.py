@@ -99,6 +99,8 @@ from sync.view import View
 
 _log = logging.getLogger(__name__)
 WINDOW = WINDOW_BATCHES * BATCH_OPS
+BACKLOG_OPS = 64
+"""A run as long as that is a part of a backlog."""
 HELLO_TIMEOUT_MS = 3_000
 SILENCE_MS = 15_000
 FLOOR_SLACK_MS = 30_000
@@ -406,7 +408,7 @@ class Hub:
         told = self._look_for_bare()
         self.view.store.changed.add(STATUS)
         waits = (n - self._durable_head(chain)[1] for chain, n, _ in hello.chains)
-        self._note_backlog(number, link, any(waiting >= BATCH_OPS for waiting in waits))
+        self._note_backlog(number, link, any(waiting >= BACKLOG_OPS for waiting in waits))
         # A copy that was damaged begins again further back: what was acknowledged before is void.
         acked = self._acked_at.get(link.peer, [])
         self._acked_at[link.peer] = [(at, c) for at, c in acked if c <= link.acked]
@@ -517,7 +519,7 @@ class Hub:
                 return self._turn_away(number, link, "revoked")
             self._kept_of_revoked[link.peer] = kept
             told = [Alarm("revoked", {"node": link.peer})]
-        full = len(push.ops) == BATCH_OPS or _size(push) > PUSH_BYTES // 2
+        full = len(push.ops) >= BACKLOG_OPS or _size(push) > PUSH_BYTES // 2
         self._note_backlog(number, link, full)
         self._begin(now)
         try:

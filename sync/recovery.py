@@ -35,6 +35,7 @@ from sync.frames import (
 from sync.hub import Hub
 from sync.identity import Verifier, node_id
 from sync.log import CanonChecker, ChainChecker, Commit, Damage, Log, Position, whole_commits
+from sync.messages import BATCH_OPS
 from sync.mirror import Mirror
 from sync.op import Entry, Head, Op, decode_op, link, sha256
 from sync.protocol import Adopted, Compacted, NodeKeys, Rewound
@@ -318,8 +319,11 @@ def open_replica(
     random: Callable[[int], bytes],
     *,
     public_only: bool = False,
+    run_ops: int = BATCH_OPS,
 ) -> Opened:
-    """A station's core; ``public_only`` if it may not read everything.
+    """A station's core; ``public_only`` if it may not read everything. ``run_ops`` is how many ops
+    it sends in one run at most: the server decides a run in one go, and does nothing else
+    meanwhile.
 
     What is damaged in a log of a station is set aside for a person, and the rest is used: the
     canonical copy is fetched again, selling goes on in a new chain, and what the server has of the
@@ -342,6 +346,7 @@ def open_replica(
     own, (ops, end) = _mended(disk, "own", keys.cafe, keys.node, read_own)
     head, base = checker.head, canon.base
     replica = Replica(keys, server, view, domain, verify, random, canon=head, base=base)
+    replica.run_ops = run_ops
     replica.public_only = public_only
     replica.compacted = compacted
     if end.head.n:  # also where the last body was erased

@@ -111,11 +111,13 @@ from sync.protocol import (
     SyncKept,
     Tick,
 )
-from sync.state import PendingOp, merge
+from sync.state import Merged, PendingOp, merge
 from sync.view import View, decode_entry_op
 
 _log = logging.getLogger(__name__)
 CREDIT_EVERY = BATCH_OPS
+HELD_S = 5
+"""So long a station that has much to send leaves unfolded what comes: it sends first."""
 SKEW_TOLD_MS = 60_000
 """A wall clock that is so far from the server's is told: nothing depends on it but what people
 read."""
@@ -154,6 +156,10 @@ class Replica:
     public_only: bool = False
     """Whether it may read only what is public and its own; it has nothing to give back, then, and
     needs no snapshot."""
+    run_ops: int = BATCH_OPS
+    """So many ops are sent in one run at most."""
+    lifted_above: int = 2 * BATCH_OPS
+    """With more pending ops than that, they are off the tables while runs of entries come in."""
     before: tuple[bytes, int, bytes] | None = None
     """Chain, n and hash where the last chain in our log ended."""
 
@@ -183,6 +189,16 @@ class Replica:
         self._durable = self.canon.n
         self._credited = self.canon.n
         self._goal = 0
+        self._theirs = 0
+        """Highest number of an entry that the server is known to have."""
+        self._lifted = False
+        """Whether what is pending is off the tables for the moment."""
+        self._held_s = 0
+        """Seconds that entries have waited until the most of our own is sent."""
+        self._folding = False
+        """Whether entries came since the last tick."""
+        self._untold: set[str] = set()
+        """Tables that have changed meanwhile."""
         """Where the server's log ended at sign-on: a copy that has come so far is kept at once."""
         self._sync_asked = False
         self._grants: dict[tuple[bytes, int], bytes] = {}
@@ -236,6 +252,8 @@ class Replica:
     # --- the one entrance ----------------------------------------------------
 
     def step(self, event: Event, now: Now) -> list[Effect]:
+        if self._lifted and not isinstance(event, (Received, Flush, Kept, Tick)):
+            self._lay_back()  # somebody acts, or the link has gone
         match event:
             case Act():
                 return self._act(event, now)
@@ -468,7 +486,8 @@ class Replica:
                 return self._taken_back(link, cursor, self._returning)
             case Entries(frames) if self.signed_on:
                 return self._entries(link, frames)
-            case Ack(heads, _) if self.signed_on:
+            case Ack(heads, theirs) if self.signed_on:
+                self._theirs = max(self._theirs, theirs)
                 self._take_ack(heads)
                 return self._push(now)
             case SnapshotPart() if self._fetch is not None:
@@ -493,6 +512,10 @@ class Replica:
 
     def _tick(self, now: Now) -> list[Effect]:
         """A server that owes us an answer and says nothing is gone, whatever the socket thinks."""
+        self._held_s += bool(self._inbox)
+        if not self._folding:
+            self._lay_back()
+        self._folding = False
         owed = self.pending or not self.signed_on or self._returning or self._fetch
         heard_ms = self._fetch.heard_ms if self._fetch else self._heard_ms
         if self._link is not None and owed and now.mono_ms - heard_ms > SILENCE_MS:
@@ -548,6 +571,7 @@ class Replica:
                 return [lost]
             return [lost, proof, *self._give_back(link, start.n)]
         self._goal = hello.seq
+        self._theirs = hello.seq
         self._sent = self._acked = 0
         self._take_ack(hello.heads)
         self._sent = self._acked
@@ -697,7 +721,7 @@ class Replica:
         while self._sent < len(self.pending) and self._sent - self._acked < window:
             run: list[Op] = []
             size = 0
-            for at in range(self._sent, min(len(self.pending), self._sent + BATCH_OPS)):
+            for at in range(self._sent, min(len(self.pending), self._sent + self.run_ops)):
                 op = self.pending[at].op
                 size += len(op.raw)
                 if run and (op.chain != run[0].chain or size > PUSH_BYTES):
@@ -758,8 +782,9 @@ class Replica:
         return entry, own if own is not None else decode_entry_op(entry)
 
     def _fold_inbox(self) -> list[Effect]:
-        if not self._inbox:
+        if not self._inbox or (self.unsent > self.lifted_above and self._held_s < HELD_S):
             return []
+        self._held_s = 0
         inbox, self._inbox = self._inbox, []
         unfolded, unshown = len(self.view.unfolded), self.view.unshown
         self.fold([pair for _, run, _ in inbox for pair in run])
@@ -772,6 +797,9 @@ class Replica:
             effects.append(Alarm("unfolded", {"entries": unread[:8]}))
         if self.view.unshown > unshown:
             effects.append(Alarm("unshown", {}))
+        if self._lifted:
+            self._untold |= self.view.store.changed
+            self.view.store.changed.clear()
         caught_up = self._credited < self._goal <= self.canon.n
         return effects + self._credit(at_least=1 if caught_up else CREDIT_EVERY)
 
@@ -779,19 +807,25 @@ class Replica:
         """Merge entries behind the view's cursor with what is pending."""
         view = self.view
         view.store.changed.add(STATUS)
+        self._folding = True
         merged = merge(view.cursor, self.pending, entries)  # `_entries` checked the numbers
         self._forked |= merged.forked
         for entry, op in entries[: merged.settled]:
             assert op is not None
             head = self._heads.get((op.chain, op.n))
-            view.fold(entry, op, effects=False, head=head)
+            view.fold(entry, op, effects=self._lifted, head=head)
             if head is not None:  # one of ours, and the oldest: the merge has seen to that
-                view.settle()
+                if not self._lifted:
+                    view.settle()
                 self._answered(self.pending.popleft())
-        if not merged.beneath:
-            return
-        for _ in range(len(self.pending)):
-            view.pop()
+        if merged.beneath:
+            self._fold_beneath(merged)
+        if len(self.pending) <= self.lifted_above or view.cursor >= self._theirs:
+            self._lay_back()
+
+    def _fold_beneath(self, merged: Merged) -> None:
+        view = self.view
+        self._lift()
         for entry, op in merged.beneath:
             view.fold(entry, op)
             if op is not None and not entry.accepted and op.kind == GRANT_OPEN:
@@ -807,8 +841,24 @@ class Replica:
                 if (waiting.op.chain, waiting.op.n) in merged.moot:
                     waiting = PendingOp(waiting.op, [])
                 still.append(waiting)
-                view.push(waiting.events)
         self.pending = still
+
+    def _lift(self) -> None:
+        """Take what is pending off the tables, to fold beneath it."""
+        if not self._lifted:
+            self._lifted = True
+            for _ in range(len(self.pending)):
+                self.view.pop()
+
+    def _lay_back(self) -> None:
+        """Show it again. After a long outage that is dear, so it is done once for many runs, and
+        nobody is told of the tables meanwhile."""
+        if self._lifted:
+            self._lifted = False
+            for waiting in self.pending:
+                self.view.push(waiting.events)
+        self.view.store.changed |= self._untold
+        self._untold.clear()
 
     def _look_for_twin(self, n: int) -> None:
         """Who goes on in our chain beyond what we have written there is a copy of this process."""
@@ -868,6 +918,7 @@ class Replica:
         again, self._again = self._again, None
         if again is None:
             return
+        self._lay_back()
         for _ in range(len(self.pending)):
             self.view.pop()
         kept = [waiting for waiting in self.pending if waiting.op.chain not in self._forked]

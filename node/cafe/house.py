@@ -53,6 +53,8 @@ def _read_event(event: Event) -> tuple[EventKind, Fact]:
     kind = EVENTS.get((name, version))
     if kind is None:  # of a later version of Cabina: whoever folds it must know that it did not
         raise Refused("unknown-event", kind=name, version=version)
+    if type(body) is kind.fact:  # it was decided just now, and has not been on paper yet
+        return kind, body
     return kind, msgspec.convert(body, kind.fact)
 
 

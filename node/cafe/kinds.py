@@ -41,8 +41,7 @@ Amount = Annotated[int, Meta(ge=0, le=10**15)]
 BasisPoints = Annotated[int, Meta(ge=0, le=10_000)]
 
 
-@dataclass(frozen=True, slots=True)
-class Acting:
+class Acting(msgspec.Struct, frozen=True, gc=False):
     """Who acts where, for a rule to judge."""
 
     context: Context
@@ -188,8 +187,8 @@ def tidy(text: str) -> str:
 
 
 def event(kind: str, fact: Fact, version: int = 1) -> Event:
-    """An event as it stands in the log."""
-    return [kind, version, msgspec.to_builtins(fact, builtin_types=(bytes,))]
+    """An event as it stands in the log; its fact is packed as the map of its fields."""
+    return [kind, version, fact]
 
 
 Apply = Callable[[Tables, Any], None]

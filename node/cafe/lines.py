@@ -153,10 +153,10 @@ def judge(
                 same_now = False
             if claimed != catalog.price_at(row, base, chain):
                 same_base = False
-    cuts = [tuple(map(_cut, line.discounts)) for line in lines]
+    cuts = [tuple(map(_cut, line.discounts)) if line.discounts else () for line in lines]
     ticket_cuts = tuple(map(_cut, on_ticket))
     judged = _price(found, cuts, ticket_cuts)
-    if any(cuts) or ticket_cuts:
+    if ticket_cuts or any(cuts):
         same_base = same_base and _in_force(tables, cuts, ticket_cuts, base, chain)
     if not same_base:
         judged.off_base = judged.total - _expected(

@@ -256,13 +256,13 @@ def placement(
 ) -> tuple[str, bool]:
     """(state, whether money is taken) of an order as it is placed at a ``server``, ``station`` or
     ``client`` node; `Refused` ``server-only``, ``mode-2-no-pc``, ``needs-server``."""
-    if node != "server" and AT_SERVER & set(kinds):
+    if node != "server" and not AT_SERVER.isdisjoint(kinds):
         raise Refused("server-only", kind="order.place")
     if on_pc and mode == 2:
         raise Refused("mode-2-no-pc")
     if on_pc and not online:
         raise Refused("needs-server")
-    waits = mode == 2 or node == "client" or (not online and bool(DEFERRED & set(kinds)))
+    waits = mode == 2 or node == "client" or (not online and not DEFERRED.isdisjoint(kinds))
     return ("pending", False) if waits else ("collected", True)
 
 
@@ -285,7 +285,7 @@ def fill(tables: Tables, command: PlaceOrder, station: str, folded: int) -> Plac
         total = lines.judge(tables, filled, on_ticket, folded, "", taken=False).total
     cash = command.cash_minor
     if cash is None and mode != 2:
-        step = settings.cash_at(tables, folded)
+        step = settings.cash_at(settings.cafe(tables), folded)
         cash = pay(total, _paid(command.payments), command.tendered_minor, *step).cash
     return replace(
         command,
@@ -328,7 +328,8 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
     took_money = command.mode != 2
     taken = took_money and context.server and not acting.desk
     """What a vendor was given already: it may be doubted, never refused."""
-    flags, doubts = _judge_right(tables, command, acting, base, taken)
+    cafe = settings.cafe(tables)
+    flags, doubts = _judge_right(command, acting, base, taken)
     judged = lines.judge(
         tables, command.lines, command.discounts, base, context.op.chain.hex(), taken=taken
     )
@@ -338,7 +339,7 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         node="server" if acting.desk else "station",
         online=context.server,
     )
-    tolerance = settings.cafe(tables).get("tolerance_minor", 0)
+    tolerance = cafe.get("tolerance_minor", 0)
     more_doubts, more_flags = lines.judge_sum(
         command.mode,
         command.total_minor,
@@ -349,9 +350,9 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
     )
     doubts += more_doubts
     flags += more_flags
-    if taken and not _was_mode_1(tables, command, context.op.base):
+    if taken and not _was_mode_1(cafe, command, context.op.base):
         doubts.append("mode-differs")
-    cash, doubt = _judge_cash(tables, command, judged.total, base, taken)
+    cash, doubt = _judge_cash(cafe, command, judged.total, base, taken)
     doubts += doubt
     if context.age_ms >= 0 and clock_is_off(context.at_ms - context.age_ms - context.op.wall_ms):
         flags.append("clock")
@@ -383,7 +384,7 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
 
 
 def _judge_right(
-    tables: Tables, command: PlaceOrder, acting: Acting, base: int, taken: bool
+    command: PlaceOrder, acting: Acting, base: int, taken: bool
 ) -> tuple[list[str], list[str]]:
     """(flags, doubts) by the rights of who sold; `Refused` where no money was taken."""
     wanted = ["order.place"]
@@ -401,31 +402,31 @@ def _judge_right(
     return ([flag], []) if stands else ([], [flag])
 
 
-def _was_mode_1(tables: Tables, command: PlaceOrder, base: int) -> bool:
+def _was_mode_1(cafe: Mapping[str, Any], command: PlaceOrder, base: int) -> bool:
     """Whether its station was right to take this as final."""
-    limit = settings.cafe(tables).get("offline_s", 0)
+    limit = cafe.get("offline_s", 0)
     if limit and command.unseen_s > limit:
         return False
-    return settings.mode_at(tables, base) == 1
+    return settings.mode_at(cafe, base) == 1
 
 
 def _judge_cash(
-    tables: Tables, command: PlaceOrder, total: int, base: int, taken: bool
+    cafe: Mapping[str, Any], command: PlaceOrder, total: int, base: int, taken: bool
 ) -> tuple[int, list[str]]:
     """(cash that was taken, doubts) of an order; `Refused` where nothing was taken yet."""
-    known = {method["method"] for method in settings.cafe(tables).get("methods", ())}
-    named = [payment.method for payment in command.payments]
-    doubts = []
-    if not known.issuperset(named) or len(set(named)) < len(named):
-        if not taken:
-            raise Refused("unknown-method", what=", ".join(named))
-        doubts.append("unknown-method")
-    paid = _paid(command.payments)
+    doubts, paid = [], 0
+    if command.payments:
+        named = [payment.method for payment in command.payments]
+        if not _are_methods(cafe, named):
+            if not taken:
+                raise Refused("unknown-method", what=", ".join(named))
+            doubts.append("unknown-method")
+        paid = _paid(command.payments)
     if paid > total:
         if not taken:
             raise Refused("out-of-range", what="payments")
         return command.cash_minor or 0, [*doubts, "cash-differs"]
-    due = pay(total, paid, None, *settings.cash_at(tables, base)).cash
+    due = pay(total, paid, None, *settings.cash_at(cafe, base)).cash
     cash = due if command.cash_minor is None else command.cash_minor
     tendered = command.tendered_minor
     if command.mode != 2 and tendered is not None and tendered < cash:
@@ -435,6 +436,12 @@ def _judge_cash(
     if command.mode != 2 and cash != due:
         doubts.append("cash-differs")
     return cash, doubts
+
+
+def _are_methods(cafe: Mapping[str, Any], named: list[str]) -> bool:
+    """Whether these are methods of the café's, each once."""
+    known = {method["method"] for method in cafe.get("methods", ())}
+    return known.issuperset(named) and len(set(named)) == len(named)
 
 
 def _collected(
@@ -521,12 +528,11 @@ def decide_collect(tables: Tables, command: CollectOrder, acting: Acting) -> lis
     if command.payments is not None:
         payments = [[payment.method, payment.amount_minor] for payment in command.payments]
     paid: list[list[Any]] = row["payments"] if payments is None else payments
-    known = {method["method"] for method in settings.cafe(tables).get("methods", ())}
     named = [method for method, _ in paid]
-    if not known.issuperset(named) or len(set(named)) < len(named):
+    if not _are_methods(settings.cafe(tables), named):
         raise Refused("unknown-method", what=", ".join(named))
     rest = sum([amount for _, amount in paid])
-    step = settings.cash_at(tables, acting.context.seq)
+    step = settings.cash_at(settings.cafe(tables), acting.context.seq)
     cash = pay(row["total_minor"], rest, command.tendered_minor, *step).cash
     tendered = command.tendered_minor
     return _collect(tables, command.order, row, acting, cash, tendered, payments)

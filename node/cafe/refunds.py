@@ -213,7 +213,7 @@ def _methods(
         elif part:
             parts.append([method, part])
     if cash_part:
-        step = settings.cash_at(tables, 1 << 62)
+        step = settings.cash_at(settings.cafe(tables), 1 << 62)
         paid, given = row["cash_minor"], gone["cash_given"]
         cash = refund_cash(cash_due, paid, gone["cash_due"], given, cash_part, *step)
         parts.insert(0, ["cash", cash])

@@ -178,22 +178,20 @@ def cafe(tables: Tables) -> Mapping[str, Any]:
     return tables.table("settings").peek("cafe") or {}
 
 
-def mode_at(tables: Tables, seq: int) -> int:
-    """Mode in force for somebody who had folded entry ``seq``."""
-    mode = 2
-    for since, value in cafe(tables).get("modes", []):
+def mode_at(settings: Mapping[str, Any], seq: int) -> int:
+    """Mode in force for somebody who had folded entry ``seq``, by the row of settings."""
+    for since, mode in reversed(settings.get("modes", ())):
         if since <= seq:
-            mode = value
-    return mode
+            return int(mode)
+    return 2
 
 
-def cash_at(tables: Tables, seq: int) -> tuple[int, str]:
+def cash_at(settings: Mapping[str, Any], seq: int) -> tuple[int, str]:
     """(cash step, how it is rounded) for somebody who had folded entry ``seq``."""
-    found = (1, "half")
-    for since, step, rounding in cafe(tables).get("cash", []):
+    for since, step, rounding in reversed(settings.get("cash", ())):
         if since <= seq:
-            found = (step, rounding)
-    return found
+            return step, rounding
+    return 1, "half"
 
 
 KINDS = (

@@ -180,8 +180,11 @@ def release(tables: Tables, held: Iterable[Iterable[Any]]) -> None:
 
 def sell(tables: Tables, lines: Iterable[Line]) -> None:
     """Take sold units from the shelf."""
-    for sku, units in _counted(tables, lines):
-        _change(tables, sku, on_hand=-units)
+    table = tables.table("stock")
+    for sku, units in lines:
+        row = table.peek(sku)
+        if row is not None:
+            table.put(sku, changed(row, -units))
 
 
 def restock(tables: Tables, lines: Iterable[Line]) -> None:

@@ -106,6 +106,7 @@ def cafe() -> Bench:
     day.desk("settings.edit", "Ada", mode=1, tolerance_minor=10)
     for _ in range(3):
         day.sell(tendered_minor=300)
+    shop(day)
     day.desk("incident.note", code="cloned", node=day.station)
     for outcome in ("printed", "unknown", "not_started"):
         job = day.job("waiting")
@@ -118,6 +119,56 @@ def cafe() -> Bench:
     day.desk("box.close", "Ada", declared_minor=300, leave_minor=0)
     day.desk("station.revoke", "Ada", station=day.station)
     return bench
+
+
+def shop(day: Day) -> None:
+    """What else a café does all day."""
+    row = day.bench.replica.view.table("products").row("COFFEE")
+    assert row is not None
+    page = {"sku": "PAGE", "name": "Page", "price_minor": 15, "kind": "print"}
+    day.act(day.bench.replica, "product.add", "Vera", product=page)
+    for value in (160, 170):  # the second saw an old version
+        changes = {"barcode": [1, str(value)]}
+        day.act(day.bench.replica, "product.edit", "Vera", sku="COFFEE", changes=changes)
+    day.desk("exception.resolve", "Ada", exception=1, resolution="take")
+    day.desk("discount.add", "Ada", discount="TEN", name="Ten", form="percent", value=1000)
+    day.desk("discount.edit", "Ada", discount="TEN", changes={"value": [1, 500]})
+    move = {"sku": "COFFEE", "direction": "in", "units": 100, "reason": "delivery"}
+    day.desk("stock.move", "Ada", **move)
+    day.desk("stock.count", "Ada", lines=[{"sku": "COFFEE", "units": 90}], reason="counted")
+    jobs = [
+        day.act(
+            day.bench.replica, "job.park", "Vera", sku="PAGE", units=3, copies=1, price_minor=15
+        )
+        for _ in range(2)
+    ]
+    day.desk("job.cancel", "Ada", job=jobs[0], reason="jam")
+    methods = [{"method": "card", "name": "Card"}]
+    day.desk("settings.edit", "Ada", methods=methods, order_expiry_s=1, mode=2)
+    waiting = [day.sell() for _ in range(2)]
+    day.act(day.bench.replica, "order.withdraw", "Vera", order=waiting[0])
+    day.bench.pass_time(2)
+    day.desk("order.expire", order=waiting[1])
+    day.desk("settings.edit", "Ada", order_expiry_s=0, mode=1)
+    line = {"sku": "COFFEE", "quantity": 1, "price_minor": 150, "discounts": [
+        {"discount": "TEN", "form": "percent", "value": 500}]}  # fmt: skip
+    paid = {"sku": "PAGE", "quantity": 3, "price_minor": 15, "job": jobs[1]}
+    sold = day.sell(
+        lines=[line, paid],
+        total_minor=187,
+        payments=[{"method": "card", "amount_minor": 100}],
+        cash_minor=87,
+    )
+    day.desk("sale.refund", "Ada", order=sold, lines=[{"line": 0, "units": 1}], reason="cold")
+    day.desk("cash.move", "Ada", direction="in", amount_minor=500, reason="change")
+    till = f"{day.people['Vera'].hex()}/{day.station}"
+    day.desk("till.float", "Ada", till=till, amount_minor=100)
+    day.desk("box.x", "Ada")
+    day.desk("drawer.open", "Ada", reason="change")
+    day.desk("box.hand-over", "Ada", next_operator="Ada")
+    day.desk("operator.password", "Ada", sealed_key="01")
+    key = Ed25519Signer(b"Vera anew".ljust(32, b".")).public
+    day.desk("operator.reset", operator="Vera", public_key=key.hex(), sealed_key="02")
 
 
 def engine() -> Bench:

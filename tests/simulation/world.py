@@ -432,6 +432,8 @@ class World:
                 random_,
                 public_only=node.public_only,
             )
+            replica: Any = found.core
+            replica.lifted_above = (0, 2, replica.lifted_above)[self.seed % 3]
             assert isinstance(found.core, Replica)
             found.core.worth_a_snapshot = 8
             found.canon.segment_bytes = found.own.segment_bytes = SEGMENT_BYTES

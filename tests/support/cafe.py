@@ -7,6 +7,7 @@ from typing import Any
 from node.cafe import orders, stock
 from node.cafe.house import KINDS, Cafe
 from node.cafe.kinds import body_of, read_command
+from sync.codec import as_written
 from sync.domain import Context
 from sync.identity import Ed25519Signer, node_id
 from sync.op import Entry, encode_op
@@ -104,7 +105,7 @@ class Rules:
             older=self.older,
             lost=self.lost,
         )
-        events = self.cafe.decide(self.view, op, context)
+        events = as_written(self.cafe.decide(self.view, op, context))
         self.deficits = [
             missing
             for kind, _, fact in events

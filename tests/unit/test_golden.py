@@ -58,7 +58,7 @@ def test_log_of_an_older_build_comes_to_what_it_came_to_then(folder: Path) -> No
     view = open_hub(disk, keys, domain, verify_ed25519, random.Random(2).randbytes).core.view
     rows = {name: dict(view.table(name).scan()) for name in sorted(view.store.tables)}
     now = json.loads(json.dumps(rows, default=bytes.hex))
-    if folder.name == "cafe":
+    if (folder.parent.name, folder.name) == ("1", "cafe"):
         now["conflicts"] = now.get("exceptions", {})
         for number, row in now["boxes"].items():
             sums = now["sums"][number]
@@ -66,6 +66,10 @@ def test_log_of_an_older_build_comes_to_what_it_came_to_then(folder: Path) -> No
             row |= {**sums, "tills": tills}
         for station, row in now["stations"].items():
             row["orders"] = now["counters"].get(f"orders/{station}", {"value": 0})["value"]
+        for row in now["products"].values():
+            row["prices"] = [price[:2] for price in row["prices"]]
+    else:
+        assert view.digest().hex() == expected["digest"]
     assert _contains(now, expected["tables"]) == []
     assert [view.cursor, found.head] == expected["head"]
     assert not view.unfolded
@@ -81,8 +85,6 @@ def _contains(now: Any, before: Any, path: str = "") -> list[str]:
                 _contains(now[name], value, f"{path}/{name}") if name in now else [f"{path}/{name}"]
             )
         ]
-    if path.endswith("/prices"):
-        now = [price[:2] for price in now]
     return [] if now == before else [f"{path}: {now!r} was {before!r}"]
 
 

@@ -1,0 +1,122 @@
+"""A station with much to send: it sends first, and folds what comes without redoing all of it at
+each run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sync.op import Head
+from sync.protocol import Tick
+from tests.golden.make import Day
+from tests.unit.test_restored import part
+
+COUNT = 40
+
+
+@pytest.fixture
+def day() -> Day:
+    """A café in Mode 1: the server's outcome of a sale bears its ticket, so none is as it was
+    shown."""
+    made = Day()
+    made.desk("settings.edit", "Ada", mode=1)
+    made.bench.replica.run_ops, made.bench.replica.lifted_above = 8, 4
+    return made
+
+
+def shown(day: Day) -> int:
+    return len(day.bench.replica.view.table("orders"))
+
+
+def hear_some(day: Day) -> None:
+    """Run until the station has folded some of its own orders, and not all."""
+    bench = day.bench
+    for _ in range(10_000):
+        if bench.to_hub:
+            bench.hear(bench.hub)
+        if bench.to_replica:
+            bench.hear(bench.replica)
+        if 0 < len(bench.replica.pending) < COUNT and bench.replica._lifted:
+            return
+        if not bench.to_hub and not bench.to_replica:
+            bench.pass_time(1)
+            for core in (bench.hub, bench.replica):
+                bench.give(core, Tick())
+    raise AssertionError("nothing was ever lifted")
+
+
+def sell_offline(day: Day) -> None:
+    part(day.bench)
+    for _ in range(COUNT):
+        day.sell()
+    assert shown(day) == COUNT
+    day.bench.meet()
+
+
+@pytest.mark.feature("SY-02", "SY-05")
+def test_long_backlog_is_folded_and_all_of_it_is_there_in_the_end(day: Day) -> None:
+    """Whatever is off the tables meanwhile, both sides agree when it is done."""
+    sell_offline(day)
+    hear_some(day)
+    assert shown(day) < COUNT
+    untold = day.bench.replica.view.store.changed
+    assert "orders" not in untold, "somebody would draw what is not there for the moment"
+    while day.bench.replica.pending:
+        hear_rest(day)
+    bench = day.bench
+    assert shown(day) == COUNT
+    assert bench.replica.view.digest() == bench.hub.view.digest()
+    assert "orders" in bench.replica.view.store.changed
+    assert bench.replica.canon == Head(bench.hub.head.n, bench.hub.head.hash)
+
+
+def hear_rest(day: Day) -> None:
+    day.bench.run()
+    day.bench.pass_time(1)
+    for core in (day.bench.hub, day.bench.replica):
+        day.bench.give(core, Tick())
+
+
+@pytest.mark.parametrize("what", ["a sale", "the link goes", "nothing comes for a second"])
+@pytest.mark.feature("SY-01", "SY-04")
+def test_what_is_off_the_tables_is_back_before_anybody_needs_it(day: Day, what: str) -> None:
+    """Who sells, or looks while nothing comes, sees every order that was ever shown."""
+    sell_offline(day)
+    hear_some(day)
+    if what == "a sale":
+        day.sell()
+        assert shown(day) == COUNT + 1
+    elif what == "the link goes":
+        part(day.bench)
+        assert shown(day) == COUNT
+    else:
+        for _ in range(2):
+            day.bench.pass_time(1)
+            day.bench.give(day.bench.replica, Tick())
+        assert shown(day) == COUNT
+    assert not day.bench.replica._lifted
+
+
+@pytest.mark.feature("SY-03")
+def test_station_that_cannot_send_all_at_once_hears_the_others_all_the_same(day: Day) -> None:
+    """What comes waits some seconds behind what is to be sent, and no longer."""
+    sell_offline(day)
+    bench = day.bench
+    for _ in range(3):
+        bench.hear(*[core for core, queue in ((bench.hub, bench.to_hub),) if queue])
+        if bench.to_replica:
+            bench.hear(bench.replica)
+    before = bench.replica.canon.n
+    queued: list[Any] = bench.to_hub[:]
+    bench.to_hub.clear()  # the way up is stuck
+    day.desk("box.x", "Ada")
+    for _ in range(8):
+        bench.pass_time(1)
+        bench.give(bench.hub, Tick())
+        while bench.to_replica:
+            bench.hear(bench.replica)
+        bench.to_hub.clear()
+        bench.give(bench.replica, Tick())
+    assert bench.replica.canon.n > before
+    assert queued
