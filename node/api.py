@@ -34,7 +34,8 @@ from node.cafe import (
     stock,
 )
 from node.cafe.house import KINDS
-from node.cafe.money import exponent, pay, taxes
+from node.cafe.kinds import read_fields
+from node.cafe.money import exponent, parse_minor, pay, taxes
 from node.cafe.operators import may
 from node.config import NoNode
 from node.control import ControlClient, ControlServer, LocalDoor, NotRunning
@@ -100,8 +101,10 @@ __all__ = [
     "open_node",
     "operators",
     "orders",
+    "parse_minor",
     "pay",
     "percent",
+    "read_fields",
     "receipts",
     "records",
     "reports",

@@ -334,6 +334,11 @@ class RowTable(Table):
         """All (id, row), for reading only."""
         return self._rows.scan()
 
+    @property
+    def version(self) -> int:
+        """Counts changes of the rows: whoever remembers a result knows when it is old."""
+        return self._rows.version
+
     def put(self, row_id: str, row: Row) -> None:
         """Set a row, as it is now."""
         self._storage.put(self._rows, row_id, row)

@@ -18,6 +18,7 @@ from node.api import (
     explain,
     money,
     number,
+    parse_minor,
     percent,
     say,
     settings,
@@ -72,6 +73,17 @@ class Format:
 
     def money(self, amount_minor: int) -> str:
         return money(amount_minor, self.language, self.currency, self.decimals)
+
+    def parse(self, typed: str) -> int | None:
+        """Minor units of an amount as people type it, with a comma or a point; None if it is no
+        amount."""
+        plain = "".join(typed.split()).replace(",", ".")
+        if plain.count(".") > 1 or not plain.replace(".", "").isascii():
+            return None
+        try:
+            return parse_minor(plain, self.currency)
+        except ValueError:
+            return None
 
     def number(self, amount_minor: int) -> str:
         return number(amount_minor, self.language, self.currency, self.decimals)

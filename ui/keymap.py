@@ -29,6 +29,7 @@ KEYS = (
     Key("F7", "go_box"),
     Key("K", "search", ctrl=True, screens=("sell",)),
     Key("Enter", "charge", screens=("sell",)),
+    Key("F4", "discounts", screens=("sell",)),
     Key("Escape", "back", screens=("sell", "queue", "box")),
     Key("A", "allow", alt=True, screens=("queue", "sell")),
     Key("X", "deny", alt=True, screens=("queue",)),

@@ -247,6 +247,12 @@ def fold(text: str) -> str:
     return text.casefold().translate(_PLAIN)
 
 
+def with_barcode(tables: Tables, barcode: str) -> str:
+    """Sku of a product on sale with this barcode, or empty."""
+    rows = tables.table("products").search(where("barcode") == barcode)
+    return next((str(row["sku"]) for row in rows if row["active"]), "")
+
+
 def price_at(row: Mapping[str, Any], seq: int, chain: str) -> int | None:
     """Price of a product for who had folded entry ``seq`` and wrote ``chain``, whose own earlier
     changes they saw at once; None if they did not know it yet."""

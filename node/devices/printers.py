@@ -241,7 +241,10 @@ def usb(vendor: int, product: int) -> Connect:
         import usb.util
 
         def open_() -> Any:
-            device = usb.core.find(idVendor=vendor, idProduct=product)
+            try:
+                device = usb.core.find(idVendor=vendor, idProduct=product)
+            except usb.core.NoBackendError as error:  # the system has no libusb
+                raise OSError(str(error)) from None
             if device is None:
                 raise OSError(f"no printer {vendor:04x}:{product:04x} on USB")
             with contextlib.suppress(NotImplementedError, usb.core.USBError):

@@ -327,3 +327,119 @@ def test_measures_follow_the_width() -> None:
     assert [measures(w).columns for w in (1024, 1366, 1920, 2560)] == [4, 5, 8, 10]
     assert measures(1024).rail == 56
     assert isinstance(ft.Icons.SELL, ft.IconData)
+
+
+@pytest.mark.feature("RP-08", "RP-03")
+async def test_discount_is_given_to_a_line_or_to_the_whole_ticket(nodes: Nodes) -> None:
+    """F4 opens the café's discounts; each is itemised, and the order is what the screen showed."""
+    for code, form, value in (("TEN", "percent", 1000), ("OFF", "fixed", 10000)):
+        body = {"discount": code, "name": code.title(), "form": form, "value": value}
+        await nodes.server.submit("discount.add", body)
+    async with screen_of(nodes.server) as screen:
+        await screen.click("tile-SANDWICH")
+        await screen.press("F4")
+        assert screen.shows("Discount on Ham and cheese sandwich")
+        await screen.click("discount-TEN")
+        assert screen.text("total") == "₡1,710"
+        await screen.press("F4")
+        await screen.click("line-SANDWICH")
+        await screen.press("Escape")
+        await screen.press("F4")
+        await screen.click("discount-OFF")
+        assert screen.text("total") == "₡1,610"
+        await screen.press("F4")
+        assert screen.shows("Ten")
+        await screen.press("Enter")
+        assert screen.shows("Sale 1 charged")
+    (row,) = nodes.server.tables.table("orders")
+    assert (row["total_minor"], row["off"]) == (161_000, [["TEN", 19_000], ["OFF", 10_000]])
+
+
+@pytest.mark.feature("RP-28")
+async def test_ticket_is_paid_by_a_method_of_the_owners(nodes: Nodes) -> None:
+    """Chosen with one touch; no cash is asked for, and none enters the box."""
+    methods = [{"method": "card", "name": "Card"}]
+    await nodes.server.submit("settings.edit", {"methods": methods})
+    async with screen_of(nodes.server) as screen:
+        await screen.click("tile-SANDWICH")
+        assert screen.has("received")
+        await screen.click("method-card")
+        assert not screen.has("received")
+        await screen.click("charge")
+        assert screen.shows("Sale 1 charged")
+        await screen.click("tile-SANDWICH")
+        assert screen.has("received"), "the next one is cash again"
+    (row,) = nodes.server.tables.table("orders")
+    assert (row["cash_minor"], row["payments"]) == (0, [["card", 190_000]])
+
+
+@pytest.mark.feature("RP-05")
+async def test_basket_is_parked_and_taken_back(nodes: Nodes) -> None:
+    """Its customer went for the purse; the next one is served, and nothing is typed twice."""
+    async with screen_of(nodes.station) as screen:
+        await screen.click("tile-COFFEE")
+        await screen.click("park")
+        assert screen.shows("Nothing in the basket")
+        await screen.click("tile-TEA")
+        await screen.click("open-parked")
+        await screen.click("parked-0")
+        assert screen.text("total") == "₡900"
+        await screen.click("open-parked")
+        assert screen.shows("Iced lemon tea")
+
+
+@pytest.mark.feature("RP-11")
+async def test_print_is_written_down_now_and_paid_later(nodes: Nodes) -> None:
+    """Parked from the basket, and put on another ticket with one touch."""
+    page = {"sku": "PAGE", "name": "Page", "price_minor": 5000, "kind": "print"}
+    await nodes.server.submit("catalog.import", {"products": [page]})
+    async with screen_of(nodes.server) as screen:
+        await screen.click("tile-PAGE")
+        await screen.type("quantity-PAGE", "7", submit=True)
+        await screen.click("later-PAGE")
+        assert screen.shows("Nothing in the basket")
+        await screen.click("tile-COFFEE")
+        await screen.click("open-jobs")
+        (job,) = nodes.server.tables.table("jobs")
+        await screen.click(f"job-{job.doc_id}")
+        await screen.press("Escape")
+        assert screen.text("total") == "₡1,250"
+        await screen.press("Enter")
+    (job,) = nodes.server.tables.table("jobs")
+    assert job["state"] == "paid"
+
+
+@pytest.mark.feature("RP-06")
+async def test_open_price_is_asked_for_with_what_it_is_for(nodes: Nodes) -> None:
+    """What is no price is said; the line bears the note."""
+    wash = {"sku": "FIX", "name": "Repair", "price_minor": 0, "kind": "service", "open_price": True}
+    await nodes.server.submit("catalog.import", {"products": [wash]})
+    async with screen_of(nodes.server) as screen:
+        await screen.click("tile-FIX")
+        await screen.type("open-price", "x")
+        await screen.click("open-add")
+        assert screen.text("problem") == "Type a price, such as 12.50."
+        await screen.type("open-price", "2 500,00")
+        await screen.type("open-note", "Laptop")
+        await screen.click("open-add")
+        assert screen.text("total") == "₡2,500"
+        assert screen.shows("Laptop")
+        await screen.press("Enter")
+    (row,) = nodes.server.tables.table("orders")
+    assert row["lines"][0]["note"] == "Laptop"
+
+
+@pytest.mark.feature("RP-05", "RP-10")
+async def test_tile_says_how_many_are_left(nodes: Nodes) -> None:
+    """Of what is counted; few are in the colour of a warning."""
+    move = {"sku": "COLA", "direction": "in", "units": 2, "reason": "x"}
+    async with screen_of(nodes.server) as screen:
+        assert not screen.has("stock-COLA")
+        await nodes.server.submit("stock.move", move)
+        await screen.settle(0.3)
+        assert screen.text("stock-COLA") == "2"
+        await screen.click("tile-COLA")
+        await screen.press("Enter")
+        await screen.settle(0.3)
+        assert screen.text("stock-COLA") == "1"
+        assert screen.find("stock-COLA").style.color == "#B3261E"

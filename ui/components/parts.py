@@ -20,6 +20,8 @@ STATE_ICONS = {
     "denied": ft.Icons.CANCEL_ROUNDED,
     "printed": ft.Icons.PRINT_ROUNDED,
     "set_aside": ft.Icons.FLAG_ROUNDED,
+    "withdrawn": ft.Icons.UNDO_ROUNDED,
+    "expired": ft.Icons.TIMER_OFF_ROUNDED,
 }
 
 
@@ -32,6 +34,8 @@ def state_tint(palette: Palette, state: str) -> Tint:
         "denied": palette.danger,
         "printed": palette.printed,
         "set_aside": palette.aside,
+        "withdrawn": palette.printed,
+        "expired": palette.printed,
     }[state]
 
 

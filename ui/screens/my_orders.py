@@ -154,7 +154,7 @@ def _detail(s: Session, row: dict[str, Any]) -> ft.Control:
     def again(e: Any) -> None:
         for line in row["lines"]:
             if s.node.tables.table("products").peek(line["sku"]) is not None:
-                have = s.sell.lines.get(line["sku"], 0)
+                have = s.sell.quantity_of(line["sku"])
                 s.sell.set_quantity(line["sku"], have + line["quantity"])
         s.go("sell")
 

@@ -10,7 +10,16 @@ from tinydb import where
 
 from node.api import Node, StationNode, receipts
 
-STATES = ("unsent", "pending", "allowed", "collected", "denied", "set_aside")
+STATES = (
+    "unsent",
+    "pending",
+    "allowed",
+    "collected",
+    "denied",
+    "set_aside",
+    "withdrawn",
+    "expired",
+)
 SHOWN_AT_ONCE = 60
 
 

@@ -3,25 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import flet as ft
 
-from node.api import Node, box, catalog, pay, settings, stations, taxes
+from node.api import (
+    Node,
+    Refused,
+    box,
+    catalog,
+    discounts,
+    jobs,
+    lines,
+    pay,
+    read_fields,
+    settings,
+    stations,
+    stock,
+    taxes,
+)
 
 SHOWN_AT_ONCE = 120
 MAX_QUANTITY = 10**6
+PARKED_AT_ONCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of a basket, before it is priced."""
+
+    sku: str
+    quantity: int = 1
+    price_minor: int | None = None
+    """Of an open price, as it was typed."""
+    note: str = ""
+    discounts: tuple[str, ...] = ()
+    job: str = ""
+    """A parked print that is paid with this line."""
+
+    def fields(self) -> dict[str, Any]:
+        """As a line of `order.place`."""
+        found: dict[str, Any] = {"sku": self.sku, "quantity": self.quantity}
+        if self.price_minor is not None:
+            found["price_minor"] = self.price_minor
+        if self.note:
+            found["note"] = self.note
+        if self.discounts:
+            found["discounts"] = [{"discount": name} for name in self.discounts]
+        if self.job:
+            found["job"] = self.job
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A basket that waits for its customer to come back."""
+
+    items: dict[str, Item]
+    discounts: tuple[str, ...]
+    at_ms: int
 
 
 @ft.observable
 @dataclass
 class SellModel:
-    """One vendor's basket. ``lines`` maps sku to quantity, in the order they were added."""
+    """One vendor's basket. ``items`` are its lines by a name of their own: the sku, where there is
+    one line of it only."""
 
-    lines: dict[str, int] = field(default_factory=dict)
+    items: dict[str, Item] = field(default_factory=dict)
+    discounts: tuple[str, ...] = ()
+    """Of the whole ticket."""
+    method: str = ""
+    """What it is paid with; empty for cash."""
     current: str = ""
-    """Sku of the line that is open."""
+    """Name of the line that is open."""
+    asking: str = ""
+    """Sku whose price is being asked for."""
+    panel: str = ""
+    """What is open beside the basket: ``discounts``, ``jobs``, ``parked``, or nothing."""
+    parked: tuple[Parked, ...] = ()
     query: str = ""
     category: str = ""
     as_list: bool = False
@@ -30,93 +92,233 @@ class SellModel:
     """A sentence about what the last try could not do."""
     busy: bool = False
 
-    def add(self, sku: str) -> None:
-        self.lines = {**self.lines, sku: min(MAX_QUANTITY, self.lines.get(sku, 0) + 1)}
-        self.current = sku
-        self.problem = ""
-
-    def set_quantity(self, sku: str, quantity: int) -> None:
-        """Zero or less takes the line away."""
-        lines = dict(self.lines)
-        if quantity <= 0:
-            lines.pop(sku, None)
+    def add(self, sku: str, price_minor: int | None = None, note: str = "") -> None:
+        """One more of a product; of an open price, one more line."""
+        name = sku
+        if price_minor is None:
+            known = self.items.get(sku, Item(sku, 0))
+            item = replace(known, quantity=min(MAX_QUANTITY, known.quantity + 1))
         else:
-            lines[sku] = min(MAX_QUANTITY, quantity)
-        self.lines = lines
-        self.current = sku if sku in lines else ""
+            name, item = self._free(sku), Item(sku, 1, price_minor, note)
+        self.items = {**self.items, name: item}
+        self.current, self.problem, self.asking = name, "", ""
+
+    def add_job(self, job: str, sku: str, units: int) -> None:
+        """Pay a parked print with this ticket."""
+        if all(item.job != job for item in self.items.values()):
+            self.items = {**self.items, self._free(sku): Item(sku, max(1, units), job=job)}
         self.problem = ""
 
-    def open_line(self, sku: str) -> None:
-        self.current = "" if self.current == sku else sku
+    def _free(self, sku: str) -> str:
+        number = 1
+        while (name := f"{sku}#{number}") in self.items:
+            number += 1
+        return name
+
+    def set_quantity(self, name: str, quantity: int) -> None:
+        """Zero or less takes the line away."""
+        items = dict(self.items)
+        if quantity <= 0:
+            items.pop(name, None)
+        else:
+            known = items.get(name, Item(name))
+            items[name] = replace(known, quantity=min(MAX_QUANTITY, quantity))
+        self.items = items
+        self.current = name if name in items else ""
+        self.problem = ""
+
+    def toggle_discount(self, discount: str) -> None:
+        """Give a discount to the line that is open, or to the whole ticket; or take it back."""
+        item = self.items.get(self.current)
+        if item is None:
+            self.discounts = _toggled(self.discounts, discount)
+        else:
+            changed = replace(item, discounts=_toggled(item.discounts, discount))
+            self.items = {**self.items, self.current: changed}
+        self.problem = ""
+
+    def open_line(self, name: str) -> None:
+        self.current = "" if self.current == name else name
+
+    def quantity_of(self, sku: str) -> int:
+        """Units of a product in the basket."""
+        return sum(item.quantity for item in self.items.values() if item.sku == sku)
 
     def clear(self) -> None:
-        self.lines, self.current, self.received, self.problem = {}, "", "", ""
+        self.items, self.discounts, self.method = {}, (), ""
+        self.current = self.received = self.problem = self.asking = self.panel = ""
+
+    def park(self, at_ms: int) -> None:
+        """Put the basket aside for later; the oldest goes when there are too many."""
+        if self.items:
+            one = Parked(self.items, self.discounts, at_ms)
+            self.parked = (*self.parked, one)[-PARKED_AT_ONCE:]
+            self.clear()
+
+    def take_back(self, at: int, at_ms: int) -> None:
+        """Go on with a parked basket; what is in this one is parked in its place."""
+        one = self.parked[at]
+        self.parked = self.parked[:at] + self.parked[at + 1 :]
+        self.park(at_ms)
+        self.clear()
+        self.items, self.discounts = one.items, one.discounts
 
     @property
     def units(self) -> int:
-        return sum(self.lines.values())
+        return sum(item.quantity for item in self.items.values())
+
+
+def _toggled(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return tuple(n for n in names if n != name) if name in names else (*names, name)
 
 
 @dataclass(frozen=True, slots=True)
 class BasketLine:
-    sku: str
     name: str
+    """Of the line in the basket."""
+    sku: str
+    title: str
     quantity: int
     price_minor: int
     amount_minor: int
+    """After its discounts and its share of the ticket's."""
+    off_minor: int
+    note: str
+    fixed: bool
+    """Whether its quantity cannot be changed here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Basket:
-    """The basket with the prices that hold now."""
+    """The basket with the prices that hold now, by the rules that will judge the order."""
 
     lines: tuple[BasketLine, ...]
     subtotal_minor: int
+    """Before discounts."""
+    off: tuple[tuple[str, int], ...]
+    """(name of the discount, what it takes off)."""
     rounding_minor: int
     total_minor: int
     taxes: tuple[tuple[int, int], ...]
     """(basis points, tax) of each rate above 0."""
+    problem: str = ""
+    """Code of what the rules would refuse now."""
+
+
+EMPTY = Basket((), 0, (), 0, 0, ())
 
 
 def basket(node: Node, model: SellModel) -> Basket:
-    """What the basket costs; unknown products have gone from the catalogue and are left out."""
+    """What the basket costs; what has gone from the catalogue is left out."""
     products = node.tables.table("products")
-    lines, gross = [], []
-    for sku, quantity in model.lines.items():
-        row = products.peek(sku)
-        if row is None:
-            continue
-        amount = quantity * row["price_minor"]
-        lines.append(BasketLine(sku, row["name"], quantity, row["price_minor"], amount))
-        gross.append((amount, row["tax_bp"]))
-    subtotal = sum(line.amount_minor for line in lines)
-    cafe = settings.cafe(node.tables)
+    known = {name: item for name, item in model.items.items() if products.peek(item.sku)}
+    if not known:
+        return EMPTY
+    try:
+        return _priced(node, model, known, discounted=True)
+    except Refused as refusal:  # a discount that fits nothing: it says so, and all else is shown
+        return replace(_priced(node, model, known, discounted=False), problem=refusal.code)
+
+
+def _priced(node: Node, model: SellModel, items: Mapping[str, Item], *, discounted: bool) -> Basket:
+    tables = node.tables
+    wanted = []
+    for item in items.values():
+        row = tables.table("products").peek(item.sku)
+        assert row is not None
+        shown = item if discounted else replace(item, discounts=())
+        fields = shown.fields()
+        if not item.job:
+            fields.setdefault("price_minor", row["price_minor"])
+        wanted.append(read_fields(fields, lines.Line))
+    filled = lines.fill(tables, wanted)
+    given = [discounts.Applied(discount=name) for name in model.discounts if discounted]
+    on_ticket = lines.fill_discounts(tables, given)
+    judged = lines.judge(tables, filled, on_ticket, tables.cursor, "", taken=False)
+    cafe = settings.cafe(tables)
     step, mode = cafe.get("cash_step_minor", 1), cafe.get("cash_rounding", "half")
-    rounding = pay(subtotal, 0, None, step, mode).rounding
-    rates = tuple((bp, tax) for bp, _, _, tax in taxes(gross) if bp)
-    return Basket(tuple(lines), subtotal, rounding, subtotal + rounding, rates)
+    other = judged.total if model.method else 0
+    rounding = pay(judged.total, other, None, step, mode).rounding
+    gross = [(line["amount_minor"], line["tax_bp"]) for line in judged.lines]
+    shown_lines = tuple(
+        BasketLine(
+            name=name,
+            sku=item.sku,
+            title=line["name"],
+            quantity=line["quantity"],
+            price_minor=line["price_minor"],
+            amount_minor=line["amount_minor"],
+            off_minor=line.get("off_minor", 0),
+            note=item.note,
+            fixed=bool(item.job),
+        )
+        for (name, item), line in zip(items.items(), judged.lines, strict=True)
+    )
+    return Basket(
+        lines=shown_lines,
+        subtotal_minor=judged.total + sum(off for _, off in judged.off),
+        off=tuple((discount_title(node, name), off) for name, off in judged.off),
+        rounding_minor=rounding,
+        total_minor=judged.total + rounding,
+        taxes=tuple((bp, tax) for bp, _, _, tax in taxes(gross) if bp),
+    )
+
+
+# --- what can be sold --------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """The catalogue in its order, ready to be searched at each key."""
+
+    version: int
+    skus: list[str]
+    texts: list[str]
+    categories: list[str]
+    names: list[str]
+    """Of the categories, in the order in which the catalogue has them."""
+
+
+_shelves: WeakKeyDictionary[Node, _Shelf] = WeakKeyDictionary()
+
+
+def _shelf(node: Node) -> _Shelf:
+    table = node.tables.table("products")
+    known = _shelves.get(node)
+    if known is None or known.version != table.version:
+        rows = sorted(
+            (row for _, row in table.scan() if row["active"]), key=lambda row: row["order"]
+        )
+        known = _shelves[node] = _Shelf(
+            version=table.version,
+            skus=[row["sku"] for row in rows],
+            texts=[row["search"] for row in rows],
+            categories=[row["category"] for row in rows],
+            names=list(dict.fromkeys(row["category"] for row in rows if row["category"])),
+        )
+    return known
 
 
 def visible(node: Node, model: SellModel) -> list[Mapping[str, Any]]:
     """Products that fit category and search, in the catalogue's order, at most so many at once."""
-    words = catalog.fold(model.query).split()
-    found = []
-    for _, row in node.tables.table("products").scan():
-        if model.category and row["category"] != model.category:
+    shelf, words, wanted = _shelf(node), catalog.fold(model.query).split(), model.category
+    products = node.tables.table("products")
+    found: list[Mapping[str, Any]] = []
+    for sku, text, category in zip(shelf.skus, shelf.texts, shelf.categories, strict=True):
+        if wanted and category != wanted:
             continue
-        if all(word in row["search"] for word in words):
+        if all(word in text for word in words):
+            row = products.peek(sku)
+            assert row is not None
             found.append(row)
-    found.sort(key=lambda row: row["order"])
-    return found[:SHOWN_AT_ONCE]
+            if len(found) == SHOWN_AT_ONCE:
+                break
+    return found
 
 
 def categories(node: Node) -> list[str]:
     """Names of the categories, in the order in which the catalogue has them."""
-    names: dict[str, None] = {}
-    for _, row in node.tables.table("products").scan():
-        if row["category"]:
-            names[row["category"]] = None
-    return list(names)
+    return _shelf(node).names
 
 
 def scanned(node: Node, text: str) -> str:
@@ -124,13 +326,60 @@ def scanned(node: Node, text: str) -> str:
     none."""
     text = text.strip()
     products = node.tables.table("products")
-    if products.peek(text) is not None:
+    row = products.peek(text)
+    if row is not None and row["active"]:
         return text
-    by_code = [row["sku"] for _, row in products.scan() if text and row["barcode"] == text]
+    by_code = catalog.with_barcode(node.tables, text) if text else ""
     if by_code:
-        return str(by_code[0])
+        return by_code
     found = visible(node, SellModel(query=text))
     return str(found[0]["sku"]) if text and len(found) == 1 else ""
+
+
+def is_job(node: Node, sku: str) -> bool:
+    """Whether it is a print, scan or recording."""
+    row = node.tables.table("products").peek(sku)
+    return row is not None and row["kind"] in jobs.JOB_KINDS
+
+
+def is_open_price(node: Node, sku: str) -> bool:
+    """Whether the price is typed at the sale."""
+    row = node.tables.table("products").peek(sku)
+    return row is not None and bool(row["open_price"])
+
+
+def stock_of(node: Node, sku: str) -> tuple[int, bool] | None:
+    """(units that can be promised, whether that is low) of a product that is counted."""
+    shelf, row = node.tables.table("stock").peek(sku), node.tables.table("products").peek(sku)
+    if shelf is None or row is None:
+        return None
+    return stock.available(shelf), stock.is_low(shelf, row["minimum"])
+
+
+def discount_list(node: Node) -> list[tuple[str, str, str, int]]:
+    """(code, name, form, value) of the discounts that are given now, by name."""
+    rows = node.tables.table("discounts").scan()
+    found = [(i, r["name"], r["form"], r["value"]) for i, r in rows if r["active"]]
+    return sorted(found, key=lambda one: one[1])
+
+
+def discount_title(node: Node, discount: str) -> str:
+    row = node.tables.table("discounts").peek(discount)
+    return row["name"] if row is not None else discount
+
+
+def methods(node: Node) -> list[tuple[str, str]]:
+    """(method, name) of what the owner lets people pay with, beside cash."""
+    return [
+        (method["method"], method["name"])
+        for method in settings.cafe(node.tables).get("methods", ())
+        if method["active"]
+    ]
+
+
+def pending_jobs(node: Node) -> list[Any]:
+    """Prints, scans and recordings that wait for their money, with ``doc_id``."""
+    return list(jobs.pending(node.tables))
 
 
 def next_label(node: Node) -> str:
@@ -145,10 +394,13 @@ def next_label(node: Node) -> str:
 async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> str:
     """Place the order; its label. Raises `SyncError`, and then the basket is as it was."""
     label = next_label(node)
-    fields: dict[str, Any] = {
-        "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in model.lines.items()]
-    }
-    if tendered_minor is not None:
+    fields: dict[str, Any] = {"lines": [item.fields() for item in model.items.values()]}
+    if model.discounts:
+        fields["discounts"] = [{"discount": name} for name in model.discounts]
+    if model.method:
+        total = basket(node, model).total_minor
+        fields["payments"] = [{"method": model.method, "amount_minor": total}] if total else []
+    elif tendered_minor is not None:
         fields["tendered_minor"] = tendered_minor
     model.busy = True
     try:
@@ -157,3 +409,8 @@ async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> st
     finally:
         model.busy = False
     return label
+
+
+async def park_job(node: Node, sku: str, units: int, note: str) -> None:
+    """Write down a print, scan or recording to be paid later."""
+    await node.submit("job.park", {"sku": sku, "units": units, "note": note})
