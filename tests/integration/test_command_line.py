@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from pathlib import Path
 
 import pytest
 
+from node.bootstrap import create_cafe
 from node.cli import kinds, parser
+from node.devices.virtual import Decoder, Faults
 from tests.integration.conftest import Cabina, report
 
 
@@ -200,3 +203,127 @@ def test_bench_prints_value_reference_and_ratio(cabina: Cabina) -> None:
     assert rows[0]["name"] == "live"
     assert rows[0]["ratio"] == pytest.approx(rows[0]["value"] / rows[0]["reference"], rel=0.05)
     assert rows[0]["met"] == (rows[0]["ratio"] <= rows[0]["target"])
+
+
+@pytest.fixture
+def shop(cafe: Path, cabina: Cabina, tmp_path: Path) -> Path:
+    """A café that has sold one coffee."""
+    catalogue = tmp_path / "c.csv"
+    catalogue.write_text("sku,name,price,stock\nCOFFEE,Coffee,2.50,10\n", encoding="utf-8")
+    report(cabina("import", "catalogue", catalogue, "--data", cafe, "--json"))
+    lines = 'lines=[{"sku":"COFFEE","quantity":2}]'
+    report(cabina("do", "order.place", lines, "--data", cafe, "--json"))
+    return cafe
+
+
+@pytest.mark.feature("RE-01", "RP-22")
+def test_report_is_shown_and_written_by_command_line(
+    shop: Path, cabina: Cabina, tmp_path: Path
+) -> None:
+    """The same figures as a table, as CSV and as PDF; a period that is none is said."""
+    period = ("--from", "2000-01-01", "--to", "2100-01-01", "--data", shop)
+    files = [tmp_path / "r.csv", tmp_path / "r.pdf"]
+    done = cabina("report", "product", *period, "--csv", files[0], "--pdf", files[1], "--json")
+    (row,) = json.loads(done.stdout)
+    assert (row["name"], row["units"], row["net_minor"]) == ("Coffee", 2, 500)
+    assert files[0].read_text("utf-8-sig").splitlines() == [
+        "Product,Sales,Units,Sold,Refunded,Net",
+        "Coffee,1,2,500,0,500",
+    ]
+    assert files[1].read_bytes().startswith(b"%PDF-")
+    wrong = cabina("report", "day", "--from", "2100-01-01", "--to", "2000-01-01", "--data", shop)
+    assert wrong.returncode == 1
+    assert "2026-11-22" in wrong.stderr
+
+
+@pytest.mark.feature("CF-04", "RP-10")
+def test_catalogue_goes_out_and_in_by_command_line(
+    shop: Path, cabina: Cabina, tmp_path: Path
+) -> None:
+    """What is written can be imported again and changes nothing."""
+    file = tmp_path / "out.csv"
+    assert cabina("export", "catalogue", file, "--data", shop).returncode == 0
+    text = file.read_text("utf-8")
+    assert "COFFEE,Coffee,2.50" in text
+    assert cabina("import", "catalogue", file, "--data", shop).returncode == 0
+    again = tmp_path / "again.csv"
+    cabina("export", "catalogue", again, "--data", shop)
+    assert again.read_text("utf-8") == text
+    nowhere = cabina("export", "catalogue", tmp_path / "none" / "x.csv", "--data", shop)
+    assert nowhere.returncode == 1
+
+
+@pytest.mark.feature("OP-03")
+def test_audit_finds_who_did_what(shop: Path, cabina: Cabina) -> None:
+    """By person, kind and what it mentions; the newest first; a sign-in is an act too."""
+
+    def kinds(*words: str) -> list[str]:
+        found = json.loads(cabina("audit", *words, "--data", shop, "--json").stdout)
+        return [act["kind"] for act in found]
+
+    everything = kinds("--operator", "Ada")
+    assert {"order.place", "catalog.import", "grant.open"} <= set(everything)
+    assert kinds("--kind", "order.") == ["order.place"]
+    assert kinds("--mentions", "coffee", "--limit", "1") == ["order.place"]
+    assert kinds("--mentions", "unicorn") == []
+    text = cabina("audit", "--kind", "order.", "--data", shop).stdout
+    assert "Ada" in text
+    assert cabina("audit", "--operator", "Bob", "--data", shop).returncode == 1
+
+
+@pytest.mark.feature("OP-05")
+def test_password_is_changed_and_a_forgotten_one_reset(shop: Path, cabina: Cabina) -> None:
+    """Who knows the old one changes it; on the server's own machine it is reset, on record."""
+
+    def signs_in(password: str) -> bool:
+        words = ("sign-in", "Ada", "--password-stdin", "--data", shop)
+        return cabina(*words, stdin=f"{password}\n").returncode == 0
+
+    change = ("password", "--password-stdin", "--data", shop)
+    assert cabina(*change, stdin="nonsense\nsecret-new\n").returncode == 1
+    assert cabina(*change, stdin="secret-one\nsecret-new\n").returncode == 0
+    assert signs_in("secret-new")
+    assert not signs_in("secret-one")
+    assert cabina(*change, stdin="secret-new\nx\n").returncode == 1
+    reset = ("operator", "reset", "Ada", "--password-stdin", "--data", shop)
+    assert cabina(*reset, stdin="secret-three\n").returncode == 0
+    assert signs_in("secret-three")
+    assert not signs_in("secret-new")
+    found = json.loads(cabina("audit", "--kind", "operator.", "--data", shop, "--json").stdout)
+    assert [act["kind"] for act in found[:2]] == ["operator.reset", "operator.password"]
+    verified = cabina("verify", "--data", shop)
+    assert verified.returncode == 0, verified.stderr
+
+
+@pytest.mark.feature("PR-01", "SE-02")
+async def test_ticket_is_checked_with_the_public_key_alone(tmp_path: Path, cabina: Cabina) -> None:
+    """What the QR on the paper says is genuine; one digit changed is not; the key is enough, and no
+    folder is needed."""
+    roll, folder = tmp_path / "roll", tmp_path / "cafe"
+    node = await create_cafe(
+        folder, name="Paper", currency="EUR", language="en", administrator="Ada",
+        password="secret-one", printer=f"file://{roll}", port=0,
+    )  # fmt: skip
+    product = {"sku": "TEA", "name": "Tea", "price_minor": 120}
+    await node.submit("catalog.import", {"products": [product]})
+    await node.submit("order.place", {"lines": [{"sku": "TEA", "quantity": 3}]})
+    async with asyncio.timeout(20):
+        while node.tables.table("prints").all()[0]["state"] != "printed":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    key = node.server_key.hex()
+    await node.stop()
+    decoder = Decoder(Faults())
+    decoder.feed(roll.read_bytes())
+    (stamp,) = decoder.papers[0].stamps
+    assert decoder.pulses == 1
+    here = report(cabina("verify", "--ticket", stamp.says, "--data", folder, "--json"))
+    assert (here["number"], here["amount_minor"]) == (1, 360)
+    elsewhere = ("--data", tmp_path / "none")
+    assert cabina("verify", "--ticket", stamp.says, "--key", key, *elsewhere).returncode == 0
+    forged = stamp.says[:30] + ("A" if stamp.says[30] != "A" else "B") + stamp.says[31:]
+    wrong = cabina("verify", "--ticket", forged, "--key", key, *elsewhere)
+    assert wrong.returncode == 1
+    assert "ticket" in wrong.stderr
+    assert cabina("verify", "--ticket", stamp.says, "--key", "xyz", *elsewhere).returncode == 2
+    done = json.loads(cabina("show", "status", "--data", folder, "--json").stdout)
+    assert done[0]["server_key"] == key
