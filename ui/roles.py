@@ -20,9 +20,10 @@ class Screen:
 SELL = Screen("sell", ft.Icons.POINT_OF_SALE_ROUNDED)
 ORDERS = Screen("orders", ft.Icons.RECEIPT_LONG_ROUNDED)
 QUEUE = Screen("queue", ft.Icons.INBOX_ROUNDED, "order.authorise")
+CASH = Screen("cash", ft.Icons.ACCOUNT_BALANCE_WALLET_ROUNDED, "box.x")
 BOX = Screen("box", ft.Icons.PAYMENTS_ROUNDED, "box.close")
 
 SCREENS: dict[str, tuple[Screen, ...]] = {
     "station": (SELL, ORDERS),
-    "server": (SELL, QUEUE, BOX),
+    "server": (SELL, QUEUE, CASH, BOX),
 }

@@ -17,6 +17,7 @@ from ui.format import font_file
 from ui.keymap import action_for, cap
 from ui.roles import Screen
 from ui.screens.box_close import BoxClose
+from ui.screens.cash import Cash
 from ui.screens.my_orders import MyOrders
 from ui.screens.queue import Queue
 from ui.screens.sell import Sell
@@ -36,9 +37,16 @@ _BODIES = {
     "sell": Sell,
     "orders": MyOrders,
     "queue": Queue,
+    "cash": Cash,
     "box": BoxClose,
 }
-_KEYS = {"sell": "go_sell", "orders": "go_orders", "queue": "go_orders", "box": "go_box"}
+_KEYS = {
+    "sell": "go_sell",
+    "orders": "go_orders",
+    "queue": "go_orders",
+    "cash": "go_cash",
+    "box": "go_box",
+}
 
 
 def _waiting(s: Session, screen: str) -> int:
@@ -217,7 +225,7 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
     async def pressed(e: ft.KeyboardEvent) -> None:
         action = action_for(e.key, ctrl=e.ctrl, alt=e.alt, screen=s.app.screen)
         if action.startswith("go_"):
-            wanted = {"go_sell": "sell", "go_box": "box"}.get(
+            wanted = {"go_sell": "sell", "go_cash": "cash", "go_box": "box"}.get(
                 action, "queue" if node.role == "server" else "orders"
             )
             s.go(wanted)

@@ -7,6 +7,7 @@ from typing import Any
 import flet as ft
 import pytest
 
+from node.bootstrap import add_operator
 from tests.support.nodes import PASSWORD, Nodes, until
 from tests.support.screen import Screen
 from ui.keymap import KEYS, action_for, cap
@@ -282,7 +283,7 @@ async def test_two_sessions_of_one_node_share_no_basket(nodes: Nodes) -> None:
 
 def test_keys_are_unique_on_each_screen_and_have_caps() -> None:
     """One table drives handlers, labels and tests."""
-    for screen in ("sell", "orders", "queue", "box", "sign_in"):
+    for screen in ("sell", "orders", "queue", "cash", "box", "sign_in"):
         combinations = [
             (key.key, key.ctrl, key.alt) for key in KEYS if not key.screens or screen in key.screens
         ]
@@ -294,6 +295,7 @@ def test_keys_are_unique_on_each_screen_and_have_caps() -> None:
         "sell",
         "orders",
         "queue",
+        "cash",
         "box",
     }
 
@@ -443,3 +445,61 @@ async def test_tile_says_how_many_are_left(nodes: Nodes) -> None:
         await screen.settle(0.3)
         assert screen.text("stock-COLA") == "1"
         assert screen.find("stock-COLA").style.color == "#B3261E"
+
+
+@pytest.mark.feature("BX-03", "BX-05", "BX-04", "BX-07")
+async def test_open_box_is_read_filled_and_handed_over(nodes: Nodes) -> None:
+    """Cash in and out, a float, an X, the drawer, the next operator: each from one page."""
+    server = nodes.server
+    await add_operator(server, "Rita", "cashier", PASSWORD)
+    async with screen_of(server) as screen:
+        await screen.press("F10")
+        await screen.click("cash-in")
+        await screen.type("cash-amount", "0")
+        await screen.click("cash-do")
+        assert screen.text("problem") == "Type an amount above zero."
+        await screen.type("cash-amount", "1000")
+        await screen.click("cash-do")
+        assert screen.text("problem") == "Give a reason."
+        await screen.type("cash-reason", "Change", submit=True)
+        assert screen.shows("Cash in: Change")
+        await screen.click("cash-out")
+        await screen.type("cash-amount", "300")
+        await screen.type("cash-reason", "Bread", submit=True)
+        await screen.click("cash-float")
+        (till,) = screen.keys("who-")[:1]
+        await screen.click(till)
+        await screen.type("cash-amount", "200", submit=True)
+        await screen.click("cash-x")
+        await screen.click("cash-drawer")
+        await screen.type("cash-reason", "Coins", submit=True)
+        await screen.click("cash-hand-over")
+        await screen.click("who-Rita")
+        await screen.click("cash-do")
+        await screen.settle(0.3)
+        assert screen.shows("Handed over to Rita")
+        await screen.press("Escape")
+        assert not screen.has("cash-do")
+        await server.submit("settings.edit", {"blind_close": True})
+        await screen.settle(0.3)
+        assert screen.shows("Totals are shown after the count")
+        assert not screen.shows("Cash in: Change")
+    now = server.tables.table("sums").row("1")
+    assert now is not None
+    assert (now["cash_in"], now["cash_out"], now["floats"], now["readings"]) == (
+        100_000, 30_000, 20_000, 1,
+    )  # fmt: skip
+
+
+@pytest.mark.feature("BX-02")
+async def test_blind_close_shows_no_expected_sum_before_the_count(nodes: Nodes) -> None:
+    """Neither of the box nor of a till."""
+    server = nodes.server
+    await server.submit("settings.edit", {"blind_close": True, "mode": 1})
+    await until(lambda: nodes.station.tables.cursor == server.tables.cursor)
+    await nodes.station.submit("order.place", {"lines": [{"sku": "TEA", "quantity": 1}]})
+    await until(lambda: len(server.tables.table("orders")) == 1)
+    async with screen_of(server) as screen:
+        await screen.press("F7")
+        assert screen.keys("field-till:")
+        assert not screen.shows("₡950")

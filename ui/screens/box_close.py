@@ -8,10 +8,12 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError, box, z_text
+from ui.components.paper import paper
 from ui.components.parts import amount, button, card, icon, line_below, named, tappable, text
 from ui.keymap import cap
 from ui.viewmodels import boxclose as model
 from ui.viewmodels.boxclose import STEPS
+from ui.viewmodels.cash import is_blind
 from ui.viewmodels.session import Session, use_session
 
 
@@ -214,13 +216,15 @@ def _field_label(s: Session, name: str) -> str:
 
 
 def _tills(s: Session, opened: Any) -> ft.Control:
-    p = s.palette
+    p, blind = s.palette, is_blind(s.node)
     tills = sorted(opened["tills"].items())
     rows: list[ft.Control] = [
         ft.Container(text(s, s.text("close.tills"), "h2"), padding=16, border=line_below(p))
     ]
     for till, sums in tills:
         expected = box.expected_in_till(sums)
+        amount_text = "" if blind else s.text.money(expected)
+        shown = s.text("close.expected", amount=amount_text) if amount_text else ""
         typed = s.box.tills.get(till)
         declared = None if typed is None else typed * s.box.unit_minor
         rows.append(
@@ -230,14 +234,8 @@ def _tills(s: Session, opened: Any) -> ft.Control:
                         text(s, model.till_name(s.node, till), "strong"),
                         ft.Row(
                             [
-                                text(
-                                    s,
-                                    s.text("close.expected", amount=s.text.money(expected)),
-                                    "caption",
-                                    p.text3,
-                                    expand=True,
-                                ),
-                                _difference(s, declared, expected),
+                                text(s, shown, "caption", p.text3, expand=True),
+                                *([] if blind else [_difference(s, declared, expected)]),
                             ]
                         ),
                         _money_field(s, f"till:{till}", typed or 0),
@@ -341,38 +339,6 @@ def _float(s: Session) -> ft.Control:
             spacing=8,
         ),
         expand=True,
-    )
-
-
-def _paper(s: Session, z: dict[str, Any]) -> ft.Control:
-    """The Z as it will be printed."""
-    lines: list[ft.Control] = []
-    for left, right in z_text(z, s.text.say, s.text.money, s.text.language):
-        if left == "-":
-            lines.append(ft.Divider(height=9, color="#1B1B1B"))
-            continue
-        name = "h2" if left.startswith("#") else "caption"
-        lines.append(
-            ft.Row(
-                [
-                    text(s, left.lstrip("#"), name, "#1B1B1B", expand=True),
-                    text(s, right, name, "#1B1B1B"),
-                ]
-            )
-        )
-    return ft.Container(
-        ft.Container(
-            ft.ListView(lines, spacing=2, expand=True),
-            width=360,
-            bgcolor="#FFFFFF",
-            padding=20,
-            shadow=ft.BoxShadow(blur_radius=24, offset=ft.Offset(0, 8), color="#2910262A"),
-        ),
-        expand=True,
-        bgcolor=s.palette.surface3,
-        border_radius=12,
-        padding=16,
-        alignment=ft.Alignment.TOP_CENTER,
     )
 
 
@@ -496,7 +462,8 @@ def BoxClose() -> ft.Control:
             body = [_float(s), _keypad(s, next_field)]
             go = s.text("close.see_z")
         case _:
-            body = [_paper(s, z), _result(s, z)] if z else []
+            pairs = z_text(z, s.text.say, s.text.money, s.text.language) if z else []
+            body = [paper(s, pairs), _result(s, z)] if z else []
             go = s.text("close.finish")
     last = s.box.step == len(STEPS) - 1
     go_on = button(

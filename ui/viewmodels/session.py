@@ -13,6 +13,7 @@ from ui.format import Format
 from ui.roles import SCREENS, Screen
 from ui.theme import DARK, LIGHT, Measures, Palette, measures
 from ui.viewmodels.boxclose import BoxModel
+from ui.viewmodels.cash import CashModel
 from ui.viewmodels.orders import OrdersModel, QueueModel
 from ui.viewmodels.sell import SellModel
 
@@ -50,6 +51,7 @@ class Session:
         self.orders = OrdersModel()
         self.queue = QueueModel()
         self.box = self.new_box()
+        self.cash = CashModel()
         self.actions: dict[str, Callable[[], Any]] = {}
         """What keys do on the screen that is shown; the screen fills it when it is drawn."""
 

@@ -1,0 +1,206 @@
+"""The open box: what it holds now, and what is done with it between two closes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flet as ft
+
+from node.api import SyncError, z_text
+from ui.components.paper import paper
+from ui.components.parts import button, card, empty, field, icon, tappable, text
+from ui.viewmodels import cash as model
+from ui.viewmodels.session import Session, use_session
+
+_GLYPHS: dict[str, ft.IconData] = {
+    "in": ft.Icons.ADD_CARD_ROUNDED,
+    "out": ft.Icons.MONEY_OFF_ROUNDED,
+    "float": ft.Icons.SAVINGS_ROUNDED,
+    "hand-over": ft.Icons.SWAP_HORIZ_ROUNDED,
+    "x": ft.Icons.RECEIPT_LONG_ROUNDED,
+    "drawer": ft.Icons.INVENTORY_ROUNDED,
+}
+
+
+async def _do(s: Session) -> None:
+    """Carry out what the form says; a refusal stays on it."""
+    form = s.cash
+    amount_minor = s.text.parse(form.amount) if form.amount.strip() else None
+    if form.busy:
+        return
+    if form.act in model.ASK_AMOUNT and (amount_minor is None or amount_minor <= 0):
+        form.problem = s.text("cash.no_amount")
+        return
+    form.busy = True
+    try:
+        await s.node.submit(model.ACTS[form.act], model.fields_of(form, amount_minor))
+    except SyncError as error:
+        form.problem = s.text.error(error)
+        return
+    finally:
+        form.busy = False
+    s.app.toast = s.text(f"cash.{form.act}.done")
+    form.begin("")
+
+
+def _act(s: Session, name: str) -> ft.Control:
+    async def chosen(e: Any) -> None:
+        s.cash.begin(name)
+        if name == "x":
+            await _do(s)
+
+    on = s.cash.act == name
+    return button(
+        s,
+        s.text(f"cash.{name}"),
+        chosen,
+        kind="tonal" if on else "outline",
+        glyph=_GLYPHS[name],
+        key=f"cash-{name}",
+        height=56,
+    )
+
+
+def _form(s: Session) -> ft.Control:
+    """What the act asks for."""
+    form = s.cash
+
+    def keep(name: str) -> Any:
+        def changed(e: Any) -> None:
+            setattr(form, name, e.control.value or "")
+
+        return changed
+
+    async def done(e: Any = None) -> None:
+        await _do(s)
+
+    parts: list[ft.Control] = [text(s, s.text(f"cash.{form.act}"), "h2")]
+    people = {"float": model.tills(s.node)}.get(form.act, [])
+    if form.act == "hand-over":
+        people = [(name, name) for name in model.takers(s.node)]
+    if form.act in ("float", "hand-over"):
+        rows = [_person(s, key, name) for key, name in people]
+        if not rows:
+            rows = [text(s, s.text("cash.nobody"), "body", s.palette.text2)]
+        parts.append(ft.Column(rows, spacing=4, scroll=ft.ScrollMode.AUTO, height=168))
+    if form.act in model.ASK_AMOUNT or form.act == "hand-over":
+        label = "cash.counted" if form.act == "hand-over" else "cash.amount"
+        parts.append(
+            field(
+                s,
+                key="cash-amount",
+                label=s.text(label),
+                value=form.amount,
+                keyboard_type=ft.KeyboardType.NUMBER,
+                text_align=ft.TextAlign.RIGHT,
+                autofocus=True,
+                on_change=keep("amount"),
+                on_submit=done,
+            )
+        )
+    if form.act in model.ASK_REASON:
+        parts.append(
+            field(
+                s,
+                key="cash-reason",
+                label=s.text("cash.reason"),
+                value=form.reason,
+                on_change=keep("reason"),
+                on_submit=done,
+            )
+        )
+    if form.problem:
+        parts.append(text(s, form.problem, "body", s.palette.danger.text, key="problem"))
+    parts.append(
+        button(
+            s,
+            s.text(f"cash.{form.act}"),
+            done,
+            kind="filled",
+            key="cash-do",
+            disabled=form.busy,
+        )
+    )
+    return card(
+        s,
+        ft.Column(
+            parts, spacing=12, horizontal_alignment=ft.CrossAxisAlignment.STRETCH, tight=True
+        ),
+    )
+
+
+def _person(s: Session, key: str, name: str) -> ft.Control:
+    p = s.palette
+    on = s.cash.who == key
+
+    def chosen(e: Any) -> None:
+        s.cash.who = key
+
+    return tappable(
+        ft.Container(
+            ft.Row(
+                [
+                    text(s, name, "strong" if on else "body", expand=True),
+                    *([icon(ft.Icons.CHECK_ROUNDED, 24, p.accent)] if on else []),
+                ]
+            ),
+            height=48,
+            border_radius=8,
+            bgcolor=p.selected if on else p.surface,
+            border=ft.Border.all(1, p.accent if on else p.border),
+            padding=ft.Padding.symmetric(horizontal=12),
+        ),
+        chosen,
+        key=f"who-{key}",
+    )
+
+
+@ft.component
+def Cash() -> ft.Control:
+    s = use_session()
+    ft.use_state(s.app)
+    ft.use_state(s.feed)
+    ft.use_state(s.cash)
+
+    def back() -> None:
+        s.cash.begin("")
+
+    s.actions["back"] = back
+    acts = [name for name in model.ACTS if s.node.may(model.PERMISSIONS[name])]
+    side: list[ft.Control] = [_act(s, name) for name in acts]
+    if s.cash.act and s.cash.act != "x":
+        side.append(_form(s))
+    if model.is_blind(s.node):
+        left: ft.Control = empty(
+            s,
+            ft.Icons.VISIBILITY_OFF_ROUNDED,
+            s.text("cash.blind"),
+            s.text("cash.blind_next"),
+        )
+    else:
+        try:
+            x = model.reading(s.node)
+            left = paper(s, z_text(x, s.text.say, s.text.money, s.text.language))
+        except SyncError as error:
+            left = text(s, s.text.error(error), "body", s.palette.danger.text)
+    if s.app.toast:
+        side.append(text(s, s.app.toast, "strong", s.palette.collected.text, key="toast"))
+    return ft.Container(
+        ft.Row(
+            [
+                left,
+                ft.Column(
+                    side,
+                    spacing=8,
+                    width=s.measures.side + 40,
+                    scroll=ft.ScrollMode.AUTO,
+                    horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
+                ),
+            ],
+            spacing=16,
+            expand=True,
+            vertical_alignment=ft.CrossAxisAlignment.STRETCH,
+        ),
+        expand=True,
+        padding=16,
+    )
