@@ -26,6 +26,7 @@ from node import sample
 from node.bootstrap import add_operator, create_cafe, pair_here
 from node.control import CONTROL_FILE, ControlClient, LocalDoor, NotRunning
 from node.devices.virtual import Faults, Paper, VirtualPrinter
+from node.roles.server import ServerNode
 from node.sample import Sale
 from node.switch import Switch
 from sync.clock import SystemClock
@@ -239,8 +240,7 @@ class Demo:
             clock=clock,
         )
         try:
-            products = options.products or sample.products(options.language)
-            await LocalDoor(server).call("import_catalogue", products=products)
+            await self._stock_up(server)
             places = PLACES_ES if options.language == "es" else PLACES
             for at in range(options.stations):
                 await add_operator(server, self._vendor(at), "vendor", PASSWORD)
@@ -259,6 +259,17 @@ class Demo:
         ]
         await self.server.start()
         await asyncio.gather(*(station.start() for station in self.stations))
+
+    async def _stock_up(self, server: ServerNode) -> None:
+        """The catalogue that was given, or the sample café's with all it has."""
+        door, options = LocalDoor(server), self.options
+        if options.products:
+            await door.call("import_catalogue", products=options.products)
+            return
+        products = sample.products(options.language)
+        await door.call("import_catalogue", products=products, stock=sample.stock())
+        for kind, fields in sample.acts(options.language):
+            await server.submit(kind, fields)
 
     @staticmethod
     def _vendor(at: int) -> str:

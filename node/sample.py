@@ -39,6 +39,7 @@ _CATEGORIES = {
     "services": ("Services", "Servicios"),
     "accessories": ("Accessories", "Accesorios"),
 }
+_KINDS = {"PRINT-BW": "print", "PRINT-COL": "print", "SCAN": "scan", "DISC": "disc"}
 CURRENCY, DECIMALS, CASH_STEP_MINOR, TAX_BP = "CRC", 0, 500, 1300
 
 
@@ -53,9 +54,39 @@ def products(language: str) -> list[dict[str, Any]]:
             "price_minor": price,
             "tax_bp": TAX_BP,
             "icon": icon,
-            "kind": "service" if category == "services" else "product",
+            "kind": _KINDS.get(sku, "service" if category == "services" else "product"),
+            "open_price": sku == "CV",
+            "minimum": 6,
         }
         for sku, english, spanish, category, price, icon in _PRODUCTS
+    ]
+
+
+def stock() -> dict[str, int]:
+    """Units on the shelf of those products that a café counts."""
+    counted = {"drinks": 48, "food": 24, "accessories": 5}
+    return {
+        sku: counted[category] for sku, _, _, category, _, _ in _PRODUCTS if category in counted
+    }
+
+
+def acts(language: str) -> list[tuple[str, dict[str, Any]]]:
+    """What else the sample café has: discounts, and methods of payment beside cash."""
+    at = 1 if language == "es" else 0
+    discounts = (
+        ("STUDENT", ("Student card", "Carné de estudiante"), "percent", 1000),
+        ("LOYAL", ("Regular customer", "Cliente habitual"), "fixed", 20000),
+    )
+    methods = [
+        {"method": "card", "name": ("Card", "Tarjeta")[at]},
+        {"method": "sinpe", "name": "SINPE"},
+    ]
+    return [
+        ("settings.edit", {"methods": methods, "time_zone": "America/Costa_Rica"}),
+        *(
+            ("discount.add", {"discount": code, "name": names[at], "form": form, "value": value})
+            for code, names, form, value in discounts
+        ),
     ]
 
 

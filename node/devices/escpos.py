@@ -307,7 +307,8 @@ def z_text(
     lines.append((word("z.sales"), str(z["sales"])))
     if z["tickets"][1]:
         lines.append((word("z.tickets"), f"{z['tickets'][0]} - {z['tickets'][1]}"))
-    lines.append(("-", ""))
+    if z["categories"]:
+        lines.append(("-", ""))
     for name, (units, amount) in sorted(z["categories"].items()):
         label = name or word("z.no-category")
         lines.append((f"{label[:20]:<20} {units:>5} {word('unit.units')}", money_text(amount)))
@@ -324,7 +325,8 @@ def z_text(
         lines.append((word("z.discount", name=name, times=times), money_text(-off)))
     if z.get("refunds"):
         lines.append((word("z.refunds", times=z["refunds"]), money_text(-z["refunded_minor"])))
-    lines += [("-", ""), (word("z.vendors"), "")]
+    if z["by_vendor"]:
+        lines += [("-", ""), (word("z.vendors"), "")]
     lines += [(f"  {name}", money_text(total)) for name, total in sorted(z["by_vendor"].items())]
     lines += _methods(z, word, money_text)
     lines += [("-", ""), (word("z.opening"), money_text(z["opening_minor"]))]
