@@ -16,6 +16,7 @@ from node.api import (
     SyncError,
     currency_sign,
     explain,
+    exponent,
     money,
     number,
     parse_minor,
@@ -84,6 +85,12 @@ class Format:
             return parse_minor(plain, self.currency)
         except ValueError:
             return None
+
+    def plain(self, amount_minor: int) -> str:
+        """An amount as `parse` reads it back: ``12.50``."""
+        places = exponent(self.currency)
+        shown = f"{amount_minor / 10**places:.{places}f}"
+        return shown.rstrip("0").rstrip(".") if places else shown
 
     def number(self, amount_minor: int) -> str:
         return number(amount_minor, self.language, self.currency, self.decimals)

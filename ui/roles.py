@@ -22,8 +22,9 @@ ORDERS = Screen("orders", ft.Icons.RECEIPT_LONG_ROUNDED)
 QUEUE = Screen("queue", ft.Icons.INBOX_ROUNDED, "order.authorise")
 CASH = Screen("cash", ft.Icons.ACCOUNT_BALANCE_WALLET_ROUNDED, "box.x")
 BOX = Screen("box", ft.Icons.PAYMENTS_ROUNDED, "box.close")
+CATALOGUE = Screen("catalogue", ft.Icons.INVENTORY_2_ROUNDED, "catalog.edit")
 
 SCREENS: dict[str, tuple[Screen, ...]] = {
-    "station": (SELL, ORDERS),
-    "server": (SELL, QUEUE, CASH, BOX),
+    "station": (SELL, ORDERS, CATALOGUE),
+    "server": (SELL, QUEUE, CASH, CATALOGUE, BOX),
 }

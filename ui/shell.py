@@ -18,6 +18,7 @@ from ui.keymap import action_for, cap
 from ui.roles import Screen
 from ui.screens.box_close import BoxClose
 from ui.screens.cash import Cash
+from ui.screens.catalogue import Catalogue
 from ui.screens.my_orders import MyOrders
 from ui.screens.queue import Queue
 from ui.screens.sell import Sell
@@ -38,6 +39,7 @@ _BODIES = {
     "orders": MyOrders,
     "queue": Queue,
     "cash": Cash,
+    "catalogue": Catalogue,
     "box": BoxClose,
 }
 _KEYS = {
@@ -45,8 +47,16 @@ _KEYS = {
     "orders": "go_orders",
     "queue": "go_orders",
     "cash": "go_cash",
+    "catalogue": "go_catalogue",
     "box": "go_box",
 }
+
+
+def _wanted(node: Node, action: str) -> str:
+    """The screen that a key goes to."""
+    if action == "go_orders":
+        return "queue" if node.role == "server" else "orders"
+    return action.removeprefix("go_")
 
 
 def _waiting(s: Session, screen: str) -> int:
@@ -225,10 +235,7 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
     async def pressed(e: ft.KeyboardEvent) -> None:
         action = action_for(e.key, ctrl=e.ctrl, alt=e.alt, screen=s.app.screen)
         if action.startswith("go_"):
-            wanted = {"go_sell": "sell", "go_cash": "cash", "go_box": "box"}.get(
-                action, "queue" if node.role == "server" else "orders"
-            )
-            s.go(wanted)
+            s.go(_wanted(node, action))
         elif not action and s.app.screen == "box":
             if e.key in BOX_KEYS:
                 s.box.press(BOX_KEYS[e.key])

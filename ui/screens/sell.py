@@ -8,6 +8,7 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError
+from ui.components.icons import product_icon
 from ui.components.parts import (
     badge,
     button,
@@ -27,26 +28,6 @@ from ui.theme import style
 from ui.viewmodels import sell as model
 from ui.viewmodels.orders import queue
 from ui.viewmodels.session import Session, use_session
-
-_ICONS: dict[str, ft.IconData] = {
-    "coffee": ft.Icons.LOCAL_CAFE_ROUNDED,
-    "tea": ft.Icons.EMOJI_FOOD_BEVERAGE_ROUNDED,
-    "glass": ft.Icons.LOCAL_DRINK_ROUNDED,
-    "water": ft.Icons.WATER_DROP_ROUNDED,
-    "bakery": ft.Icons.BAKERY_DINING_ROUNDED,
-    "lunch": ft.Icons.LUNCH_DINING_ROUNDED,
-    "cookie": ft.Icons.COOKIE_ROUNDED,
-    "icecream": ft.Icons.ICECREAM_ROUNDED,
-    "snack": ft.Icons.FASTFOOD_ROUNDED,
-    "print": ft.Icons.PRINT_ROUNDED,
-    "scan": ft.Icons.DOCUMENT_SCANNER_ROUNDED,
-    "disc": ft.Icons.ALBUM_ROUNDED,
-    "document": ft.Icons.DESCRIPTION_ROUNDED,
-    "usb": ft.Icons.USB_ROUNDED,
-    "headphones": ft.Icons.HEADPHONES_ROUNDED,
-    "cable": ft.Icons.CABLE_ROUNDED,
-}
-
 
 # --- tiles -------------------------------------------------------------------
 
@@ -78,7 +59,7 @@ def _tile(s: Session, row: Mapping[str, Any], plate: int) -> ft.Control:
     sku = row["sku"]
     quantity = s.sell.quantity_of(sku)
     tint = p.plates[plate % len(p.plates)]
-    glyph = _ICONS.get(row["icon"], ft.Icons.SHOPPING_BAG_ROUNDED)
+    glyph = product_icon(row["icon"])
     roomy = s.measures.tile >= 136
     plate_px, pad = (40, 12) if roomy else (32, 8)
     body = ft.Container(

@@ -14,6 +14,7 @@ from ui.roles import SCREENS, Screen
 from ui.theme import DARK, LIGHT, Measures, Palette, measures
 from ui.viewmodels.boxclose import BoxModel
 from ui.viewmodels.cash import CashModel
+from ui.viewmodels.catalogue import CatalogueModel
 from ui.viewmodels.orders import OrdersModel, QueueModel
 from ui.viewmodels.sell import SellModel
 
@@ -52,6 +53,7 @@ class Session:
         self.queue = QueueModel()
         self.box = self.new_box()
         self.cash = CashModel()
+        self.catalogue = CatalogueModel()
         self.actions: dict[str, Callable[[], Any]] = {}
         """What keys do on the screen that is shown; the screen fills it when it is drawn."""
 

@@ -1,0 +1,143 @@
+"""The catalogue and the shelf, as people edit them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import flet as ft
+
+from node.api import Node, catalog, records
+from ui.format import Format
+
+NEW = "+"
+"""What is selected while a new product is being written."""
+KINDS = ("product", "service", "print", "scan", "disc")
+AMOUNTS, TEXTS = ("price", "cost"), ("name", "category", "barcode")
+SHOWN_AT_ONCE = 60
+
+
+@ft.observable
+@dataclass
+class CatalogueModel:
+    """What is being looked for and edited."""
+
+    query: str = ""
+    selected: str = ""
+    """Sku, `NEW`, or nothing."""
+    shown: dict[str, Any] = field(default_factory=dict)
+    """The product as it stood when it was opened: changes name the versions of that."""
+    typed: dict[str, str] = field(default_factory=dict)
+    kind: str = "product"
+    icon: str = ""
+    open_price: bool = False
+    active: bool = True
+    units: str = ""
+    reason: str = ""
+    problem: str = ""
+    saved: str = ""
+    """A sentence on what was done last."""
+
+    def open(self, node: Node, text: Format, sku: str) -> None:
+        """Show a product, or an empty form for a new one."""
+        row = node.tables.table("products").row(sku) if sku != NEW else None
+        self.selected, self.shown = sku, row or {}
+        known = row or {}
+        self.typed = {
+            "sku": known.get("sku", ""),
+            **{name: known.get(name, "") for name in TEXTS},
+            "price": text.plain(known["price_minor"]) if row else "",
+            "cost": text.plain(known["cost_minor"]) if row else "",
+            "tax": _percent(known.get("tax_bp", 0)),
+            "minimum": str(known.get("minimum", 1)),
+        }
+        self.kind = known.get("kind", "product")
+        self.icon = known.get("icon", "")
+        self.open_price = known.get("open_price", False)
+        self.active = known.get("active", True)
+        self.units = self.reason = self.problem = self.saved = ""
+
+    def close(self) -> None:
+        self.selected = self.problem = self.saved = ""
+
+
+class BadField(Exception):
+    """A field holds what cannot be taken; its argument is the field's name."""
+
+
+def _percent(bp: int) -> str:
+    return f"{bp / 100:g}"
+
+
+def values_of(model: CatalogueModel, text: Format) -> dict[str, Any]:
+    """The fields of a product as they are typed; `BadField`."""
+    typed = {name: value.strip() for name, value in model.typed.items()}
+    if not typed["name"]:
+        raise BadField("name")
+    found: dict[str, Any] = {name: typed[name] for name in TEXTS}
+    for name in AMOUNTS:
+        amount = text.parse(typed[name] or "0")
+        if amount is None or amount < 0:
+            raise BadField(name)
+        found[f"{name}_minor"] = amount
+    try:
+        found["tax_bp"] = round(float(typed["tax"].replace(",", ".") or 0) * 100)
+        found["minimum"] = int(typed["minimum"] or 0)
+    except ValueError:
+        raise BadField("tax") from None
+    found.update(kind=model.kind, icon=model.icon, open_price=model.open_price, active=model.active)
+    return found
+
+
+async def save(node: Node, model: CatalogueModel, text: Format) -> str:
+    """Add or change the product; its sku. Raises `BadField`, `SyncError`."""
+    values = values_of(model, text)
+    if model.selected == NEW:
+        sku = model.typed["sku"].strip() or _next_code(node)
+        del values["active"]
+        await node.submit("product.add", {"product": {"sku": sku, **values}})
+        return sku
+    changes = records.changes_to(model.shown, values)
+    if changes:
+        await node.submit("product.edit", {"sku": model.selected, "changes": changes})
+    return model.selected
+
+
+def _next_code(node: Node) -> str:
+    """A code that no other node makes up: it bears this one's label."""
+    row = node.tables.table("stations").peek(node.node_id)
+    label = row["label"] if row is not None else "P"
+    number = len(node.tables.table("products")) + 1
+    while node.tables.table("products").peek(f"{label}-{number:04d}") is not None:
+        number += 1
+    return f"{label}-{number:04d}"
+
+
+async def move_stock(node: Node, model: CatalogueModel, direction: str) -> None:
+    """Enter or withdraw units; raises `BadField`, `SyncError`."""
+    units = model.units.strip()
+    if not (units.isascii() and units.isdigit()):
+        raise BadField("units")
+    await node.submit(
+        "stock.move",
+        {
+            "sku": model.selected,
+            "direction": direction,
+            "units": int(units),
+            "reason": model.reason.strip(),
+        },
+    )
+    model.units = model.reason = ""
+
+
+def found(node: Node, model: CatalogueModel) -> tuple[list[Mapping[str, Any]], int]:
+    """(products that fit the search, on sale or not, at most so many; how many fit)."""
+    words = catalog.fold(model.query).split()
+    rows = [
+        row
+        for _, row in node.tables.table("products").scan()
+        if all(word in row["search"] for word in words)
+    ]
+    rows.sort(key=lambda row: row["order"])
+    return rows[:SHOWN_AT_ONCE], len(rows)
