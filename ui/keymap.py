@@ -29,6 +29,7 @@ KEYS = (
     Key("F7", "go_box"),
     Key("F10", "go_cash"),
     Key("F2", "go_catalogue"),
+    Key("F3", "go_exceptions"),
     Key("K", "search", ctrl=True, screens=("sell",)),
     Key("Enter", "charge", screens=("sell",)),
     Key("F4", "discounts", screens=("sell",)),

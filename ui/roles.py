@@ -22,9 +22,10 @@ ORDERS = Screen("orders", ft.Icons.RECEIPT_LONG_ROUNDED)
 QUEUE = Screen("queue", ft.Icons.INBOX_ROUNDED, "order.authorise")
 CASH = Screen("cash", ft.Icons.ACCOUNT_BALANCE_WALLET_ROUNDED, "box.x")
 BOX = Screen("box", ft.Icons.PAYMENTS_ROUNDED, "box.close")
+EXCEPTIONS = Screen("exceptions", ft.Icons.FLAG_ROUNDED, "exception.resolve")
 CATALOGUE = Screen("catalogue", ft.Icons.INVENTORY_2_ROUNDED, "catalog.edit")
 
 SCREENS: dict[str, tuple[Screen, ...]] = {
     "station": (SELL, ORDERS, CATALOGUE),
-    "server": (SELL, QUEUE, CASH, CATALOGUE, BOX),
+    "server": (SELL, QUEUE, EXCEPTIONS, CASH, CATALOGUE, BOX),
 }

@@ -9,7 +9,7 @@ from typing import Any
 import flet as ft
 from tinydb import where
 
-from node.api import Node
+from node.api import Node, exceptions
 from ui.bridge import Bridge
 from ui.components.parts import icon, text
 from ui.components.strip import Strip
@@ -19,6 +19,7 @@ from ui.roles import Screen
 from ui.screens.box_close import BoxClose
 from ui.screens.cash import Cash
 from ui.screens.catalogue import Catalogue
+from ui.screens.exceptions import Exceptions
 from ui.screens.my_orders import MyOrders
 from ui.screens.queue import Queue
 from ui.screens.sell import Sell
@@ -40,6 +41,7 @@ _BODIES = {
     "queue": Queue,
     "cash": Cash,
     "catalogue": Catalogue,
+    "exceptions": Exceptions,
     "box": BoxClose,
 }
 _KEYS = {
@@ -48,6 +50,7 @@ _KEYS = {
     "queue": "go_orders",
     "cash": "go_cash",
     "catalogue": "go_catalogue",
+    "exceptions": "go_exceptions",
     "box": "go_box",
 }
 
@@ -65,6 +68,8 @@ def _waiting(s: Session, screen: str) -> int:
         return len(unsent_ids(s.node))
     if screen == "queue":
         return s.node.tables.table("orders").count(where("state") == "pending")
+    if screen == "exceptions":
+        return len(exceptions.unresolved(s.node.tables))
     return 0
 
 

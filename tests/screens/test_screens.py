@@ -8,6 +8,7 @@ import flet as ft
 import pytest
 
 from node.bootstrap import add_operator
+from node.cafe import exceptions
 from tests.support.nodes import PASSWORD, Nodes, until
 from tests.support.screen import Screen
 from ui.keymap import KEYS, action_for, cap
@@ -299,6 +300,7 @@ def test_keys_are_unique_on_each_screen_and_have_caps() -> None:
         "queue",
         "cash",
         "catalogue",
+        "exceptions",
         "box",
     }
 
@@ -569,3 +571,32 @@ async def test_two_edits_of_one_field_meet_as_an_exception(nodes: Nodes) -> None
     assert product["price_minor"] == 130_000
     (found,) = nodes.server.tables.table("exceptions")
     assert (found["details"]["kept"], found["details"]["other"]) == (130_000, 135_000)
+    async with screen_of(nodes.server) as screen:
+        await screen.press("F3")
+        assert screen.shows("₡1,300")
+        assert screen.shows("₡1,350")
+        await screen.click("take-1")
+        await screen.settle(0.3)
+        assert screen.shows("Nothing needs you")
+    product = nodes.server.tables.table("products").row("COLA")
+    assert product is not None
+    assert product["price_minor"] == 135_000
+
+
+@pytest.mark.feature("RP-25", "SY-07")
+async def test_every_exception_has_its_sentence(nodes: Nodes) -> None:
+    """Whatever a person must look at is said in both languages, with what can be done."""
+    view = nodes.server.tables
+    for language in ("es", "en"):
+        await nodes.server.submit("settings.edit", {"language": language})
+        async with screen_of(nodes.server) as screen:
+            view.store.writable = True
+            for code in exceptions.RESOLUTIONS:
+                exceptions.note(
+                    view, code, "products/COLA", 1, sku="COLA", deficit=2, field="name", kept="a",
+                    kept_by="", other="b", other_by="",
+                )  # fmt: skip
+            view.store.writable = False
+            await screen.press("F3")
+            await screen.settle(0.3)
+            assert len(screen.keys("exception-")) >= len(exceptions.RESOLUTIONS)

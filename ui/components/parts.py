@@ -22,6 +22,7 @@ STATE_ICONS = {
     "set_aside": ft.Icons.FLAG_ROUNDED,
     "withdrawn": ft.Icons.UNDO_ROUNDED,
     "expired": ft.Icons.TIMER_OFF_ROUNDED,
+    "refunded": ft.Icons.ASSIGNMENT_RETURN_ROUNDED,
 }
 
 
@@ -36,6 +37,7 @@ def state_tint(palette: Palette, state: str) -> Tint:
         "set_aside": palette.aside,
         "withdrawn": palette.printed,
         "expired": palette.printed,
+        "refunded": palette.danger,
     }[state]
 
 

@@ -131,13 +131,10 @@ def _actions(s: Session, row: QueueRow) -> list[ft.Control]:
                 width=112,
             ),
         ]
-    actions: list[ft.Control] = []
-    if row.mode == 2:
-        actions.append(
-            button(s, s.text("queue.reject"), deny, kind="danger_text", key=f"reject-{row.id}")
-        )
-    actions.append(button(s, s.text("queue.accept"), accept, key=f"accept-{row.id}", width=112))
-    return actions
+    return [
+        button(s, s.text("queue.reject"), deny, kind="danger_text", key=f"reject-{row.id}"),
+        button(s, s.text("queue.accept"), accept, key=f"accept-{row.id}", width=112),
+    ]
 
 
 def _section(s: Session, state: str, rows: list[QueueRow]) -> list[ft.Control]:

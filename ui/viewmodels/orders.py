@@ -8,7 +8,7 @@ from typing import Any
 import flet as ft
 from tinydb import where
 
-from node.api import Node, StationNode, receipts
+from node.api import Node, StationNode, orders, receipts
 
 STATES = (
     "unsent",
@@ -76,12 +76,7 @@ def my_orders(node: Node) -> list[dict[str, Any]]:
 
 def place_in_queue(node: Node, order: str) -> int:
     """Place of a pending order among all that wait; 0 if it does not."""
-    waiting = sorted(
-        node.tables.table("orders").search(where("state") == "pending"),
-        key=lambda row: row["placed_ms"],
-    )
-    ids = [str(row.doc_id) for row in waiting]
-    return ids.index(order) + 1 if order in ids else 0
+    return orders.queue_place(node.tables, order)
 
 
 @dataclass(frozen=True, slots=True)
