@@ -32,6 +32,8 @@ _PRODUCTS = (
     ("HEADPHONES", "Headphones", "Audífonos", "accessories", 490000, "headphones"),
     ("CABLE", "Charging cable", "Cable de carga", "accessories", 280000, "cable"),
 )
+_PRICED = tuple(product for product in _PRODUCTS if product[0] != "CV")
+"""Those whose price is not typed at the sale."""
 _CATEGORIES = {
     "drinks": ("Drinks", "Bebidas"),
     "food": ("Food", "Comida"),
@@ -106,7 +108,7 @@ def invented(count: int, seed: int, start_ms: int) -> list[Sale]:
     chance = random.Random(seed)
     sales = []
     for number in range(count):
-        picked = chance.sample(_PRODUCTS, chance.randint(1, 3))
+        picked = chance.sample(_PRICED, chance.randint(1, 3))
         lines = tuple((product[0], chance.randint(1, 3)) for product in picked)
         sales.append(Sale(start_ms + number * 60_000, lines))
     return sales

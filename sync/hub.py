@@ -99,8 +99,8 @@ from sync.view import View
 
 _log = logging.getLogger(__name__)
 WINDOW = WINDOW_BATCHES * BATCH_OPS
-BACKLOG_OPS = 64
-"""A run as long as that is a part of a backlog."""
+BACKLOG_OPS = BATCH_OPS
+"""Who comes with as many has a backlog."""
 HELLO_TIMEOUT_MS = 3_000
 SILENCE_MS = 15_000
 FLOOR_SLACK_MS = 30_000
@@ -139,6 +139,8 @@ class Link:
     """Highest seq sent."""
     acked: int = 0
     """Highest cursor the station has acknowledged."""
+    many: bool = False
+    """It is sending the many ops that it came with."""
     backlog: bool = False
     """It came with a backlog: it hears what became of it once nobody sends one any more."""
 
@@ -407,8 +409,7 @@ class Hub:
         self._unreported.discard(link.peer)
         told = self._look_for_bare()
         self.view.store.changed.add(STATUS)
-        waits = (n - self._durable_head(chain)[1] for chain, n, _ in hello.chains)
-        self._note_backlog(number, link, any(waiting >= BACKLOG_OPS for waiting in waits))
+        self._note_backlog(number, link, self._owes(link) >= BACKLOG_OPS)
         # A copy that was damaged begins again further back: what was acknowledged before is void.
         acked = self._acked_at.get(link.peer, [])
         self._acked_at[link.peer] = [(at, c) for at, c in acked if c <= link.acked]
@@ -429,9 +430,7 @@ class Hub:
     def _serve(self, number: int, link: Link) -> list[Effect]:
         """Send as far as the credit goes; a link with a full window waits for its own ack."""
         if self._is_revoked(link.peer):  # it may leave what it had to say, and hears nothing
-            assert link.hello is not None
-            waits = any(n > self._durable_head(chain)[1] for chain, n, _ in link.hello.chains)
-            return [] if waits else [Drop(number, "revoked")]
+            return [] if self._owes(link) else [Drop(number, "revoked")]
         last = min(self.head.n, link.acked + WINDOW)
         link.backlog = link.backlog and bool(self._sending)
         if link.backlog or link.loading or link.returning is not None or last <= link.sent:
@@ -440,9 +439,15 @@ class Hub:
             return [Serve(number, link.sent, last, link.peer, link.hash)]
         return [Serve(number, link.sent, last)]
 
+    def _owes(self, link: Link) -> int:
+        """How many of the ops that it told of at its hello are not here yet."""
+        assert link.hello is not None
+        return sum(max(0, n - self._durable_head(chain)[1]) for chain, n, _ in link.hello.chains)
+
     def _note_backlog(self, number: int, link: Link, sending: bool) -> None:
         """Entries that come while a station still has much pending are folded beneath all of it,
         again and again: who returns after an outage hears them together."""
+        link.many = sending
         if sending:
             link.backlog = True
             self._sending.add(number)
@@ -519,8 +524,6 @@ class Hub:
                 return self._turn_away(number, link, "revoked")
             self._kept_of_revoked[link.peer] = kept
             told = [Alarm("revoked", {"node": link.peer})]
-        full = len(push.ops) >= BACKLOG_OPS or _size(push) > PUSH_BYTES // 2
-        self._note_backlog(number, link, full)
         self._begin(now)
         try:
             floor = partial(self._floor, link.peer, now.mono_ms)
@@ -531,6 +534,8 @@ class Hub:
             return self._turn_away(number, link, error.code)
         self._staged.add(frames, sum(not is_run_seal(frame) for frame in frames))
         self._staged.then.append(Send(number, Ack([self._durable_head(push.chain)], 0)))
+        if link.many:
+            self._note_backlog(number, link, self._owes(link) > 0)
         odd, self.sequencer.odd = self.sequencer.odd, []
         return told + [Alarm(code, details) for code, details in odd]
 

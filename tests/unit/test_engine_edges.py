@@ -872,8 +872,11 @@ async def test_effects_for_links_and_callers_that_are_gone_go_nowhere(
     assert bench.replica.step(Flush(), bench.now) == []
 
 
-async def test_more_than_one_commit_holds_is_committed_in_parts() -> None:
+async def test_more_than_one_commit_holds_is_committed_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A thousand acts at once are a few commits, not one without a limit."""
+    monkeypatch.setattr("sync.driver.ROUND_MS", 60_000)
     bench = Bench()
     disk = SimDisk(random.Random(1))
     copy = Log(disk, "canon", CAFE, bench.hub.keys.node)
