@@ -744,6 +744,8 @@ class Replica:
 
     def _closed(self) -> list[Effect]:
         self._link, self._nonce, self.signed_on = None, b"", False
+        self._inbox.clear()  # the next hello begins from what is folded
+        self._held_s = 0
         self._returning = self._fetch = self._fetched = None
         self._gone = 0
         self._sent = self._acked = 0

@@ -39,6 +39,9 @@ MethodName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,23}\Z")]
 Denomination = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,11}\Z")]
 Till = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}/[0-9a-f]{32}\Z")]
 """``operator/station`` in hex."""
+MOST_IN_A_BOX = 10**18
+NAMES_IN_A_BOX = 1_000
+"""So many categories and discounts are named in a Z, and so many movements; the rest is summed."""
 Sum = Annotated[int, Meta(ge=1, le=10**15)]
 
 # --- commands ----------------------------------------------------------------
@@ -194,6 +197,14 @@ def decide_close(tables: Tables, command: CloseBox, acting: Acting) -> list[Even
         event("box.closed", BoxClosed(number=z["number"], z=z)),
         event("box.opened", opened),
     ]
+
+
+def check_room(tables: Tables, amount_minor: int) -> None:
+    """`Refused` ``out-of-range`` for what would make the box's sums larger than a log can hold."""
+    now = sums(tables)
+    largest = max(now["total_minor"], now["cash_minor"], now["claimed_cash"])
+    if largest + amount_minor > MOST_IN_A_BOX:
+        raise Refused("out-of-range", what="box")
 
 
 def check_pendings(waiting: int, *, allowed: bool) -> None:
@@ -465,6 +476,7 @@ def empty_sums() -> dict[str, Any]:
         "off_minor": 0,
         "desk_cash": 0,
         "mode2_cash": 0,
+        "claimed_cash": 0,
         "cash_in": 0,
         "cash_out": 0,
         "cash_refunds": 0,
@@ -522,8 +534,9 @@ def reapply_closed(tables: Tables, fact: BoxClosed) -> None:
             exceptions.note(tables, "closed-twice", str(fact.number), z=fact.z)
         return
     now = tables.table("sums").peek(str(fact.number)) or empty_sums()
-    if now["total_minor"] != fact.z["total_minor"]:
-        more = now["total_minor"] - fact.z["total_minor"]
+    more = now["total_minor"] - fact.z["total_minor"]
+    names = ("desk_cash", "mode2_cash", "cash_in", "cash_out", "cash_refunds", "refunded_minor")
+    if more or any(now[name] != fact.z.get(name, now[name]) for name in names):
         exceptions.note(tables, "box-differs", str(fact.number), more_minor=more)
     apply_closed(tables, fact)
     hold_print(tables, f"z-{fact.number}", unknown=True)
@@ -536,6 +549,47 @@ def reapply_opened(tables: Tables, fact: BoxOpened) -> None:
         exceptions.note(tables, "opened-twice", str(fact.number), opening_minor=fact.opening_minor)
 
 
+def is_closed(tables: Tables, number: int) -> bool:
+    """Whether a box is closed, and its Z cannot change any more."""
+    row = tables.table("boxes").peek(str(number))
+    return row is not None and row["state"] == "closed"
+
+
+def reapply_moved(tables: Tables, fact: CashMoved) -> None:
+    """What was put in or taken out of a box that this life has closed is for a person."""
+    if is_closed(tables, fact.box):
+        more = fact.amount_minor
+        exceptions.note(tables, "box-differs", str(fact.box), fact.at_ms, more_minor=more)
+    else:
+        apply_moved(tables, fact)
+
+
+def reapply_float(tables: Tables, fact: FloatGiven) -> None:
+    if is_closed(tables, fact.box):
+        less = -fact.amount_minor
+        exceptions.note(tables, "box-differs", str(fact.box), fact.at_ms, more_minor=less)
+    else:
+        apply_float(tables, fact)
+
+
+def reapply_handed_over(tables: Tables, fact: BoxHandedOver) -> None:
+    if not is_closed(tables, fact.box):
+        apply_handed_over(tables, fact)
+
+
+def reapply_read(tables: Tables, fact: BoxRead) -> None:
+    """An X that this life has read under the same number stands; else it is not printed by itself:
+    it may be on paper."""
+    name = f"{fact.number}-{fact.reading}"
+    if tables.table("readings").peek(name) is None:
+        apply_read(tables, fact)
+        hold_print(tables, f"x-{name}", unknown=True)
+
+
+def reapply_drawer(tables: Tables, fact: DrawerOpened) -> None:
+    """Whoever stood there has gone."""
+
+
 def apply_read(tables: Tables, fact: BoxRead) -> None:
     name = f"{fact.number}-{fact.reading}"
     tables.table("readings").put(name, fact.x)
@@ -545,6 +599,8 @@ def apply_read(tables: Tables, fact: BoxRead) -> None:
 
 def apply_moved(tables: Tables, fact: CashMoved) -> None:
     def fold(now: dict[str, Any]) -> None:
+        if len(now["moves"]) >= NAMES_IN_A_BOX:
+            del now["moves"][0]  # it is in the log, and in the sums
         now["cash_in" if fact.amount_minor > 0 else "cash_out"] += abs(fact.amount_minor)
         now["moves"].append([fact.amount_minor, fact.reason, fact.operator, fact.at_ms])
 
@@ -620,14 +676,19 @@ def add_sale(
     categories, by_rate = now["categories"], []
     for line in order["lines"]:
         amount = line["amount_minor"]
-        known = categories.get(line["category"])
+        category = line["category"]
+        known = categories.get(category)
+        if known is None and len(categories) >= NAMES_IN_A_BOX:
+            known = categories.setdefault("…", [0, 0])
         if known is None:
-            categories[line["category"]] = [line["quantity"], amount]
+            categories[category] = [line["quantity"], amount]
         else:
             known[0] += line["quantity"]
             known[1] += amount
         by_rate.append((amount, line["tax_bp"]))
     for discount, off in order["off"]:
+        if discount not in now["discounts"] and len(now["discounts"]) >= NAMES_IN_A_BOX:
+            discount = "…"
         given = now["discounts"].setdefault(discount, [0, 0])
         given[0] += 1
         given[1] += off
@@ -695,8 +756,13 @@ def add_till_cash(tables: Tables, operator: str, station: str, cash_minor: int) 
         _fold(
             tables,
             opened["number"],
-            lambda now: _add_to_till(now, operator, station, cash_minor),
+            lambda now: _claim(now, operator, station, cash_minor),
         )
+
+
+def _claim(now: dict[str, Any], operator: str, station: str, cash: int) -> None:
+    now["claimed_cash"] += cash
+    _add_to_till(now, operator, station, cash)
 
 
 def _add_to_till(now: dict[str, Any], operator: str, station: str, cash: int) -> None:
@@ -827,10 +893,10 @@ KINDS = (
 EVENTS = (
     EventKind("box.opened", BoxOpened, apply_opened, reapply=reapply_opened),
     EventKind("box.closed", BoxClosed, apply_closed, reapply=reapply_closed),
-    EventKind("box.read", BoxRead, apply_read),
-    EventKind("cash.moved", CashMoved, apply_moved),
-    EventKind("till.float-given", FloatGiven, apply_float),
-    EventKind("box.handed-over", BoxHandedOver, apply_handed_over),
-    EventKind("drawer.opened", DrawerOpened, apply_drawer),
+    EventKind("box.read", BoxRead, apply_read, reapply=reapply_read),
+    EventKind("cash.moved", CashMoved, apply_moved, reapply=reapply_moved),
+    EventKind("till.float-given", FloatGiven, apply_float, reapply=reapply_float),
+    EventKind("box.handed-over", BoxHandedOver, apply_handed_over, reapply=reapply_handed_over),
+    EventKind("drawer.opened", DrawerOpened, apply_drawer, reapply=reapply_drawer),
 )
 INDEXES = {"boxes": (("state",), ("number",))}

@@ -189,7 +189,13 @@ def apply_put(tables: Tables, fact: ProductsPut) -> None:
     table = tables.table("products")
     for product in fact.products:
         known = table.row(product["sku"])
-        row = {**_LATER, **(known or {"prices": [], "order": len(table) + 1}), **product}
+        if known is not None and not product.get("picture"):
+            product = {name: value for name, value in product.items() if name != "picture"}
+        row = {**_LATER, **(known or {"prices": [], "order": len(table) + 1})}
+        if known is not None:
+            changes = {f: v for f, v in product.items() if row.get(f) != v}
+            records.bump(row, changes, "", 0)
+        row.update(product)
         _put(tables, row, fact.seq, "")
     for sku, units in fact.stock.items():
         stock.open_with(tables, sku, units)
@@ -211,6 +217,15 @@ def apply_added(tables: Tables, fact: ProductAdded) -> None:
         note(tables, "duplicate-barcode", f"products/{sku}", fact.at_ms, first=first)
     row = {**_LATER, "prices": [], "order": len(table) + 1, **product}
     _put(tables, row, fact.seq, fact.chain)
+
+
+def reapply_added(tables: Tables, fact: ProductAdded) -> None:
+    """A product of a lost life: one that this life has under the same code stays."""
+    sku = fact.product["sku"]
+    if tables.table("products").peek(sku) is None:
+        apply_added(tables, fact)
+    else:
+        exceptions.note(tables, "duplicate-sku", f"products/{sku}", fact.at_ms, first=sku)
 
 
 def apply_edited(tables: Tables, fact: records.RecordEdited) -> None:
@@ -406,7 +421,7 @@ KINDS = (
 )
 EVENTS = (
     EventKind("products.put", ProductsPut, apply_put),
-    EventKind("product.added", ProductAdded, apply_added),
+    EventKind("product.added", ProductAdded, apply_added, reapply=reapply_added),
     EventKind("product.edited", records.RecordEdited, apply_edited),
 )
 INDEXES = {"products": (("barcode", "category", "folded"), ("order",))}

@@ -152,6 +152,8 @@ def decide_edit(tables: Tables, command: EditDiscount, acting: Acting) -> list[E
     changes = records.read_changes(command.changes, DiscountFields)
     merged = records.merge(row, changes)
     _check({**row, **merged.values})
+    for field, (_, other) in merged.conflicts.items():  # a person may take it later
+        _check({**row, **merged.values, field: other})
     return [records.edited("discounts", command.discount, merged, acting)]
 
 

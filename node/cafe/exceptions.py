@@ -33,6 +33,7 @@ RESOLUTIONS: dict[str, tuple[str, ...]] = {
     "edit-conflict": ("keep", "take"),
     "opened-twice": ("noted",),
     "oversold": ("noted",),
+    "refunded-twice": ("noted",),
     "ticket-twice": ("noted",),
 }
 """Per code, what a person may say of it. ``take`` puts the second value in place of the first."""
@@ -53,6 +54,8 @@ class ResolveException(Command, frozen=True):
 
 class ExceptionResolved(Fact, frozen=True):
     exception: int
+    code: str
+    ref: str
     resolution: str
     reason: str
     operator: str
@@ -78,6 +81,8 @@ def decide_resolve(tables: Tables, command: ResolveException, acting: Acting) ->
         events.append(records.edited(table, record, merged, acting))
     fact = ExceptionResolved(
         exception=command.exception,
+        code=row["code"],
+        ref=row["ref"],
         resolution=command.resolution,
         reason=command.reason,
         operator=acting.operator_id,
@@ -130,7 +135,7 @@ def note_conflicts(tables: Tables, fact: records.RecordEdited) -> None:
 def apply_resolved(tables: Tables, fact: ExceptionResolved) -> None:
     table = tables.table("exceptions")
     row = table.row(str(fact.exception))
-    if row is not None:
+    if row is not None and (row["code"], row["ref"]) == (fact.code, fact.ref):
         changes = {
             "state": "resolved",
             "resolution": fact.resolution,

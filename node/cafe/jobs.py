@@ -17,7 +17,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 from tinydb import where
 
-from node.cafe import exceptions, settings
+from node.cafe import catalog, exceptions, settings
 from node.cafe.kinds import (
     Acting,
     Code,
@@ -105,7 +105,11 @@ def decide_park(tables: Tables, command: ParkJob, acting: Acting) -> list[Event]
         raise Refused("no-job", sku=command.sku)
     if command.price_minor is None:
         raise Refused("bad-field", what="price_minor")
-    amount = amount_of(tables, command.units, command.copies, command.price_minor)
+    base = acting.context.op.base if acting.context.server else acting.context.seq
+    known = catalog.price_at(product, base, acting.context.op.chain.hex())
+    if command.price_minor != known and not product["open_price"]:
+        raise Refused("price-differs", sku=command.sku)
+    amount = amount_of(tables, command.units, command.copies, command.price_minor, base)
     if amount > MAX_TICKET_MINOR:
         raise Refused("out-of-range", what="units")
     fact = JobParked(
@@ -160,7 +164,7 @@ def apply_parked(tables: Tables, fact: JobParked) -> None:
 def apply_cancelled(tables: Tables, fact: JobCancelled) -> None:
     table = tables.table("jobs")
     row = table.row(fact.job)
-    if row is not None:
+    if row is not None and row["state"] == "pending":
         table.put(fact.job, {**row, "state": "cancelled", "reason": fact.reason})
 
 
@@ -179,9 +183,9 @@ def apply_paid(tables: Tables, job: str, order: str, at_ms: int) -> None:
 # --- queries -----------------------------------------------------------------
 
 
-def amount_of(tables: Tables, units: int, copies: int, price_minor: int) -> int:
-    """What a job costs in this café."""
-    step = settings.cafe(tables).get("print_step_minor", 1)
+def amount_of(tables: Tables, units: int, copies: int, price_minor: int, base: int) -> int:
+    """What a job costs in this café for who had folded entry ``base``."""
+    step = settings.print_step_at(settings.cafe(tables), base)
     return job_price(units, copies, price_minor, step)
 
 

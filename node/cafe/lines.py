@@ -71,6 +71,9 @@ def fill(tables: Tables, lines: Sequence[Line]) -> tuple[Line, ...]:
     """The lines with the prices and discounts that this node shows; `Refused` for what it does not
     sell."""
     filled = []
+    paid = [line.job for line in lines if line.job is not None]
+    if len(set(paid)) < len(paid):
+        raise Refused("repeated", what="job")
     for line in lines:
         if line.job is not None:
             line = _of_job(tables, line)
@@ -145,17 +148,27 @@ def judge(
             raise Refused("unknown-product", sku=line.sku)
         if line.copies * line.quantity > MAX_QUANTITY:
             raise Refused("out-of-range", what="quantity")
-        found.append(_kept(tables, line, row, claimed))
-        if row is None:
+        found.append(_kept(tables, line, row, claimed, base))
+        if line.job is not None:
+            if not _is_its_job(tables, line):
+                if not taken:
+                    raise Refused("unknown-job", job=line.job)
+                same_base = same_now = False
+        elif row is None:
             same_base = same_now = False
-        elif not row["open_price"] and line.job is None:
+        elif not row["open_price"]:
             if claimed != row["price_minor"]:
                 same_now = False
             if claimed != catalog.price_at(row, base, chain):
                 same_base = False
     cuts = [tuple(map(_cut, line.discounts)) if line.discounts else () for line in lines]
     ticket_cuts = tuple(map(_cut, on_ticket))
-    judged = _price(found, cuts, ticket_cuts)
+    try:
+        judged = _price(found, cuts, ticket_cuts)
+    except Refused:  # what it was given for may have changed since: its sum is doubted, not lost
+        if not taken:
+            raise
+        judged = _price(found, [()] * len(found), ())
     if ticket_cuts or any(cuts):
         same_base = same_base and _in_force(tables, cuts, ticket_cuts, base, chain)
     if not same_base:
@@ -170,8 +183,17 @@ def judge(
     return judged
 
 
+def _is_its_job(tables: Tables, line: Line) -> bool:
+    """Whether a line that pays a job is that job, at the price that was fixed when it was made."""
+    job = tables.table("jobs").peek(line.job or "")
+    return job is not None and (
+        (job["sku"], job["price_minor"], max(1, job["units"]), max(1, job["copies"]))
+        == (line.sku, line.price_minor, line.quantity, line.copies)
+    )
+
+
 def _kept(
-    tables: Tables, line: Line, row: Mapping[str, Any] | None, price_minor: int
+    tables: Tables, line: Line, row: Mapping[str, Any] | None, price_minor: int, base: int
 ) -> dict[str, Any]:
     """A line as an order keeps it, before discounts."""
     kind = row["kind"] if row is not None else "product"
@@ -182,7 +204,7 @@ def _kept(
         "kind": kind,
         "quantity": line.quantity * line.copies,
         "price_minor": price_minor,
-        "amount_minor": _amount(tables, kind, line, price_minor),
+        "amount_minor": _amount(tables, kind, line, price_minor, base),
         "tax_bp": row["tax_bp"] if row is not None else 0,
     }
     if line.note:
@@ -192,14 +214,14 @@ def _kept(
     return kept
 
 
-def _amount(tables: Tables, kind: str, line: Line, price_minor: int) -> int:
+def _amount(tables: Tables, kind: str, line: Line, price_minor: int, base: int) -> int:
     if line.job is not None:
         job = tables.table("jobs").peek(line.job)
         if job is not None:
             amount: int = job["amount_minor"]  # fixed when it was made
             return amount
     if kind in jobs.JOB_KINDS:
-        return jobs.amount_of(tables, line.quantity, line.copies, price_minor)
+        return jobs.amount_of(tables, line.quantity, line.copies, price_minor, base)
     return line_amount(line.quantity * line.copies, price_minor)
 
 
@@ -266,19 +288,22 @@ def _expected(
     for line, kept, of_line in zip(lines, found, cuts, strict=True):
         row = tables.table("products").peek(line.sku)
         price: int | None = kept["price_minor"]
-        if row is None:
+        if row is None or (line.job is not None and not _is_its_job(tables, line)):
             price = None
         elif not row["open_price"] and line.job is None:
             price = catalog.price_at(row, base, chain)
         if price is None:
             return -MAX_TICKET_MINOR
         known = tuple(_known(tables, cut, base, chain) for cut in of_line)
-        gross.append((kept["kind"], _amount(tables, kept["kind"], line, price), known))
+        gross.append((kept["kind"], _amount(tables, kept["kind"], line, price, base), known))
     known_on_ticket = tuple(_known(tables, cut, base, chain) for cut in ticket_cuts)
-    priced = discounts.price(
-        [(kind, amount, [cut for cut in cut_list if cut]) for kind, amount, cut_list in gross],
-        [cut for cut in known_on_ticket if cut],
-    )
+    try:
+        priced = discounts.price(
+            [(kind, amount, [cut for cut in cut_list if cut]) for kind, amount, cut_list in gross],
+            [cut for cut in known_on_ticket if cut],
+        )
+    except Refused:
+        return -MAX_TICKET_MINOR
     return priced.total
 
 

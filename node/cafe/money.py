@@ -122,7 +122,8 @@ def refund_cash(
     if before + amount == due:
         return cash_paid - given
     back = before + amount
-    return (up_to(back, step) if mode == "up" else nearest(back, step) * step) - given
+    rounded = up_to(back, step) if mode == "up" else nearest(back, step) * step
+    return max(0, min(rounded, cash_paid) - given)
 
 
 def exponent(currency: str) -> int:

@@ -150,6 +150,8 @@ class OrderPlaced(Fact, frozen=True):
     deficits: list[list[Any]] = []
     """``[sku, short | oversold, missing units]``."""
     seq: int = 0
+    claimed_minor: int | None = None
+    """What its author said it comes to, where its lines come to something else."""
 
 
 class OrderAllowed(Fact, frozen=True):
@@ -356,6 +358,7 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
     doubts += doubt
     if context.age_ms >= 0 and clock_is_off(context.at_ms - context.age_ms - context.op.wall_ms):
         flags.append("clock")
+    box.check_room(tables, max(cash, judged.total))
     deficits = stock.deficits(tables, judged.units, hold=not took_money)
     flags += sorted({code for _, code, _ in deficits})
     placed = OrderPlaced(
@@ -365,7 +368,7 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         operator=acting.operator_id,
         mode=command.mode,
         lines=judged.lines,
-        total_minor=command.total_minor,
+        total_minor=judged.total,
         taken_ms=context.op.wall_ms,
         at_ms=context.at_ms,
         box=command.box or 0,
@@ -373,7 +376,8 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         flags=doubts + flags,
         cash_minor=cash if took_money else None,
         off=judged.off,
-        payments=[[payment.method, payment.amount_minor] for payment in command.payments],
+        payments=_sound_payments(cafe, command.payments, judged.total),
+        claimed_minor=command.total_minor if command.total_minor != judged.total else None,
         deficits=[] if doubts else deficits,
         seq=context.seq,
     )
@@ -436,6 +440,22 @@ def _judge_cash(
     if command.mode != 2 and cash != due:
         doubts.append("cash-differs")
     return cash, doubts
+
+
+def _sound_payments(
+    cafe: Mapping[str, Any], payments: Collection[Payment], total: int
+) -> list[list[Any]]:
+    """``[method, amount]`` of what can be counted: the café's own methods, each once, and no more
+    than the order comes to. What is left out, its flags tell."""
+    known = {method["method"] for method in cafe.get("methods", ())}
+    found: dict[str, int] = {}
+    left = total
+    for payment in payments:
+        if payment.method in known and left > 0:
+            amount = min(left, payment.amount_minor)
+            found[payment.method] = found.get(payment.method, 0) + amount
+            left -= amount
+    return [[method, amount] for method, amount in found.items()]
 
 
 def _are_methods(cafe: Mapping[str, Any], named: list[str]) -> bool:

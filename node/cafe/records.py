@@ -6,7 +6,7 @@ both values and both authors; values that agree are no conflict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -97,10 +97,15 @@ def edited(table: str, record: str, merged: Merged, acting: Acting) -> Event:
 
 def apply_values(row: dict[str, Any], fact: RecordEdited) -> None:
     """Put the new values into a row of the caller's own, one version further each."""
+    bump(row, fact.values, fact.operator, fact.at_ms)
+    row.update(fact.values)
+
+
+def bump(row: dict[str, Any], fields: Iterable[str], operator: str, at_ms: int) -> None:
+    """These fields of a row are one version further."""
     versions = row.setdefault("versions", {})
-    for field, value in fact.values.items():
-        row[field] = value
-        versions[field] = [versions.get(field, [1])[0] + 1, fact.operator, fact.at_ms]
+    for field in fields:
+        versions[field] = [versions.get(field, [1])[0] + 1, operator, at_ms]
 
 
 def version(row: Mapping[str, Any], field: str) -> int:

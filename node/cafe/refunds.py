@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
+from msgspec.structs import replace
 
-from node.cafe import box, lines, settings, stock
+from node.cafe import box, exceptions, lines, settings, stock
 from node.cafe.kinds import Acting, Command, EventKind, Fact, Hex, Kind, Quantity, Reason, event
 from node.cafe.money import refund_cash, refund_tax, refund_units, shares
 from sync.domain import Tables
@@ -213,7 +214,7 @@ def _methods(
         elif part:
             parts.append([method, part])
     if cash_part:
-        step = settings.cash_at(settings.cafe(tables), 1 << 62)
+        step = settings.cash_at(settings.cafe(tables), row["seq"])  # that of the sale
         paid, given = row["cash_minor"], gone["cash_given"]
         cash = refund_cash(cash_due, paid, gone["cash_due"], given, cash_part, *step)
         parts.insert(0, ["cash", cash])
@@ -258,6 +259,24 @@ def apply_refunded(tables: Tables, fact: SaleRefunded) -> None:
     box.queue_print(tables, f"r-{fact.refund[:16]}", "refund", fact.refund)
 
 
+def reapply_refunded(tables: Tables, fact: SaleRefunded) -> None:
+    """What went back in a lost life counts in its box, or if that is closed by now in the open one;
+    what both lives gave back is for a person."""
+    row = tables.table("orders").peek(fact.order)
+    if row is None:
+        return
+    gone = row.get("refunded") or NOTHING
+    if gone["number"] >= fact.number or gone["minor"] + fact.amount_minor > row["total_minor"]:
+        amount = fact.amount_minor
+        exceptions.note(tables, "refunded-twice", fact.order, fact.at_ms, amount_minor=amount)
+        return
+    opened = box.open_box(tables)
+    if opened is not None and box.is_closed(tables, fact.box):
+        fact = replace(fact, box=opened["number"])
+    apply_refunded(tables, fact)
+    box.hold_print(tables, f"r-{fact.refund[:16]}", unknown=True)
+
+
 KINDS = (Kind("sale.refund", RefundSale, "sale.refund", decide_refund, server_only=True),)
-EVENTS = (EventKind("sale.refunded", SaleRefunded, apply_refunded),)
+EVENTS = (EventKind("sale.refunded", SaleRefunded, apply_refunded, reapply=reapply_refunded),)
 INDEXES = {"refunds": (("order",), ("at_ms",))}

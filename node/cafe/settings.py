@@ -165,6 +165,9 @@ def apply_set(tables: Tables, fact: SettingsSet) -> None:
     row.update(fact.values)
     if {"cash_step_minor", "cash_rounding"} & set(fact.values):
         row["cash"].append([fact.seq, row["cash_step_minor"], row["cash_rounding"]])
+    if "print_step_minor" in fact.values:
+        steps = row.setdefault("print_steps", [])
+        steps.append([fact.seq, fact.values["print_step_minor"]])
     if "mode" in fact.values:
         row["modes"].append([fact.seq, fact.values["mode"]])
     table.put("cafe", row)
@@ -192,6 +195,14 @@ def cash_at(settings: Mapping[str, Any], seq: int) -> tuple[int, str]:
         if since <= seq:
             return step, rounding
     return 1, "half"
+
+
+def print_step_at(settings: Mapping[str, Any], seq: int) -> int:
+    """Step that prices of prints go up to, for somebody who had folded entry ``seq``."""
+    for since, step in reversed(settings.get("print_steps", ())):
+        if since <= seq:
+            return int(step)
+    return 1
 
 
 KINDS = (

@@ -158,6 +158,14 @@ def apply_counted(tables: Tables, fact: StockCounted) -> None:
     tables.table("counts").put(str(fact.number), row)
 
 
+def reapply_counted(tables: Tables, fact: StockCounted) -> None:
+    """A count of a lost life: if this life has counted too, a person looks at the shelf."""
+    if tables.table("counts").peek(str(fact.number)) is None:
+        apply_counted(tables, fact)
+    else:
+        exceptions.note(tables, "decided-twice", f"counts/{fact.number}", fact.at_ms)
+
+
 def open_with(tables: Tables, sku: str, units: int) -> None:
     """Begin to count a product that was not counted."""
     if tables.table("stock").peek(sku) is None:
@@ -275,6 +283,6 @@ KINDS = (
 )
 EVENTS = (
     EventKind("stock.moved", StockMoved, apply_moved),
-    EventKind("stock.counted", StockCounted, apply_counted),
+    EventKind("stock.counted", StockCounted, apply_counted, reapply=reapply_counted),
 )
 INDEXES = {"counts": ((), ("number",))}

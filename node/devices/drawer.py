@@ -51,9 +51,12 @@ class Drawer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    def _is_late(self) -> bool:
+        return self._mono_s() > self._until_s
+
     async def _open(self) -> None:
-        while self._mono_s() <= self._until_s:
-            if await self._printer.pulse() is not Outcome.NOT_STARTED:
+        while not self._is_late():
+            if await self._printer.pulse(self._is_late) is not Outcome.NOT_STARTED:
                 return
             await asyncio.sleep(self._retry_s)
         _log.warning("the drawer was not opened: the printer could not be reached in time")

@@ -4,6 +4,7 @@ happened."""
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,7 +36,7 @@ class Printer(Protocol):
         """Print a ticket of `node.cafe.receipts.ticket`. Never raises for what a printer does."""
         ...
 
-    async def pulse(self) -> Outcome:
+    async def pulse(self, is_late: Callable[[], bool]) -> Outcome:
         """Open the drawer once: ``PRINTED`` when the pulse was sent. Only ``NOT_STARTED`` may be
-        tried again."""
+        tried again. ``is_late()`` is asked just before: what is late is not sent."""
         ...

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import os
 import re
+import secrets
 import select
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -77,7 +78,7 @@ class ReportingPrinter:
         """``blind``: it never tells its state, and its owner says that what was sent is printed."""
         self._connect, self._layout, self._blind = connect, layout or Layout(), blind
         self._patience = patience or Patience()
-        self._jobs = 0
+        self._jobs = secrets.randbelow(10_000)  # a late answer is to another run's number
         self._one = asyncio.Lock()
 
     async def check(self) -> str:
@@ -115,17 +116,19 @@ class ReportingPrinter:
             why = "print.broken" if sent else "print.offline"
         return Delivery(Outcome.UNKNOWN if sent else Outcome.NOT_STARTED, why)
 
-    async def pulse(self) -> Outcome:
-        """Open the drawer. Only ``NOT_STARTED`` may be tried again."""
+    async def pulse(self, is_late: Callable[[], bool]) -> Outcome:
         sent = False
         try:
             async with self._line() as line:
+                if is_late() or problem_of(await self._state(line)) == "print.not-ready":
+                    return Outcome.NOT_STARTED
                 async with asyncio.timeout(self._patience.status_s):
-                    sent = True
-                    await line.write(PULSE)
+                    sent = not is_late()
+                    if sent:
+                        await line.write(PULSE)
         except (OSError, TimeoutError):
             return Outcome.UNKNOWN if sent else Outcome.NOT_STARTED
-        return Outcome.PRINTED
+        return Outcome.PRINTED if sent else Outcome.NOT_STARTED
 
     @contextlib.asynccontextmanager
     async def _line(self) -> AsyncIterator[Line]:
@@ -300,7 +303,9 @@ class FilePrinter:
     async def print(self, ticket: dict[str, Any]) -> Delivery:
         return await asyncio.to_thread(self._send, compose(ticket, b"", self._layout))
 
-    async def pulse(self) -> Outcome:
+    async def pulse(self, is_late: Callable[[], bool]) -> Outcome:
+        if is_late():
+            return Outcome.NOT_STARTED
         return (await asyncio.to_thread(self._send, PULSE)).outcome
 
     def _open(self) -> int:
@@ -345,10 +350,12 @@ class QueuePrinter:
     async def print(self, ticket: dict[str, Any]) -> Delivery:
         return await self._send(compose(ticket, b"", self._layout))
 
-    async def pulse(self) -> Outcome:
-        return (await self._send(PULSE)).outcome
+    async def pulse(self, is_late: Callable[[], bool]) -> Outcome:
+        if await self.check() or is_late():
+            return Outcome.NOT_STARTED
+        return (await self._send(PULSE, give_up=True)).outcome
 
-    async def _send(self, data: bytes) -> Delivery:
+    async def _send(self, data: bytes, *, give_up: bool = False) -> Delivery:
         code, said = await self._call(data, "lp", "-d", self._queue, "-o", "raw")
         found = re.search(r"request id is (\S+)", said)
         if code or found is None:
@@ -358,6 +365,8 @@ class QueuePrinter:
                 while await self._waits(found[1]):  # noqa: ASYNC110 - the system tells nobody
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
+            if give_up:  # nobody shall find it in the queue tomorrow
+                await self._call(b"", "cancel", found[1])
             return Delivery(Outcome.UNKNOWN, "print.no-answer")
         return Delivery(Outcome.PRINTED)
 

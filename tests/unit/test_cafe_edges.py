@@ -39,7 +39,8 @@ OF_NOTHING: dict[str, dict[str, Any]] = {
     },
     "cash.moved": {"box": 7, "amount_minor": 1, "reason": "x", "operator": "0a", "at_ms": 1},
     "exception.resolved": {
-        "exception": 7, "resolution": "noted", "reason": "", "operator": "0a", "at_ms": 1,
+        "exception": 7, "code": "oversold", "ref": "x", "resolution": "noted", "reason": "",
+        "operator": "0a", "at_ms": 1,
     },
     "job.cancelled": {"job": "0d", "reason": "x", "operator": "0a", "at_ms": 1},
     "product.edited": {

@@ -98,6 +98,26 @@ def test_what_is_off_the_tables_is_back_before_anybody_needs_it(day: Day, what: 
     assert not day.bench.replica._lifted
 
 
+@pytest.mark.feature("SY-03", "SY-14")
+def test_what_was_left_unfolded_is_asked_for_again_when_the_link_goes(day: Day) -> None:
+    """The next hello begins from what is folded: nobody is told of another history."""
+    sell_offline(day)
+    bench = day.bench
+    while not bench.replica._inbox:
+        for core, queue in ((bench.hub, bench.to_hub), (bench.replica, bench.to_replica)):
+            if queue:
+                bench.hear(core)
+        if not bench.to_hub and not bench.to_replica:
+            bench.pass_time(1)
+            bench.give(bench.hub, Tick())
+    part(bench)
+    bench.link()
+    while bench.replica.pending:
+        hear_rest(day)
+    assert "other-history" not in bench.alarms
+    assert bench.replica.view.digest() == bench.hub.view.digest()
+
+
 @pytest.mark.feature("SY-03")
 def test_station_that_cannot_send_all_at_once_hears_the_others_all_the_same(day: Day) -> None:
     """What comes waits some seconds behind what is to be sent, and no longer."""

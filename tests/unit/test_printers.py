@@ -6,6 +6,7 @@ import asyncio
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -149,7 +150,7 @@ async def test_serial_printer_answers_that_it_is_done() -> None:
     printer = open_printer(f"serial://{os.ttyname(slave)}?baud=19200", QUICK)
     assert await printer.check() == ""
     assert await printer.print(ticket()) == Delivery(Outcome.PRINTED)
-    assert await printer.pulse() is Outcome.PRINTED
+    assert await printer.pulse(lambda: False) is Outcome.PRINTED
     for _ in range(100):
         if roll.decoder.pulses:
             break
@@ -161,7 +162,7 @@ async def test_serial_printer_answers_that_it_is_done() -> None:
     os.close(master)
     gone = open_printer("serial:///dev/no-such-port", QUICK)
     assert (await gone.print(ticket())).outcome is Outcome.NOT_STARTED
-    assert await gone.pulse() is Outcome.NOT_STARTED
+    assert await gone.pulse(lambda: False) is Outcome.NOT_STARTED
 
 
 class Usb:
@@ -248,7 +249,7 @@ async def test_file_takes_whole_tickets_one_after_the_other(tmp_path: Path) -> N
     assert await printer.check() == ""
     for _ in range(2):
         assert await printer.print(ticket()) == Delivery(Outcome.PRINTED)
-    assert await printer.pulse() is Outcome.PRINTED
+    assert await printer.pulse(lambda: False) is Outcome.PRINTED
     decoder = decoded((tmp_path / "roll").read_bytes())
     assert (len(decoder.papers), decoder.pulses) == (2, 1)
     gone = open_printer(f"file://{tmp_path}/none/roll", QUICK)
@@ -300,7 +301,7 @@ async def test_queue_of_the_system_is_watched_until_its_job_is_out(
     assert await printer.check() == ""
     assert await printer.print(ticket()) == Delivery(Outcome.PRINTED)
     assert len(decoded((tmp_path / "job").read_bytes()).papers) == 1
-    assert await printer.pulse() is Outcome.PRINTED
+    assert await printer.pulse(lambda: False) is Outcome.PRINTED
     assert (tmp_path / "job").read_bytes() == PULSE
     assert await open_printer("cups://gone", QUICK).check() == "print.offline"
     assert await open_printer("cups://paused", QUICK).check() == "print.not-ready"
@@ -335,7 +336,7 @@ class Kicks:
     async def print(self, ticket: dict[str, Any]) -> Delivery:
         raise AssertionError("no ticket is printed here")
 
-    async def pulse(self) -> Outcome:
+    async def pulse(self, is_late: Callable[[], bool]) -> Outcome:
         self.tried += 1
         return self.outcomes.pop(0) if self.outcomes else Outcome.PRINTED
 
@@ -376,6 +377,30 @@ async def test_drawer_opens_once_for_each_sale_and_never_for_those_of_before() -
     await turn()
     assert kicks.tried == 4, "it may have opened"
     await drawer.stop()
+
+
+@pytest.mark.feature("PR-02")
+async def test_pulse_that_waited_behind_a_ticket_is_not_sent_late(tmp_path: Path) -> None:
+    """Whatever it waited for, its age is asked just before; and so it is in every kind of printer."""
+    roll = VirtualPrinter()
+    await roll.start()
+    try:
+        for address in (f"tcp://127.0.0.1:{roll.port}", f"file://{tmp_path}/roll"):
+            printer = open_printer(address, QUICK)
+            assert await printer.pulse(lambda: True) is Outcome.NOT_STARTED
+        late = iter([False, True])
+        printer = open_printer(f"tcp://127.0.0.1:{roll.port}", QUICK)
+        assert await printer.pulse(lambda: next(late)) is Outcome.NOT_STARTED
+        assert roll.decoder.pulses == 0
+    finally:
+        await roll.stop()
+
+
+@pytest.mark.feature("PR-03")
+async def test_answer_to_another_runs_ticket_confirms_none() -> None:
+    """Numbers of jobs begin anywhere: a late answer from before a restart fits almost never."""
+    firsts = {vars(open_printer("tcp://h:1"))["_jobs"] for _ in range(40)}
+    assert len(firsts) > 20
 
 
 @pytest.mark.feature("PR-02")

@@ -518,11 +518,21 @@ def test_price_of_prints_goes_up_to_the_cafes_step(rules: Rules) -> None:
     for changes, code in (
         ({"sku": "GHOST"}, "unknown-product"),
         ({"sku": "COFFEE"}, "no-job"),
-        ({"units": 10**6, "copies": 10**6, "price_minor": 10**9}, "out-of-range"),
+        ({"price_minor": 14}, "price-differs"),
         ({"units": -1}, "out-of-range"),
     ):
         with refused(code):
             pages(rules, **changes)
+    product(rules, "POSTER", 10**9, kind="print")
+    with refused("out-of-range"):
+        huge = {"sku": "POSTER", "units": 10**6, "copies": 10**6, "price_minor": 10**9}
+        rules.do("job.park", by="Vera", at=STATION, **huge)
+    base = rules.view.cursor
+    rules.do("settings.edit", by="Ada", print_step_minor=1000)
+    line = {"sku": "PAGE", "quantity": 7, "price_minor": 15}
+    body = {"lines": [line], "total_minor": 150, "mode": 1, "label": "S", "box": 1}
+    late = rules.do("order.place", by="Vera", at=STATION, base=base, **body)
+    assert rules.state(late) == "collected", "by the step of its time"
     with refused("bad-field"):
         rules.do("job.park", by="Vera", at=STATION, sku="PAGE", units=1)
     filled = jobs.fill(rules.view, jobs.ParkJob(sku="PAGE", units=1))
@@ -959,14 +969,26 @@ def test_versions_of_a_record_go_with_its_changes(rules: Rules) -> None:
     assert rules.row("products", "CAKE")["name"] == "Tart"
 
 
-def test_sale_of_a_job_that_nobody_knows_waits_for_a_person_only_if_its_sum_is_odd() -> None:
-    """Its line says what was taken; the job may have been made by another life of a station."""
+@pytest.mark.feature("RP-11", "SE-04")
+def test_line_that_is_not_the_job_it_names_waits_for_a_person() -> None:
+    """A job nobody knows, or another's, lends no price to anything; the server's desk refuses it."""
     rules = Rules(mode=1)
     product(rules, "PAGE", 15, kind="print")
     line = {"sku": "PAGE", "quantity": 2, "price_minor": 15, "job": "0f"}
     body = {"lines": [line], "total_minor": 30, "mode": 1, "label": "S", "box": 1}
     order = rules.do("order.place", by="Vera", at=STATION, **body)
-    assert rules.state(order) == "collected"
+    assert rules.state(order) == "set_aside"
+    job = rules.do("job.park", by="Vera", at=STATION, sku="PAGE", units=0, price_minor=15)
+    coffee = {"sku": "COFFEE", "quantity": 1, "price_minor": 1, "job": job}
+    forged = rules.do(
+        "order.place", by="Vera", at=STATION, **{**body, "lines": [coffee], "total_minor": 0}
+    )
+    assert rules.state(forged) == "set_aside"
+    with refused("unknown-job"):
+        desk = {**body, "mode": 0, "lines": [line]}
+        rules.do("order.place", by="Carl", **desk)
+    with refused("repeated"):
+        rules.order(full_lines=[{"sku": "X", "quantity": 1, "job": job}] * 2)
     huge = {**line, "quantity": 10**6, "copies": 2}
     with refused("out-of-range"):
         rules.do("order.place", by="Vera", at=STATION, **{**body, "lines": [huge]})
@@ -1081,3 +1103,171 @@ def test_short_is_no_exception_and_a_cost_for_nothing_is_passed_over(rules: Rule
     assert codes(rules) == []
     assert rules.row("stock", "GHOST")["on_hand"] == 1
     assert rules.low_stock() == []
+
+
+# --- what a patched station, or a second life of the server, may send ---------
+
+
+@pytest.mark.feature("RP-08", "RP-25")
+def test_discount_on_what_may_not_have_one_any_more_is_doubted_never_refused(rules: Rules) -> None:
+    """The vendor took the money when it was a product; somebody made it a print meanwhile."""
+    rules.do("discount.add", by="Ada", discount="TEN", name="Ten", form="percent", value=1000)
+    base = rules.view.cursor
+    line = {"sku": "COFFEE", "quantity": 1, "price_minor": 200}
+    cut = [{"discount": "TEN", "form": "percent", "value": 1000}]
+    body = {
+        "lines": [line],
+        "discounts": cut,
+        "total_minor": 180,
+        "mode": 1,
+        "label": "S",
+        "box": 1,
+    }
+    rules.do("product.edit", by="Ada", sku="COFFEE", changes={"kind": [1, "print"]})
+    order = rules.do("order.place", by="Vera", at=STATION, base=base, **body)
+    assert rules.state(order) == "set_aside"
+    with refused("not-discountable"):
+        rules.do("order.place", by="Carl", **{**body, "mode": 0})
+    forged = [{"discount": "GHOST", "form": "percent", "value": 20_000}]
+    order = rules.do("order.place", by="Vera", at=STATION, **{**body, "discounts": forged})
+    assert rules.state(order) == "set_aside"
+
+
+def test_discount_that_nobody_could_give_is_never_offered_as_a_resolution(rules: Rules) -> None:
+    """Taking the second value must leave a discount that can be given."""
+    rules.do("discount.add", by="Ada", discount="X", name="X", form="fixed", value=20_000)
+    rules.do("discount.edit", by="Ada", discount="X", changes={"value": [1, 500]})
+    rules.do("discount.edit", by="Ada", discount="X", changes={"form": [1, "percent"]})
+    with refused("out-of-range"):
+        rules.do("discount.edit", by="Ada", discount="X", changes={"value": [1, 20_000]})
+
+
+@pytest.mark.feature("RP-25", "RP-28", "BX-08")
+def test_doubtful_order_that_is_accepted_counts_what_its_lines_come_to() -> None:
+    """Methods that are none, twice, or for more than the order: nothing of it can be refunded
+    beyond what was sold."""
+    rules = with_card()
+    card = {"method": "card", "amount_minor": 100}
+    for payments in (
+        [{"method": "card", "amount_minor": 500}],
+        [card, card, card],
+        [{"method": "cash", "amount_minor": 200}, card],
+    ):
+        order = rules.order(payments=payments, cash_minor=0)
+        rules.do("order.accept", by="Carl", order=order, reason="it was so")
+        for part in (1, 50, None):
+            more = {} if part is None else {"amount_minor": part}
+            rules.do("sale.refund", by="Ada", order=order, reason="x", **more)
+        row = rules.row("orders", order)
+        assert row["refunded"]["minor"] == row["total_minor"] == 200
+        assert all(paid >= 0 for paid in row["refunded"]["methods"].values())
+    wrong = rules.order(total_minor=10**6, cash_minor=200)
+    rules.do("order.accept", by="Carl", order=wrong, reason="a typing error")
+    row = rules.row("orders", wrong)
+    assert (row["total_minor"], row["cash_minor"], row["rounding_minor"]) == (200, 200, 0)
+    methods = rules.box(1)["methods"]
+    assert all(sold >= back >= 0 for sold, back in methods.values())
+
+
+@pytest.mark.feature("SE-09", "BX-01")
+def test_no_vendor_makes_a_box_that_cannot_be_closed(rules: Rules, monkeypatch: Any) -> None:
+    """Sums stay where a log can hold them, and lists of names where a Z can."""
+    monkeypatch.setattr("node.cafe.box.MOST_IN_A_BOX", 10_000)
+    with refused("out-of-range"):
+        rules.order(total_minor=1, cash_minor=10_001)
+    monkeypatch.setattr("node.cafe.box.NAMES_IN_A_BOX", 2)
+    for at in range(4):
+        product(rules, f"P{at}", 10, category=f"c{at}")
+        discount = f"D{at}"
+        rules.do("discount.add", by="Ada", discount=discount, name="x", form="fixed", value=1)
+        rules.order(lines={f"P{at}": 1}, discounts=[{"discount": discount}])
+        rules.do("cash.move", by="Carl", direction="in", amount_minor=10, reason=f"r{at}")
+    now = rules.box(1)
+    assert (set(now["categories"]), set(now["discounts"])) == ({"c0", "c1", "…"}, {"D0", "D1", "…"})
+    assert [move[1] for move in now["moves"]] == ["r2", "r3"]
+    assert (now["cash_in"], now["off_minor"]) == (40, 4)
+
+
+@pytest.mark.feature("SY-02", "CF-04")
+def test_import_is_an_edit_too(rules: Rules) -> None:
+    """Who saw the version before it makes an exception; a picture that the file does not name
+    stays."""
+    rules.do("product.edit", by="Ada", sku="CAKE", changes={"picture": [1, "ab" * 32]})
+    rules.products(CAKE=300)
+    row = rules.row("products", "CAKE")
+    assert (row["price_minor"], row["picture"]) == (300, "ab" * 32)
+    rules.do("product.edit", by="Vera", at=STATION, sku="CAKE", changes={"price_minor": [1, 250]})
+    assert rules.row("products", "CAKE")["price_minor"] == 300
+    assert codes(rules) == ["edit-conflict"]
+
+
+@pytest.mark.feature("SY-07", "BX-03", "PR-02", "PR-03")
+def test_acts_of_a_lost_life_of_the_server_count_once_and_open_nothing() -> None:
+    """Cash, floats, X, refunds, counts, products and resolutions that come back: into their box while
+    it is open; for a person where this life has closed it or done the same."""
+    rules = Rules(mode=1)
+    vera = rules.people["Vera"].hex()
+    till = f"{vera}/{STATION.hex()}"
+    order = rules.order(lines={"COFFEE": 1})
+    by = {"operator": rules.people["Ada"].hex(), "at_ms": 1}
+
+    def event(kind: str, **body: Any) -> list[Any]:
+        return [kind, 1, {**by, **body}]
+
+    moved = event("cash.moved", box=1, amount_minor=300, reason="x")
+    given = event("till.float-given", box=1, till=till, amount_minor=50)
+    handed = event("box.handed-over", box=1, before="", expected_minor=0, declared_minor=None)
+    for one in (moved, given, handed, event("drawer.opened", reason="x")):
+        again(rules, one)
+    now = rules.box(1)
+    assert (now["cash_in"], now["floats"], len(now["operators"])) == (300, 50, 1)
+    assert box.pulses(rules.view)[0] == 0
+    rules.do("box.x", by="Carl")
+    x = ["box.read", 1, {"number": 1, "reading": 1, "x": {"total_minor": 9}}]
+    again(rules, x)
+    assert rules.row("readings", "1-1")["total_minor"] == 200
+    again(rules, ["box.read", 1, {**x[2], "reading": 2}])
+    assert rules.row("prints", "x-1-2")["state"] == "unknown"
+    _, events = rules.outcome("sale.refund", by="Ada", order=order, reason="x", amount_minor=150)
+    again(rules, events[0])
+    assert rules.row("orders", order)["refunded"]["minor"] == 150
+    again(rules, [*events[0][:2], {**events[0][2], "order": "ff" * 16}])
+    rules.do("stock.count", by="Ada", lines=[{"sku": "CAKE", "units": 5}], reason="x")
+    count = {"number": 1, "lines": [["CAKE", 0, 7, 0]], "reason": "x"}
+    again(rules, event("stock.counted", **count))
+    again(rules, event("stock.counted", **{**count, "number": 2, "lines": [["COFFEE", 0, 3, 0]]}))
+    assert [rules.row("stock", sku)["on_hand"] for sku in ("CAKE", "COFFEE")] == [5, 3]
+    tea = {"sku": "CAKE", "name": "Other", "price_minor": 1, "category": "", "barcode": "",
+           "kind": "product"}  # fmt: skip
+    added = {"product": tea, "wanted": "CAKE", "seq": 1, "chain": ""}
+    again(rules, event("product.added", **added))
+    scone = {**tea, "sku": "SCONE", "name": "Scone"}
+    again(rules, event("product.added", **{**added, "product": scone, "wanted": "SCONE"}))
+    assert rules.row("products", "CAKE")["name"] == "Cake"
+    assert rules.row("products", "SCONE")["name"] == "Scone"
+    found = codes(rules)
+    assert found == ["refunded-twice", "decided-twice", "duplicate-sku"]
+    wrong = event("exception.resolved", exception=1, code="oversold", ref="x", resolution="noted",
+                  reason="")  # fmt: skip
+    again(rules, wrong)
+    assert len(exceptions.unresolved(rules.view)) == 3
+    rules.do("box.close", by="Ada")
+    second = rules.order(lines={"COFFEE": 1})
+    for one in (moved, given, handed):
+        again(rules, one)
+    assert codes(rules)[3:] == ["box-differs", "box-differs"]
+    assert rules.box(1)["cash_in"] == 300
+    late = {**events[0][2], "order": second, "refund": "ee" * 16, "number": 1}
+    again(rules, ["sale.refunded", 1, late])
+    assert rules.box(2)["refunded_minor"] == 150
+    assert rules.row("prints", f"r-{'ee' * 8}")["state"] == "unknown"
+
+
+@pytest.mark.feature("SY-07", "BX-03")
+def test_z_of_a_lost_life_is_compared_with_all_that_this_one_counted() -> None:
+    """The same sales and other cash are another box: a person is told."""
+    rules = Rules(mode=1)
+    z = box.preview_of(rules.view, {}, 1, "")
+    rules.do("cash.move", by="Carl", direction="in", amount_minor=500, reason="x")
+    again(rules, ["box.closed", 1, {"number": 1, "z": z}])
+    assert codes(rules) == ["box-differs"]
