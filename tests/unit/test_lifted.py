@@ -10,6 +10,7 @@ import pytest
 from sync.op import Head
 from sync.protocol import Tick
 from tests.golden.make import Day
+from tests.support.cores import Bench
 from tests.unit.test_restored import part
 
 COUNT = 40
@@ -115,6 +116,19 @@ def test_what_was_left_unfolded_is_asked_for_again_when_the_link_goes(day: Day) 
     while bench.replica.pending:
         hear_rest(day)
     assert "other-history" not in bench.alarms
+    assert bench.replica.view.digest() == bench.hub.view.digest()
+
+
+def test_entries_that_are_as_they_were_shown_are_folded_while_all_is_off_the_tables() -> None:
+    """What settles in its place otherwise must be put on the tables then."""
+    bench = Bench()
+    for number in range(3):
+        bench.act({"id": str(number)})
+    bench.meet()
+    bench.replica._lift()
+    bench.run()
+    assert not bench.replica.pending
+    assert len(bench.replica.view.table("orders")) == 3
     assert bench.replica.view.digest() == bench.hub.view.digest()
 
 

@@ -23,6 +23,7 @@ from node.cafe import (
     refunds,
     stock,
 )
+from node.cafe import settings as cafe_settings
 from node.cafe.house import Cafe
 from sync.errors import Refused
 from sync.identity import Ed25519Signer, node_id, verify_ed25519
@@ -946,6 +947,20 @@ def test_own_password_is_changed_and_a_forgotten_one_reset(rules: Rules) -> None
         rules.do("operator.reset", by="Ada", at=STATION, operator="Vera", **fields)
 
 
+def test_small_questions_have_their_answers(rules: Rules) -> None:
+    """A barcode of what is on sale, a test page, how often rows changed, the mode of before."""
+    product(rules, "BEER", barcode="77")
+    assert catalog.with_barcode(rules.view, "77") == "BEER"
+    rules.do("product.edit", by="Ada", sku="BEER", changes={"active": [1, False]})
+    assert catalog.with_barcode(rules.view, "77") == ""
+    assert receipts.test_page(rules.view)["what"] == "test"
+    before = rules.view.table("products").version
+    product(rules, "WINE")
+    assert rules.view.table("products").version > before
+    assert cafe_settings.mode_at({}, 1) == 2
+    assert cafe_settings.cash_at({}, 1) == (1, "half")
+
+
 def test_settings_are_checked(rules: Rules) -> None:
     """A zone that is none is refused; the rest is kept as it was given."""
     with refused("unknown-time-zone"):
@@ -1126,6 +1141,10 @@ def test_discount_on_what_may_not_have_one_any_more_is_doubted_never_refused(rul
     rules.do("product.edit", by="Ada", sku="COFFEE", changes={"kind": [1, "print"]})
     order = rules.do("order.place", by="Vera", at=STATION, base=base, **body)
     assert rules.state(order) == "set_aside"
+    other = {**body, "lines": [{**line, "price_minor": 199}]}
+    assert rules.state(rules.do("order.place", by="Vera", at=STATION, base=base, **other)) == (
+        "set_aside"
+    )
     with refused("not-discountable"):
         rules.do("order.place", by="Carl", **{**body, "mode": 0})
     forged = [{"discount": "GHOST", "form": "percent", "value": 20_000}]
@@ -1260,6 +1279,9 @@ def test_acts_of_a_lost_life_of_the_server_count_once_and_open_nothing() -> None
     late = {**events[0][2], "order": second, "refund": "ee" * 16, "number": 1}
     again(rules, ["sale.refunded", 1, late])
     assert rules.box(2)["refunded_minor"] == 150
+    more = {**late, "refund": "dd" * 16, "number": 2, "amount_minor": 10, "box": 2}
+    again(rules, ["sale.refunded", 1, more])
+    assert rules.box(2)["refunded_minor"] == 160
     assert rules.row("prints", f"r-{'ee' * 8}")["state"] == "unknown"
 
 
