@@ -119,15 +119,20 @@ def test_what_was_left_unfolded_is_asked_for_again_when_the_link_goes(day: Day) 
     assert bench.replica.view.digest() == bench.hub.view.digest()
 
 
-def test_entries_that_are_as_they_were_shown_are_folded_while_all_is_off_the_tables() -> None:
+def test_entries_that_are_as_they_were_shown_are_folded_while_all_is_off_the_tables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """What settles in its place otherwise must be put on the tables then."""
     bench = Bench()
     for number in range(3):
         bench.act({"id": str(number)})
     bench.meet()
     bench.replica._lift()
-    bench.run()
+    with monkeypatch.context() as busy:  # as if more were coming all the time
+        busy.setattr(bench.replica, "_lay_back", lambda: None)
+        bench.run()
     assert not bench.replica.pending
+    bench.replica._lay_back()
     assert len(bench.replica.view.table("orders")) == 3
     assert bench.replica.view.digest() == bench.hub.view.digest()
 
