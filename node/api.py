@@ -35,7 +35,7 @@ from node.cafe import (
 )
 from node.cafe.house import KINDS
 from node.cafe.kinds import read_fields
-from node.cafe.money import exponent, parse_minor, pay, taxes
+from node.cafe.money import exponent, major, parse_minor, pay, taxes
 from node.cafe.operators import may
 from node.config import NoNode
 from node.control import ControlClient, ControlServer, LocalDoor, NotRunning
@@ -95,6 +95,7 @@ __all__ = [
     "jobs",
     "lines",
     "locale",
+    "major",
     "may",
     "money",
     "number",

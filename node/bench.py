@@ -257,7 +257,7 @@ class Pair:
         """The server's process, and its port."""
         self.save()
         process = await asyncio.create_subprocess_exec(
-            *_own_command(f"server:{self.folder}"),
+            *own_command(f"server:{self.folder}"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -283,7 +283,7 @@ async def _end(
         await driver.stop()
 
 
-async def _until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110 - looked at from outside, as a stopwatch would
         await asyncio.sleep(0.001)
 
@@ -381,8 +381,8 @@ async def _send_all(pair: Pair, count: int) -> float:
     began = time.perf_counter()
     for client in clients:
         client.start()
-    await _until(lambda: all(core.signed_on for core in cores))
-    await _until(lambda: not any(core.unsent for core in cores))
+    await until(lambda: all(core.signed_on for core in cores))
+    await until(lambda: not any(core.unsent for core in cores))
     spent = time.perf_counter() - began
     await _end(process, clients, drivers)
     return spent
@@ -409,7 +409,7 @@ async def bench_bootstrap(folder: Path) -> tuple[float, float]:
     table = driver.core.view.table("orders")
     began = time.perf_counter()
     client.start()
-    await _until(lambda: table.contains(doc_id="doc-00049999"))
+    await until(lambda: table.contains(doc_id="doc-00049999"))
     spent = time.perf_counter() - began
     assert len(table) == 50_000
     await client.stop()
@@ -500,7 +500,7 @@ async def _round_trips(folder: Path) -> tuple[list[float], list[float]]:
     client.start()
     replica = station.core
     assert isinstance(replica, Replica)
-    await _until(lambda: replica.signed_on)
+    await until(lambda: replica.signed_on)
     spent, floors = [], []
     echo = await _Echo.start()
     for number in range(300):
@@ -615,7 +615,7 @@ async def bench_fan_out(folder: Path) -> tuple[float, float]:
         client.start()
     cores = [driver.core for driver in drivers if isinstance(driver.core, Replica)]
     await drivers[0].act("order.keep", 1, order("live", 0))
-    await _until(lambda: all(core.canon.n and not core.pending for core in cores))
+    await until(lambda: all(core.canon.n and not core.pending for core in cores))
     end = cores[0].canon.n
     listeners = []
     for at in range(2, 50):  # one after the other: the door lets few strangers in at a time
@@ -898,13 +898,13 @@ WORKLOADS: dict[str, Callable[[Path], Coroutine[Any, Any, list[float]]]] = {
 def seconds_of(name: str) -> list[float]:
     """Run one workload in a process of its own."""
     done = subprocess.run(  # noqa: S603 - our own
-        _own_command(f"once:{name}"), stdout=subprocess.PIPE, check=True
+        own_command(f"once:{name}"), stdout=subprocess.PIPE, check=True
     )
     seconds: list[float] = json.loads(done.stdout)
     return seconds
 
 
-def _own_command(word: str) -> list[str]:
+def own_command(word: str) -> list[str]:
     """This module in a process of its own, from source or from the bundle."""
     if getattr(sys, "frozen", False):
         return [sys.executable, "bench", word]
@@ -916,7 +916,7 @@ def _median_run(name: str) -> tuple[float, float]:
     a process of its own, so that none inherits another's memory."""
     runs: list[list[float]] = []
     for _ in range(REPEATS):
-        command = _own_command(f"once:{name}")
+        command = own_command(f"once:{name}")
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)  # noqa: S603 - our own
         runs.append(json.loads(done.stdout))
     value, reference = sorted(runs, key=lambda run: run[0] / run[1])[REPEATS // 2]

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from node.bench import BENCHES, Bench, bench_reconnect, floor_s, run
+from node.bench import BENCHES, Bench, bench_reconnect, floor_s, own_command, run, until
 from node.bootstrap import create_cafe, open_folder, pair_here
 from node.roles.base import Node
 from node.roles.server import ServerNode
@@ -56,17 +56,12 @@ async def _cafe(folder: Path) -> None:
     await pair_here(server, folder / "station", "Station", ("127.0.0.1", port))
     station = open_folder(folder / "station")
     await station.start()
-    await _until(lambda: (folder / "station" / "operators.keys").exists())
+    await until(lambda: (folder / "station" / "operators.keys").exists())
     for node in (server, station):
         await node.sign_in("Ada", PASSWORD)
         node.keep_session()
     await station.stop()
     await server.stop()
-
-
-async def _until(condition: Any) -> None:
-    while not condition():  # noqa: ASYNC110 - of a measurement
-        await asyncio.sleep(0.002)
 
 
 async def _queue(station: StationNode, count: int) -> None:
@@ -112,7 +107,7 @@ async def bench_reconnect_cafe(folder: Path) -> tuple[float, float]:
     await _cafe(folder / "café")
     station = await _open_station(folder / "café")
     await _queue(station, 10_000)
-    command = [sys.executable, "-m", "node.cli", "bench", f"café:{folder / 'café'}"]
+    command = own_command(f"café:{folder / 'café'}")
     process = await asyncio.create_subprocess_exec(
         *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -124,7 +119,7 @@ async def bench_reconnect_cafe(folder: Path) -> tuple[float, float]:
     gc.freeze()
     began = time.perf_counter()
     station.client.start()
-    await _until(lambda: station.replica.signed_on and not station.replica.unsent)
+    await until(lambda: station.replica.signed_on and not station.replica.unsent)
     spent = time.perf_counter() - began
     await station.stop()
     process.terminate()
@@ -167,7 +162,7 @@ async def bench_pause(folder: Path) -> tuple[float, float]:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    command = [sys.executable, "-m", "node.cli", "bench", f"station:{folder}:{port}"]
+    command = own_command(f"station:{port}:{folder}")
     process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE)
     orders = server.tables.table("orders")
     longest, last = 0.0, time.perf_counter()
@@ -202,11 +197,12 @@ ALL: dict[str, tuple[Bench, float]] = {
 
 def main(names: list[str], *, as_json: bool) -> int:
     """Measure the engine's and the café's rows; or be one of their processes."""
-    match names[0].split(":") if len(names) == 1 else []:
-        case ["café", folder]:
-            asyncio.run(serve(Path(folder)))
-            return 0
-        case ["station", folder, port]:
-            asyncio.run(send(Path(folder), int(port)))
-            return 0
+    what, _, rest = names[0].partition(":") if len(names) == 1 else ("", "", "")
+    if what == "café":
+        asyncio.run(serve(Path(rest)))
+        return 0
+    if what == "station":
+        port, _, folder = rest.partition(":")
+        asyncio.run(send(Path(folder), int(port)))
+        return 0
     return run(names, ALL, as_json=as_json)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import secrets
 from pathlib import Path
+from typing import Any
 
 import msgpack
 
@@ -148,18 +149,26 @@ def check_password(password: str) -> None:
 
 async def add_operator(node: ServerNode, name: str, role: str, password: str) -> Receipt:
     """A new operator: their key is made here and wrapped under their password."""
+    public, sealed = await _new_key(node, password)
+    body = {"name": name, "role": role, "public_key": public, "sealed_key": sealed}
+    return await node.submit("operator.add", body)
+
+
+async def _new_key(node: ServerNode, password: str) -> tuple[str, str]:
+    """(public key, private key as it is kept: wrapped and sealed) of an operator, in hex."""
     check_password(password)
     signer = Ed25519Signer.generate()
+    _, sealed = await _wrapped(node, signer, password)
+    return signer.public.hex(), sealed
+
+
+async def _wrapped(node: Node, signer: Ed25519Signer, password: str) -> tuple[dict[str, Any], str]:
+    """(an operator's key wrapped under a password, the same sealed to the café in hex)."""
     wrapped = await asyncio.to_thread(wrap_key, signer, password)
-    cafe_public = _cafe_public(node)
-    sealed = seal_body(cafe_public, node.cafe_id, msgpack.packb(wrapped))
-    body = {
-        "name": name,
-        "role": role,
-        "public_key": signer.public.hex(),
-        "sealed_key": sealed.hex(),
-    }
-    return await node.submit("operator.add", body)
+    row = node.tables.table("settings").peek("cafe")
+    assert row is not None
+    cafe_public = bytes.fromhex(row["cafe_key"])
+    return wrapped, seal_body(cafe_public, node.cafe_id, msgpack.packb(wrapped)).hex()
 
 
 async def change_password(node: Node, old: str, new: str) -> Receipt:
@@ -170,9 +179,8 @@ async def change_password(node: Node, old: str, new: str) -> Receipt:
     if row is None or node.operator is None:
         raise Refused("not-signed-in")
     await node.sign_in(row["name"], old)  # whoever finds the screen open does not know it
-    wrapped = await asyncio.to_thread(wrap_key, node.own_signer(), new)
-    sealed = seal_body(_cafe_public(node), node.cafe_id, msgpack.packb(wrapped))
-    receipt = await node.submit("operator.password", {"sealed_key": sealed.hex()})
+    wrapped, sealed = await _wrapped(node, node.own_signer(), new)
+    receipt = await node.submit("operator.password", {"sealed_key": sealed})
     node.keep_wrapped(node.operator.hex(), wrapped)
     return receipt
 
@@ -180,19 +188,10 @@ async def change_password(node: Node, old: str, new: str) -> Receipt:
 async def reset_operator(node: ServerNode, name: str, password: str) -> Receipt:
     """A new key and password for who has forgotten theirs, on the server's own machine, on
     record."""
-    check_password(password)
-    signer = Ed25519Signer.generate()
-    wrapped = await asyncio.to_thread(wrap_key, signer, password)
-    sealed = seal_body(_cafe_public(node), node.cafe_id, msgpack.packb(wrapped))
-    body = {"operator": name, "public_key": signer.public.hex(), "sealed_key": sealed.hex()}
+    public, sealed = await _new_key(node, password)
+    body = {"operator": name, "public_key": public, "sealed_key": sealed}
     receipt: Receipt = await node.driver.act("operator.reset", 1, body, node.operator)
     return receipt
-
-
-def _cafe_public(node: Node) -> bytes:
-    row = node.tables.table("settings").peek("cafe")
-    assert row is not None
-    return bytes.fromhex(row["cafe_key"])
 
 
 async def pair_here(server: ServerNode, folder: Path, name: str, address: tuple[str, int]) -> None:

@@ -40,7 +40,7 @@ from node.devices.printers import open_printer
 from node.pairing import PAIRING_PORT, join
 from node.roles.base import Node
 from node.roles.server import ServerNode
-from node.text import explain, say, when
+from node.text import explain, money, say, when
 from sync.disk import ReadOnlyDisk
 from sync.errors import Refused, SyncError
 from sync.identity import node_id, verify_ed25519
@@ -317,8 +317,8 @@ async def _at_door(args: argparse.Namespace, folder: Path, door: Door) -> int:
             await door.call("sign_out")
             _print(args, {}, lambda _: [])
         case "password":
-            old = _secret("Old password", from_stdin=args.password_stdin)
-            new = _secret("New password", from_stdin=args.password_stdin)
+            old = _secret("password", "old password", from_stdin=args.password_stdin)
+            new = _secret("password", "new password", from_stdin=args.password_stdin)
             await door.call("change_password", old=old, new=new)
             _print(args, {}, lambda _: [])
         case "operator" if args.action == "reset":
@@ -467,13 +467,13 @@ def _password(args: argparse.Namespace) -> str:
     return _secret("password", from_stdin=args.password_stdin)
 
 
-def _secret(what: str, *, from_stdin: bool) -> str:
-    """A line that nobody sees."""
+def _secret(what: str, shown: str = "", *, from_stdin: bool) -> str:
+    """A line that nobody sees; ``shown`` asks for it where there are several."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\n")
     if not sys.stdin.isatty():
-        raise Failure("--password-stdin" if "assword" in what else f"--{what}-stdin", 2)
-    return getpass.getpass(f"{what}: ")
+        raise Failure(f"--{what}-stdin", 2)
+    return getpass.getpass(f"{shown or what}: ")
 
 
 # --- nodes -------------------------------------------------------------------
@@ -640,7 +640,7 @@ def _verify_ticket(args: argparse.Namespace, folder: Path) -> int:
                 language(),
                 "verify.ticket",
                 number=s["number"],
-                amount=s["amount_minor"],
+                amount=money(s["amount_minor"], language(), s["currency"]),
                 at=when(s["at_ms"], language(), date=True),
             )
         ],

@@ -162,10 +162,11 @@ class LocalDoor:
         self, products: list[dict[str, Any]], stock: dict[str, int] | None = None
     ) -> Any:
         """All or nothing: every chunk is checked before the first is taken."""
+        known = stock or {}
         chunks = []
         for at in range(0, len(products), MAX_PRODUCTS_AN_OP):
             some = products[at : at + MAX_PRODUCTS_AN_OP]
-            shelf = {p["sku"]: (stock or {})[p["sku"]] for p in some if p["sku"] in (stock or {})}
+            shelf = {p["sku"]: known[p["sku"]] for p in some if p["sku"] in known}
             chunks.append({"products": some, "stock": shelf})
         for chunk in chunks:
             read_command(KINDS["catalog.import"], chunk)

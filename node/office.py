@@ -25,17 +25,11 @@ COLUMNS = ("sales", "units", "sold", "refunded", "net")
 async def make_report(node: Node, first: str, last: str, vendor: str = "") -> reports.Report:
     """A report of a period's days, made while everything else goes on; `Refused`
     ``bad-period``."""
-    tables = node.tables
-    of = reports.period(tables, first, last)
-    made = reports.Report(tables, of.zone)
-    for number, order in enumerate(reports.sales(tables, of), 1):
-        if not vendor or order["operator"] == vendor:
-            made.add(order)
+    of = reports.period(node.tables, first, last)
+    made = reports.Report(node.tables, of.zone)
+    for number, _ in enumerate(reports.making(made, of, vendor), 1):
         if number % AT_A_TIME == 0:
             await asyncio.sleep(0)
-    for refund in reports.refunds(tables, of):
-        if not vendor or refund["vendor"] == vendor:
-            made.give_back(refund)
     return made
 
 

@@ -189,6 +189,7 @@ class Replica:
         self._durable = self.canon.n
         self._credited = self.canon.n
         self._goal = 0
+        """Where the server's log ended at sign-on: a copy that has come so far is kept at once."""
         self._theirs = 0
         """Highest number of an entry that the server is known to have."""
         self._lifted = False
@@ -199,7 +200,6 @@ class Replica:
         """Whether entries came since the last tick."""
         self._untold: set[str] = set()
         """Tables that have changed meanwhile."""
-        """Where the server's log ended at sign-on: a copy that has come so far is kept at once."""
         self._sync_asked = False
         self._grants: dict[tuple[bytes, int], bytes] = {}
         """The grants in our own log, as they were signed."""

@@ -17,6 +17,7 @@ from node.api import (
     currency_sign,
     explain,
     exponent,
+    major,
     money,
     number,
     parse_minor,
@@ -88,9 +89,7 @@ class Format:
 
     def plain(self, amount_minor: int) -> str:
         """An amount as `parse` reads it back: ``12.50``."""
-        places = exponent(self.currency)
-        shown = f"{amount_minor / 10**places:.{places}f}"
-        return shown.rstrip("0").rstrip(".") if places else shown
+        return major(amount_minor, exponent(self.currency)).removesuffix(".00")
 
     def number(self, amount_minor: int) -> str:
         return number(amount_minor, self.language, self.currency, self.decimals)

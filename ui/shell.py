@@ -9,7 +9,7 @@ from typing import Any
 import flet as ft
 from tinydb import where
 
-from node.api import Node, exceptions
+from node.api import Node
 from ui.bridge import Bridge
 from ui.components.parts import icon, text
 from ui.components.strip import Strip
@@ -44,15 +44,11 @@ _BODIES = {
     "exceptions": Exceptions,
     "box": BoxClose,
 }
-_KEYS = {
-    "sell": "go_sell",
-    "orders": "go_orders",
-    "queue": "go_orders",
-    "cash": "go_cash",
-    "catalogue": "go_catalogue",
-    "exceptions": "go_exceptions",
-    "box": "go_box",
-}
+
+
+def _action(screen: str) -> str:
+    """The action that goes to a screen; the queue is where the server has its orders."""
+    return f"go_{'orders' if screen == 'queue' else screen}"
 
 
 def _wanted(node: Node, action: str) -> str:
@@ -69,7 +65,7 @@ def _waiting(s: Session, screen: str) -> int:
     if screen == "queue":
         return s.node.tables.table("orders").count(where("state") == "pending")
     if screen == "exceptions":
-        return len(exceptions.unresolved(s.node.tables))
+        return s.node.tables.table("exceptions").count(where("state") == "open")
     return 0
 
 
@@ -96,7 +92,7 @@ def _rail_entry(s: Session, screen: Screen) -> ft.Control:
         bgcolor=p.rail_on if on else None,
         ink=True,
         on_click=lambda e: s.go(screen.name),
-        tooltip=None if wide else f"{title} {cap(_KEYS[screen.name])}",
+        tooltip=None if wide else f"{title} {cap(_action(screen.name))}",
     )
     count = _waiting(s, screen.name)
     if count:

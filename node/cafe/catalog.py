@@ -28,7 +28,7 @@ from node.cafe.kinds import (
     event,
     tidy,
 )
-from node.cafe.money import exponent, parse_minor
+from node.cafe.money import exponent, major, parse_minor
 from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event
@@ -40,8 +40,6 @@ MAX_SHELF = 10**9
 ProductKind = Literal["product", "service", "print", "scan", "disc"]
 Word = Annotated[str, Meta(max_length=40)]
 Minimum = Annotated[int, Meta(ge=0, le=10**6)]
-Picture = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
-"""SHA-256 of a picture that the café keeps, in hex; empty for none."""
 
 # --- commands ----------------------------------------------------------------
 
@@ -62,7 +60,6 @@ class Product(Command, frozen=True):
     """Units at or below which it should be ordered again."""
     open_price: bool = False
     """Whether the price is typed at the sale."""
-    picture: Picture = ""
     points: Minimum = 0
     """What it costs in points; 0 if it cannot be had for points."""
 
@@ -101,7 +98,6 @@ class ProductFields(Command, frozen=True):
     kind: ProductKind | None = None
     minimum: Minimum | None = None
     open_price: bool | None = None
-    picture: Picture | None = None
     points: Minimum | None = None
     active: bool | None = None
     """False takes it from sale."""
@@ -178,7 +174,6 @@ def decide_edit(tables: Tables, command: EditProduct, acting: Acting) -> list[Ev
 _LATER: dict[str, Any] = {
     "minimum": 1,
     "open_price": False,
-    "picture": "",
     "points": 0,
     "active": True,
 }
@@ -189,8 +184,6 @@ def apply_put(tables: Tables, fact: ProductsPut) -> None:
     table = tables.table("products")
     for product in fact.products:
         known = table.row(product["sku"])
-        if known is not None and not product.get("picture"):
-            product = {name: value for name, value in product.items() if name != "picture"}
         row = {**_LATER, **(known or {"prices": [], "order": len(table) + 1})}
         if known is not None:
             changes = {f: v for f, v in product.items() if row.get(f) != v}
@@ -351,7 +344,7 @@ def _product(values: Mapping[str, Any], currency: str) -> dict[str, Any]:
         "barcode": tidy(values.get("barcode", "")),
         "category": tidy(values.get("category", "")),
         "cost_minor": parse_minor(values.get("cost") or "0", currency),
-        "tax_bp": _percent_to_bp(values.get("tax_percent") or "0"),
+        "tax_bp": percent_to_bp(values.get("tax_percent") or "0"),
         "icon": tidy(values.get("icon", "")),
         "kind": tidy(values.get("kind", "")) or "product",
         "minimum": int(values.get("minimum_stock") or "1"),
@@ -373,8 +366,14 @@ def _product(values: Mapping[str, Any], currency: str) -> dict[str, Any]:
     return product
 
 
-def _percent_to_bp(text: str) -> int:
+def percent_to_bp(text: str) -> int:
+    """Basis points of ``21`` or ``21.5``; `ValueError` if it is no percentage."""
     return parse_minor(text, "EUR")  # two decimals of percent are basis points
+
+
+def percent_text(bp: int) -> str:
+    """A percentage as `percent_to_bp` reads it."""
+    return major(bp, 2)
 
 
 def read_stock(text: str) -> dict[str, int]:
@@ -395,9 +394,9 @@ def write_csv(tables: Tables, currency: str) -> str:
             {
                 **{name: row[name] for name in ("sku", "name", "barcode", "category", "icon")},
                 "kind": row["kind"],
-                "price": _major(row["price_minor"], exponent(currency)),
-                "cost": _major(row["cost_minor"], exponent(currency)),
-                "tax_percent": _major(row["tax_bp"], 2),
+                "price": major(row["price_minor"], exponent(currency)),
+                "cost": major(row["cost_minor"], exponent(currency)),
+                "tax_percent": percent_text(row["tax_bp"]),
                 "minimum_stock": row["minimum"],
                 "points": row["points"],
                 "open_price": "yes" if row["open_price"] else "",
@@ -406,12 +405,6 @@ def write_csv(tables: Tables, currency: str) -> str:
             }
         )
     return out.getvalue()
-
-
-def _major(amount_minor: int, places: int) -> str:
-    """An amount in major units with a point, as `parse_minor` reads it."""
-    digits = f"{amount_minor:0{places + 1}d}"
-    return f"{digits[:-places]}.{digits[-places:]}" if places else digits
 
 
 KINDS = (

@@ -93,13 +93,12 @@ class Cafe:
             station = tables.table("stations").peek(op.node.hex()) or {}
             if not station or station["revoked"]:
                 raise Refused("unknown-station")
-            if kind.server_only:
-                raise Refused("server-only", kind=kind.name)
         operator_id = context.operator.hex() if context.operator else ""
         operator = tables.table("operators").peek(operator_id) or {}
-        permitted = not kind.permission or (
-            bool(operator) and operators.may(operator, kind.permission)
-        )
+        lacks = operators.may_do(operator, kind.permission, desk=context.desk)
+        if lacks == "server-only" or (kind.server_only and not context.desk):
+            raise Refused("server-only", kind=kind.name)
+        permitted = not lacks
         if kind.permission and not operator and not (context.desk and kind.judges_right):
             raise Refused("no-grant")
         if not permitted and not kind.judges_right:

@@ -10,12 +10,12 @@ ones move to the next box, whose close they stop for who may not close with them
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
 from msgspec.structs import replace
 from tinydb import where
+from tinydb.table import Document
 
 from node.cafe import catalog, exceptions, settings
 from node.cafe.kinds import (
@@ -194,7 +194,7 @@ def flag_of_payment(state: str) -> str:
     return "" if state == "pending" else "already-paid"
 
 
-def pending(tables: Tables) -> list[Mapping[str, Any]]:
+def pending(tables: Tables) -> list[Document]:
     """Jobs that wait for their money, the oldest first."""
     return sorted(
         tables.table("jobs").search(where("state") == "pending"), key=lambda row: row["at_ms"]

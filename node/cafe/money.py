@@ -131,6 +131,12 @@ def exponent(currency: str) -> int:
     return int(get_currency_precision(currency))
 
 
+def major(amount_minor: int, places: int) -> str:
+    """An amount that is not negative in major units with a point, as `parse_minor` reads it."""
+    digits = f"{amount_minor:0{places + 1}d}"
+    return f"{digits[:-places]}.{digits[-places:]}" if places else digits
+
+
 def parse_minor(text: str, currency: str) -> int:
     """Minor units of an amount such as ``3.70``; `ValueError` if it is no amount of this
     currency."""

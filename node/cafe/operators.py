@@ -343,10 +343,10 @@ def may_at(row: Mapping[str, Any], permission: str, seq: int) -> bool:
 
 def may_do(row: Mapping[str, Any], permission: str, *, desk: bool) -> str:
     """Why an operator may not do something at the server (``desk``) or a station now; empty if
-    they may."""
+    they may, or nobody needs to be asked."""
     if permission in SERVER_ONLY and not desk:
         return "server-only"
-    return "" if may(row, permission) else "no-permission"
+    return "" if not permission or may(row, permission) else "no-permission"
 
 
 def judge_right(had_at_base: bool, has_now: bool, unseen_s: int) -> tuple[bool, str]:

@@ -278,7 +278,6 @@ def fill(tables: Tables, command: PlaceOrder, station: str, folded: int) -> Plac
     """
     filled = lines.fill(tables, command.lines)
     on_ticket = lines.fill_discounts(tables, command.discounts)
-    label = f"{_station_label(tables, station)}-{stations.orders_of(tables, station) + 1:04d}"
     opened = box.open_box(tables)
     mode = _mode(tables, station, command.unseen_s)
     mode = mode if command.mode is None else command.mode
@@ -295,7 +294,7 @@ def fill(tables: Tables, command: PlaceOrder, station: str, folded: int) -> Plac
         discounts=on_ticket,
         total_minor=total,
         mode=mode,
-        label=(label if station else "") if command.label is None else command.label,
+        label=stations.next_label(tables, station) if command.label is None else command.label,
         box=(opened["number"] if opened else 0) if command.box is None else command.box,
         cash_minor=cash,
     )
@@ -309,11 +308,6 @@ def _mode(tables: Tables, station: str, unseen_s: int) -> int:
     cafe = settings.cafe(tables)
     limit = cafe.get("offline_s", 0)
     return 2 if limit and unseen_s > limit else cafe.get("mode", 2)
-
-
-def _station_label(tables: Tables, station: str) -> str:
-    row = tables.table("stations").peek(station)
-    return str(row["label"]) if row is not None else ""
 
 
 def _paid(payments: Collection[Payment]) -> int:

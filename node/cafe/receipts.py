@@ -179,7 +179,7 @@ def ticket(tables: Tables, job: str) -> dict[str, Any]:
 
 def _head(tables: Tables) -> dict[str, Any]:
     cafe = settings.cafe(tables)
-    names = ("currency", "decimals", "language", "header", "footer", "logo")
+    names = ("currency", "decimals", "language", "header", "footer")
     return {"cafe": cafe["name"], **{name: cafe[name] for name in names}}
 
 
@@ -297,12 +297,13 @@ _PREFIX = b"cabina ticket\0"
 
 def code_text(cafe: bytes, shown: Mapping[str, Any]) -> bytes:
     """What the server signs of a ticket, so that nobody can make one up: café, number, instant,
-    amount and order."""
+    amount with its currency, and order."""
     fields = [
         cafe,
         shown["number"],
         shown["at_ms"],
         shown["total_minor"] + shown["rounding_minor"],
+        shown["currency"],
         bytes.fromhex(shown["order"]),
     ]
     return _PREFIX + pack(fields)
@@ -320,18 +321,19 @@ def read_code(code: str) -> tuple[bytes, bytes, dict[str, Any]]:
     kind, _, body = code.strip().partition(".")
     try:
         data = base64.b32decode(body + "=" * (-len(body) % 8))
-        cafe, number, at_ms, amount, order = unpack(data[:-SIGNATURE_BYTES], max_bytes=200)
+        said = unpack(data[:-SIGNATURE_BYTES], max_bytes=200)
+        cafe, number, at_ms, amount, currency, order = said
     except (ValueError, TypeError, Malformed):
         raise Refused("bad-code") from None
-    shapes = (bytes, int, int, int, bytes)
-    fields = (cafe, number, at_ms, amount, order)
-    if kind != _CODE or any(type(f) is not t for f, t in zip(fields, shapes, strict=True)):
+    shapes = (bytes, int, int, int, str, bytes)
+    if kind != _CODE or tuple(map(type, said)) != shapes:
         raise Refused("bad-code")
     says = {
         "cafe": cafe.hex(),
         "number": number,
         "at_ms": at_ms,
         "amount_minor": amount,
+        "currency": currency,
         "order": order.hex(),
     }
     return _PREFIX + data[:-SIGNATURE_BYTES], data[-SIGNATURE_BYTES:], says

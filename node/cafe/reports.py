@@ -234,15 +234,24 @@ def refunds(tables: Tables, of: Period) -> Iterator[Mapping[str, Any]]:
             yield row
 
 
-def report(tables: Tables, of: Period, vendor: str = "") -> Report:
-    """The whole report at once; ``vendor`` (hex id) for that one's alone."""
-    made = Report(tables, of.zone)
-    for order in sales(tables, of):
+def making(made: Report, of: Period, vendor: str = "") -> Iterator[None]:
+    """Make a report an order or refund at a time, so that others may have their turn; ``vendor``
+    (hex id) for that one's alone."""
+    for order in sales(made.tables, of):
         if not vendor or order["operator"] == vendor:
             made.add(order)
-    for refund in refunds(tables, of):
+        yield
+    for refund in refunds(made.tables, of):
         if not vendor or refund["vendor"] == vendor:
             made.give_back(refund)
+        yield
+
+
+def report(tables: Tables, of: Period, vendor: str = "") -> Report:
+    """The whole report at once."""
+    made = Report(tables, of.zone)
+    for _ in making(made, of, vendor):
+        pass
     return made
 
 

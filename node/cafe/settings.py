@@ -23,17 +23,14 @@ RESERVED = frozenset({"cash", "credit", "points", "pc"})
 DEFAULTS: Mapping[str, Any] = {
     "header": "",
     "footer": "",
-    "logo": "",
     "time_zone": "UTC",
     "methods": [],
     "blind_close": False,
     "drawer_desk": True,
     "drawer_remote": False,
     "order_expiry_s": 0,
-    "idle_lock_s": 0,
     "offline_s": 72 * 3600,
     "print_step_minor": 1,
-    "new_order_sound": False,
     "tolerance_minor": 0,
 }
 """Settings that a café has before anybody sets them."""
@@ -78,8 +75,6 @@ class EditSettings(Command, frozen=True):
     header: Lines | None = None
     """Lines below the name on a ticket: address, tax number, telephone."""
     footer: Lines | None = None
-    logo: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] | None = None
-    """SHA-256 of the picture on tickets."""
     time_zone: Annotated[str, Meta(min_length=1, max_length=40)] | None = None
     """IANA name: a day begins at its midnight."""
     methods: Annotated[tuple[PaymentMethod, ...], Meta(max_length=20)] | None = None
@@ -90,13 +85,10 @@ class EditSettings(Command, frozen=True):
     """Whether the drawer opens with each sale at the desk, and of the remote POS."""
     order_expiry_s: Days | None = None
     """Seconds after which an order that nobody looked at ends; 0 for never."""
-    idle_lock_s: Days | None = None
-    """Seconds without a key or a click until a station locks itself; 0 for never."""
     offline_s: Days | None = None
     """Seconds without contact after which a station's sales wait for the server again."""
     print_step_minor: Step | None = None
     """Prices of prints, scans and recordings go up to the next multiple of this."""
-    new_order_sound: bool | None = None
     language: Literal["en", "es"] | None = None
     cash_step_minor: Step | None = None
     cash_rounding: Literal["half", "up"] | None = None

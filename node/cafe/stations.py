@@ -206,6 +206,12 @@ def orders_of(tables: Tables, station: str) -> int:
     return 0 if row is None else int(row["value"])
 
 
+def next_label(tables: Tables, station: str) -> str:
+    """Label of a station's next order; empty for the desk."""
+    row = tables.table("stations").peek(station)
+    return f"{row['label']}-{orders_of(tables, station) + 1:04d}" if row is not None else ""
+
+
 KINDS = (
     Kind("station.enrol", EnrolStation, "station.pair", decide_enrol, server_only=True),
     Kind("station.revoke", RevokeStation, "station.pair", decide_revoke, server_only=True),

@@ -39,7 +39,7 @@ class Spooler:
         finish: Finish = lambda ticket: ticket,
     ) -> None:
         """``may_print(job, row)`` holds back what may be on paper already; ``finish(ticket)`` adds
-        what the log does not hold: the logo, and the server's signature."""
+        what the log does not hold: the server's signature."""
         self._tables, self._do, self._printer = tables, do, printer
         self._may_print, self._finish = may_print, finish
         self._retry_s = retry_s

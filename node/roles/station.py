@@ -23,6 +23,7 @@ from sync.clock import Clock
 from sync.disk import OsDisk
 from sync.errors import Refused, SyncError
 from sync.identity import node_id
+from sync.op import Op
 from sync.recovery import Opened
 from sync.replica import Replica
 
@@ -133,16 +134,12 @@ class StationNode(Node):
     @property
     def unsent_orders(self) -> int:
         """Orders that the server is not known to have."""
-        return len(self._unsent())
+        return len(self.unsent_ops())
 
-    def _unsent(self) -> list[list[Any]]:
-        """``[key, what it comes to]`` of those."""
+    def unsent_ops(self) -> list[Op]:
+        """Ops of those."""
         unsent = list(self.replica.pending)[len(self.replica.pending) - self.replica.unsent :]
-        return [
-            [waiting.op.key, waiting.op.body.get("total_minor", 0)]
-            for waiting in unsent
-            if waiting.op.kind == "order.place"
-        ]
+        return [waiting.op for waiting in unsent if waiting.op.kind == "order.place"]
 
     async def _follow_link(self) -> None:
         """Tell screens when the link comes and goes; fetch operators' keys whenever it comes, and
@@ -181,7 +178,8 @@ class StationNode(Node):
     async def _tell_unsent(self) -> None:
         """Say what is still here, so that a Z can name it if the link goes again before it is
         sent."""
-        unsent = self._unsent()[:UNSENT_TOLD]
+        ops = self.unsent_ops()[:UNSENT_TOLD]
+        unsent = [[op.key, op.body.get("total_minor", 0)] for op in ops]
         if unsent:
             with contextlib.suppress(SyncError, TimeoutError):
                 async with asyncio.timeout(ANSWER_S):

@@ -76,6 +76,7 @@ def draw(browser: Any, demo: Running, folder: Path, language: str, size: tuple[i
     shoot(station, folder, f"my-orders-{mark}")
     server.keyboard.press("F6")
     shoot(server, folder, f"queue-{mark}")
+    draw_shop(server, folder, mark)
     server.keyboard.press("F7")
     by_id(server, "field-100000").click()
     server.keyboard.type("4")
@@ -95,6 +96,28 @@ def draw(browser: Any, demo: Running, folder: Path, language: str, size: tuple[i
     by_id(board, "cable-1").click()
     for page in (station, server, board):
         page.close()
+
+
+def draw_shop(server: Any, folder: Path, mark: str) -> None:
+    """Discounts, open box, catalogue and exceptions, in both themes."""
+    server.keyboard.press("F5")
+    for sku in ("LATTE", "EMPANADA"):
+        by_id(server, f"tile-{sku}").click()
+    by_id(server, "discount").click()
+    for theme in ("", "dark-"):
+        shoot(server, folder, f"sell-discount-{theme}{mark}")
+        by_id(server, "theme").click()
+    by_id(server, "clear").click()
+    for key, name in (("F10", "cash"), ("F2", "catalogue"), ("F3", "exceptions")):
+        server.keyboard.press(key)
+        time.sleep(SETTLE_S)
+        if name == "cash":
+            by_id(server, "cash-in").click()
+        if name == "catalogue":
+            by_id(server, "product-COLA").click()
+        for theme in ("", "dark-"):
+            shoot(server, folder, f"{name}-{theme}{mark}")
+            by_id(server, "theme").click()
 
 
 def main() -> int:

@@ -23,7 +23,6 @@ def ticket(**changes: Any) -> dict[str, Any]:
         "what": "ticket",
         "header": "",
         "footer": "",
-        "logo": "",
         "off": [],
         "payments": [],
         "copy": False,

@@ -158,6 +158,39 @@ def button(
     return tappable(face, None if disabled else on_click, key=key, expand=expand)
 
 
+def choice(
+    s: Session, title: str, detail: str, value: str, on_tap: Any, key: str, *, on: bool = False
+) -> ft.Control:
+    """One row of a list to choose from."""
+    p = s.palette
+    return tappable(
+        ft.Container(
+            ft.Row(
+                [
+                    ft.Column(
+                        [
+                            clipped(s, title, "strong"),
+                            *([clipped(s, detail, "caption", p.text3)] if detail else []),
+                        ],
+                        spacing=0,
+                        expand=True,
+                        alignment=ft.MainAxisAlignment.CENTER,
+                    ),
+                    text(s, value, "strong"),
+                    *([icon(ft.Icons.CHECK_ROUNDED, 24, p.accent)] if on else []),
+                ],
+                spacing=12,
+            ),
+            height=56,
+            bgcolor=p.selected if on else p.surface,
+            padding=ft.Padding.symmetric(horizontal=16),
+            border=line_below(p),
+        ),
+        on_tap,
+        key=key,
+    )
+
+
 def named(identifier: str, label: str, content: ft.Control, **more: Any) -> ft.Semantics:
     """Gives a part a name for screen readers and for browser tests."""
     return ft.Semantics(content=content, identifier=identifier, label=label, **more)

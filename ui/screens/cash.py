@@ -6,9 +6,9 @@ from typing import Any
 
 import flet as ft
 
-from node.api import SyncError, z_text
+from node.api import KINDS, SyncError, z_text
 from ui.components.paper import paper
-from ui.components.parts import button, card, empty, field, icon, tappable, text
+from ui.components.parts import button, card, choice, empty, field, text
 from ui.viewmodels import cash as model
 from ui.viewmodels.session import Session, use_session
 
@@ -130,29 +130,10 @@ def _form(s: Session) -> ft.Control:
 
 
 def _person(s: Session, key: str, name: str) -> ft.Control:
-    p = s.palette
-    on = s.cash.who == key
-
     def chosen(e: Any) -> None:
         s.cash.who = key
 
-    return tappable(
-        ft.Container(
-            ft.Row(
-                [
-                    text(s, name, "strong" if on else "body", expand=True),
-                    *([icon(ft.Icons.CHECK_ROUNDED, 24, p.accent)] if on else []),
-                ]
-            ),
-            height=48,
-            border_radius=8,
-            bgcolor=p.selected if on else p.surface,
-            border=ft.Border.all(1, p.accent if on else p.border),
-            padding=ft.Padding.symmetric(horizontal=12),
-        ),
-        chosen,
-        key=f"who-{key}",
-    )
+    return choice(s, name, "", "", chosen, f"who-{key}", on=s.cash.who == key)
 
 
 @ft.component
@@ -166,7 +147,7 @@ def Cash() -> ft.Control:
         s.cash.begin("")
 
     s.actions["back"] = back
-    acts = [name for name in model.ACTS if s.node.may(model.PERMISSIONS[name])]
+    acts = [name for name in model.ACTS if s.node.may(KINDS[model.ACTS[name]].permission)]
     side: list[ft.Control] = [_act(s, name) for name in acts]
     if s.cash.act and s.cash.act != "x":
         side.append(_form(s))

@@ -299,7 +299,7 @@ def Catalogue() -> ft.Control:
     ft.use_state(s.app)
     ft.use_state(s.feed)
     ft.use_state(s.catalogue)
-    rows, total = model.found(s.node, s.catalogue)
+    rows, more = model.found(s.node, s.catalogue)
 
     def searched(e: Any) -> None:
         s.catalogue.query = e.control.value or ""
@@ -314,7 +314,7 @@ def Catalogue() -> ft.Control:
     else:
         glyph, what = ft.Icons.SEARCH_OFF_ROUNDED, s.text("sell.none", query=s.catalogue.query)
         left = empty(s, glyph, what, s.text("sell.none_next"))
-    count = s.text("product.shown", count=len(rows), total=total)
+    count = s.text("product.more" if more else "product.shown", count=len(rows))
     body: list[ft.Control] = [
         ft.Column(
             [

@@ -6,7 +6,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import receipts
+from node.api import orders, receipts
 from ui.components.parts import (
     STATE_ICONS,
     badge,
@@ -28,7 +28,7 @@ def _where(s: Session, row: dict[str, Any]) -> str:
     if row["shown"] == "unsent":
         return "–"
     if row["state"] == "pending":
-        place = model.place_in_queue(s.node, row["id"])
+        place = orders.queue_place(s.node.tables, row["id"])
         return s.text("orders.place", place=place) if place else "–"
     if row["state"] == "allowed":
         return s.text("orders.at_box")

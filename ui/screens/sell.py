@@ -26,6 +26,7 @@ from ui.keymap import cap
 from ui.screens.ticket import Ticket, charge
 from ui.theme import style
 from ui.viewmodels import sell as model
+from ui.viewmodels import shelf
 from ui.viewmodels.orders import queue
 from ui.viewmodels.session import Session, use_session
 
@@ -176,7 +177,7 @@ def Products() -> ft.Control:
         )
     if s.sell.as_list:
         return ft.ListView([_list_row(s, row) for row in rows], expand=True, item_extent=52)
-    names = model.categories(s.node)
+    names = shelf.categories(s.node)
     m = s.measures
     width = (s.app.width - m.rail - m.panel - 32 - 8 * (m.columns - 1)) / m.columns
     return ft.GridView(
@@ -281,7 +282,7 @@ def Finder() -> ft.Control:
     chips = [_chip(s, s.text("sell.all"), not s.sell.category, "category-", choose_category(""))]
     chips += [
         _chip(s, name, s.sell.category == name, f"category-{name}", choose_category(name))
-        for name in model.categories(s.node)
+        for name in shelf.categories(s.node)
     ]
     return ft.Column(
         [

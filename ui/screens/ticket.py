@@ -7,10 +7,11 @@ from typing import Any
 
 import flet as ft
 
-from node.api import Refused, SyncError
+from node.api import Refused, SyncError, jobs
 from ui.components.parts import (
     amount,
     button,
+    choice,
     clipped,
     empty,
     field,
@@ -128,7 +129,8 @@ def _later(s: Session, line: BasketLine) -> list[ft.Control]:
 
     async def park(e: Any) -> None:
         try:
-            await model.park_job(s.node, line.sku, line.quantity, line.note)
+            fields = {"sku": line.sku, "units": line.quantity, "note": line.note}
+            await s.node.submit("job.park", fields)
         except SyncError as error:
             s.sell.problem = s.text.error(error)
             return
@@ -292,8 +294,7 @@ def _tool(s: Session, glyph: ft.IconData, name: str, on_tap: Any) -> ft.Control:
 
 def _waiting(s: Session) -> list[ft.Control]:
     """Parked baskets and prints that are not paid, where there are any."""
-    jobs = model.pending_jobs(s.node)
-    found = [("parked", len(s.sell.parked)), ("jobs", len(jobs))]
+    found = [("parked", len(s.sell.parked)), ("jobs", len(jobs.pending(s.node.tables)))]
     chips = [
         button(
             s,
@@ -336,39 +337,6 @@ def _middle(s: Session, now: Basket) -> ft.Control:
     )
 
 
-def _choice(
-    s: Session, title: str, detail: str, value: str, on_tap: Any, key: str, *, on: bool = False
-) -> ft.Control:
-    """One row of a list to choose from."""
-    p = s.palette
-    return tappable(
-        ft.Container(
-            ft.Row(
-                [
-                    ft.Column(
-                        [
-                            clipped(s, title, "strong"),
-                            *([clipped(s, detail, "caption", p.text3)] if detail else []),
-                        ],
-                        spacing=0,
-                        expand=True,
-                        alignment=ft.MainAxisAlignment.CENTER,
-                    ),
-                    text(s, value, "strong"),
-                    *([icon(ft.Icons.CHECK_ROUNDED, 24, p.accent)] if on else []),
-                ],
-                spacing=12,
-            ),
-            height=56,
-            bgcolor=p.selected if on else p.surface,
-            padding=ft.Padding.symmetric(horizontal=16),
-            border=line_below(p),
-        ),
-        on_tap,
-        key=key,
-    )
-
-
 def _list(s: Session, title: str, rows: list[ft.Control]) -> ft.Control:
     head = ft.Container(
         text(s, title, "label", s.palette.text2),
@@ -395,7 +363,7 @@ def _discounts(s: Session) -> ft.Control:
         shown = s.text.percent(value) if form == "percent" else s.text.money(value)
         toggle = _toggler(s, code)
         on = code in given
-        rows.append(_choice(s, name, "", f"−{shown}", toggle, f"discount-{code}", on=on))
+        rows.append(choice(s, name, "", f"−{shown}", toggle, f"discount-{code}", on=on))
     return _list(s, title, rows)
 
 
@@ -409,7 +377,7 @@ def _parked(s: Session) -> ft.Control:
         products = s.node.tables.table("products")
         known = [products.peek(item.sku) for item in one.items.values()]
         title = ", ".join(row["name"] for row in known if row is not None)
-        rows.append(_choice(s, title, s.text.time(one.at_ms), "", _taker(s, at), f"parked-{at}"))
+        rows.append(choice(s, title, s.text.time(one.at_ms), "", _taker(s, at), f"parked-{at}"))
     return _list(s, s.text("sell.parked", count=len(rows)), rows)
 
 
@@ -423,14 +391,14 @@ def _taker(s: Session, at: int) -> Any:
 def _jobs(s: Session) -> ft.Control:
     """Prints, scans and recordings that wait for their money; a touch puts one on the ticket."""
     rows = []
-    for row in model.pending_jobs(s.node):
+    for row in jobs.pending(s.node.tables):
         job = str(row.doc_id)
         on = any(item.job == job for item in s.sell.items.values())
         title = f"{row['units'] * row['copies']} {row['name']}"
         detail = f"{s.text.time(row['at_ms'])} {row['note']}".strip()
         value = s.text.money(row["amount_minor"])
         add = _job_adder(s, job, row["sku"], row["units"])
-        rows.append(_choice(s, title, detail, value, add, f"job-{job}", on=on))
+        rows.append(choice(s, title, detail, value, add, f"job-{job}", on=on))
     return _list(s, s.text("sell.jobs", count=len(rows)), rows)
 
 

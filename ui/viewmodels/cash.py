@@ -19,14 +19,6 @@ ACTS = {
 }
 """What can be done, and the kind of command that each is."""
 ASK_AMOUNT, ASK_REASON = ("in", "out", "float"), ("in", "out", "drawer")
-PERMISSIONS = {
-    "in": "cash.move",
-    "out": "cash.move",
-    "float": "till.float",
-    "hand-over": "box.open",
-    "x": "box.x",
-    "drawer": "drawer.open",
-}
 
 
 @ft.observable

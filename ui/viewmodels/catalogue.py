@@ -10,6 +10,7 @@ import flet as ft
 
 from node.api import Node, catalog, records
 from ui.format import Format
+from ui.viewmodels import shelf
 
 NEW = "+"
 """What is selected while a new product is being written."""
@@ -49,7 +50,7 @@ class CatalogueModel:
             **{name: known.get(name, "") for name in TEXTS},
             "price": text.plain(known["price_minor"]) if row else "",
             "cost": text.plain(known["cost_minor"]) if row else "",
-            "tax": _percent(known.get("tax_bp", 0)),
+            "tax": catalog.percent_text(known.get("tax_bp", 0)).removesuffix(".00"),
             "minimum": str(known.get("minimum", 1)),
         }
         self.kind = known.get("kind", "product")
@@ -66,10 +67,6 @@ class BadField(Exception):
     """A field holds what cannot be taken; its argument is the field's name."""
 
 
-def _percent(bp: int) -> str:
-    return f"{bp / 100:g}"
-
-
 def values_of(model: CatalogueModel, text: Format) -> dict[str, Any]:
     """The fields of a product as they are typed; `BadField`."""
     typed = {name: value.strip() for name, value in model.typed.items()}
@@ -82,10 +79,13 @@ def values_of(model: CatalogueModel, text: Format) -> dict[str, Any]:
             raise BadField(name)
         found[f"{name}_minor"] = amount
     try:
-        found["tax_bp"] = round(float(typed["tax"].replace(",", ".") or 0) * 100)
-        found["minimum"] = int(typed["minimum"] or 0)
+        found["tax_bp"] = catalog.percent_to_bp(typed["tax"].replace(",", ".") or "0")
     except ValueError:
         raise BadField("tax") from None
+    try:
+        found["minimum"] = int(typed["minimum"] or 0)
+    except ValueError:
+        raise BadField("minimum") from None
     found.update(kind=model.kind, icon=model.icon, open_price=model.open_price, active=model.active)
     return found
 
@@ -131,13 +131,6 @@ async def move_stock(node: Node, model: CatalogueModel, direction: str) -> None:
     model.units = model.reason = ""
 
 
-def found(node: Node, model: CatalogueModel) -> tuple[list[Mapping[str, Any]], int]:
-    """(products that fit the search, on sale or not, at most so many; how many fit)."""
-    words = catalog.fold(model.query).split()
-    rows = [
-        row
-        for _, row in node.tables.table("products").scan()
-        if all(word in row["search"] for word in words)
-    ]
-    rows.sort(key=lambda row: row["order"])
-    return rows[:SHOWN_AT_ONCE], len(rows)
+def found(node: Node, model: CatalogueModel) -> tuple[list[Mapping[str, Any]], bool]:
+    """(products that fit the search, on sale or not, at most so many; whether there are more)."""
+    return shelf.find(node, model.query, most=SHOWN_AT_ONCE, all_of_them=True)

@@ -8,7 +8,7 @@ from typing import Any
 import flet as ft
 from tinydb import where
 
-from node.api import Node, StationNode, orders, receipts
+from node.api import Node, StationNode, receipts
 
 STATES = (
     "unsent",
@@ -58,9 +58,7 @@ def unsent_ids(node: Node) -> frozenset[str]:
     """Orders that the server is not known to have."""
     if not isinstance(node, StationNode):
         return frozenset()
-    replica = node.replica
-    waiting = list(replica.pending)[len(replica.pending) - replica.unsent :]
-    return frozenset(p.op.key.hex() for p in waiting if p.op.kind == "order.place")
+    return frozenset(op.key.hex() for op in node.unsent_ops())
 
 
 def my_orders(node: Node) -> list[dict[str, Any]]:
@@ -72,11 +70,6 @@ def my_orders(node: Node) -> list[dict[str, Any]]:
         order["shown"] = "unsent" if order["id"] in unsent else row["state"]
         rows.append(order)
     return sorted(rows, key=lambda row: row["taken_ms"], reverse=True)
-
-
-def place_in_queue(node: Node, order: str) -> int:
-    """Place of a pending order among all that wait; 0 if it does not."""
-    return orders.queue_place(node.tables, order)
 
 
 @dataclass(frozen=True, slots=True)

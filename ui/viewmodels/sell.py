@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import flet as ft
 
@@ -24,6 +23,7 @@ from node.api import (
     stock,
     taxes,
 )
+from ui.viewmodels import shelf
 
 SHOWN_AT_ONCE = 120
 MAX_QUANTITY = 10**6
@@ -267,58 +267,9 @@ def _priced(node: Node, model: SellModel, items: Mapping[str, Item], *, discount
 # --- what can be sold --------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Shelf:
-    """The catalogue in its order, ready to be searched at each key."""
-
-    version: int
-    skus: list[str]
-    texts: list[str]
-    categories: list[str]
-    names: list[str]
-    """Of the categories, in the order in which the catalogue has them."""
-
-
-_shelves: WeakKeyDictionary[Node, _Shelf] = WeakKeyDictionary()
-
-
-def _shelf(node: Node) -> _Shelf:
-    table = node.tables.table("products")
-    known = _shelves.get(node)
-    if known is None or known.version != table.version:
-        rows = sorted(
-            (row for _, row in table.scan() if row["active"]), key=lambda row: row["order"]
-        )
-        known = _shelves[node] = _Shelf(
-            version=table.version,
-            skus=[row["sku"] for row in rows],
-            texts=[row["search"] for row in rows],
-            categories=[row["category"] for row in rows],
-            names=list(dict.fromkeys(row["category"] for row in rows if row["category"])),
-        )
-    return known
-
-
 def visible(node: Node, model: SellModel) -> list[Mapping[str, Any]]:
-    """Products that fit category and search, in the catalogue's order, at most so many at once."""
-    shelf, words, wanted = _shelf(node), catalog.fold(model.query).split(), model.category
-    products = node.tables.table("products")
-    found: list[Mapping[str, Any]] = []
-    for sku, text, category in zip(shelf.skus, shelf.texts, shelf.categories, strict=True):
-        if wanted and category != wanted:
-            continue
-        if all(word in text for word in words):
-            row = products.peek(sku)
-            assert row is not None
-            found.append(row)
-            if len(found) == SHOWN_AT_ONCE:
-                break
-    return found
-
-
-def categories(node: Node) -> list[str]:
-    """Names of the categories, in the order in which the catalogue has them."""
-    return _shelf(node).names
+    """Products on sale that fit category and search, at most so many at once."""
+    return shelf.find(node, model.query, model.category, most=SHOWN_AT_ONCE)[0]
 
 
 def scanned(node: Node, text: str) -> str:
@@ -350,10 +301,10 @@ def is_open_price(node: Node, sku: str) -> bool:
 
 def stock_of(node: Node, sku: str) -> tuple[int, bool] | None:
     """(units that can be promised, whether that is low) of a product that is counted."""
-    shelf, row = node.tables.table("stock").peek(sku), node.tables.table("products").peek(sku)
-    if shelf is None or row is None:
+    left, row = node.tables.table("stock").peek(sku), node.tables.table("products").peek(sku)
+    if left is None or row is None:
         return None
-    return stock.available(shelf), stock.is_low(shelf, row["minimum"])
+    return stock.available(left), stock.is_low(left, row["minimum"])
 
 
 def discount_list(node: Node) -> list[tuple[str, str, str, int]]:
@@ -377,18 +328,11 @@ def methods(node: Node) -> list[tuple[str, str]]:
     ]
 
 
-def pending_jobs(node: Node) -> list[Any]:
-    """Prints, scans and recordings that wait for their money, with ``doc_id``."""
-    return list(jobs.pending(node.tables))
-
-
 def next_label(node: Node) -> str:
     """Label of the order or sale in the making."""
     if node.role == "server":
         return str(box.next_ticket(node.tables))
-    row = node.tables.table("stations").peek(node.node_id)
-    count = stations.orders_of(node.tables, node.node_id) + 1
-    return f"{row['label']}-{count:04d}" if row else ""
+    return stations.next_label(node.tables, node.node_id)
 
 
 async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> str:
@@ -409,8 +353,3 @@ async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> st
     finally:
         model.busy = False
     return label
-
-
-async def park_job(node: Node, sku: str, units: int, note: str) -> None:
-    """Write down a print, scan or recording to be paid later."""
-    await node.submit("job.park", {"sku": sku, "units": units, "note": note})

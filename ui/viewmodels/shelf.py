@@ -1,0 +1,62 @@
+"""The catalogue in its order, ready to be searched at each key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from node.api import Node, catalog
+
+
+@dataclass(slots=True)
+class _Shelf:
+    """All products as they were at one version of their table."""
+
+    version: int
+    products: list[tuple[str, str, str, bool]]
+    """(sku, text to search in, category, whether it is on sale), in the catalogue's order."""
+    categories: list[str]
+    """Names of those with something on sale, in that order."""
+
+
+_shelves: WeakKeyDictionary[Node, _Shelf] = WeakKeyDictionary()
+
+
+def _shelf(node: Node) -> _Shelf:
+    table = node.tables.table("products")
+    known = _shelves.get(node)
+    if known is None or known.version != table.version:
+        rows = sorted((row for _, row in table.scan()), key=lambda row: row["order"])
+        names = (row["category"] for row in rows if row["category"] and row["active"])
+        known = _shelves[node] = _Shelf(
+            version=table.version,
+            products=[(r["sku"], r["search"], r["category"], r["active"]) for r in rows],
+            categories=list(dict.fromkeys(names)),
+        )
+    return known
+
+
+def find(
+    node: Node, query: str, category: str = "", *, most: int, all_of_them: bool = False
+) -> tuple[list[Mapping[str, Any]], bool]:
+    """(products that fit, at most so many; whether there are more), in the catalogue's order;
+    ``all_of_them`` also those that are off sale."""
+    words, table = catalog.fold(query).split(), node.tables.table("products")
+    found: list[Mapping[str, Any]] = []
+    for sku, text, of, active in _shelf(node).products:
+        if (category and of != category) or not (active or all_of_them):
+            continue
+        if all(word in text for word in words):
+            if len(found) == most:
+                return found, True
+            row = table.peek(sku)
+            assert row is not None
+            found.append(row)
+    return found, False
+
+
+def categories(node: Node) -> list[str]:
+    """Names of the categories, in the order in which the catalogue has them."""
+    return _shelf(node).categories
