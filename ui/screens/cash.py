@@ -8,7 +8,7 @@ import flet as ft
 
 from node.api import KINDS, SyncError, z_text
 from ui.components.paper import paper
-from ui.components.parts import button, card, choice, empty, field, text
+from ui.components.parts import button, card, choice, empty, field, named, text
 from ui.viewmodels import cash as model
 from ui.viewmodels.session import Session, use_session
 
@@ -49,16 +49,17 @@ def _act(s: Session, name: str) -> ft.Control:
         if name == "x":
             await _do(s)
 
-    on = s.cash.act == name
-    return button(
+    label = s.text(f"cash.{name}")
+    face = button(
         s,
-        s.text(f"cash.{name}"),
+        label,
         chosen,
-        kind="tonal" if on else "outline",
+        kind="tonal" if s.cash.act == name else "outline",
         glyph=_GLYPHS[name],
         key=f"cash-{name}",
         height=56,
     )
+    return named(f"cash-{name}", label, face, button=True)
 
 
 def _form(s: Session) -> ft.Control:

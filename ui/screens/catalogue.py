@@ -17,9 +17,11 @@ from ui.components.parts import (
     field,
     icon,
     line_below,
+    named,
     tappable,
     text,
 )
+from ui.format import drawable
 from ui.viewmodels import catalogue as model
 from ui.viewmodels.catalogue import KINDS, NEW, BadField
 from ui.viewmodels.sell import stock_of
@@ -38,7 +40,7 @@ def _row(s: Session, row: Mapping[str, Any]) -> ft.Control:
         s.catalogue.open(s.node, s.text, sku)
 
     ink = p.text if row["active"] else p.text3
-    return tappable(
+    face = tappable(
         ft.Container(
             ft.Row(
                 [
@@ -81,6 +83,7 @@ def _row(s: Session, row: Mapping[str, Any]) -> ft.Control:
         opened,
         key=f"product-{sku}",
     )
+    return named(f"product-{sku}", drawable(row["name"]), face, button=True)
 
 
 def _typed(s: Session, name: str, **more: Any) -> ft.Control:
