@@ -15,7 +15,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from node import sample
+from node import office, sample
+from node.audit import Search
 from node.bootstrap import create_cafe, open_folder
 from node.cafe import (
     box,
@@ -46,7 +47,19 @@ from node.devices.escpos import z_text
 from node.roles.base import Node
 from node.roles.server import ServerNode
 from node.roles.station import StationNode
-from node.text import currency_sign, explain, locale, money, number, percent, say, when
+from node.text import (
+    count,
+    currency_sign,
+    day,
+    explain,
+    locale,
+    money,
+    number,
+    percent,
+    say,
+    short,
+    when,
+)
 from sync.clock import Clock
 from sync.errors import Refused, StorageFailed, SyncError
 from sync.protocol import Receipt
@@ -80,14 +93,17 @@ __all__ = [
     "NotRunning",
     "Receipt",
     "Refused",
+    "Search",
     "ServerNode",
     "StationNode",
     "StorageFailed",
     "SyncError",
     "box",
     "catalog",
+    "count",
     "create_cafe",
     "currency_sign",
+    "day",
     "discounts",
     "exceptions",
     "explain",
@@ -99,6 +115,7 @@ __all__ = [
     "may",
     "money",
     "number",
+    "office",
     "open_node",
     "operators",
     "orders",
@@ -112,6 +129,7 @@ __all__ = [
     "sample",
     "say",
     "settings",
+    "short",
     "stations",
     "stock",
     "taxes",

@@ -45,6 +45,7 @@ async def _cafe(folder: Path) -> None:
         printer=None,
         port=0,
         mode=1,
+        remote_pos=True,
     )
     products = [
         {"sku": f"SKU{at:03d}", "name": f"Product {at}", "price_minor": 100 + at, "tax_bp": 1000}

@@ -12,6 +12,7 @@ from typing import Any
 import msgpack
 
 from node import config
+from node.cafe import settings as cafe_settings
 from node.cafe.house import Cafe
 from node.cafe.kinds import check_text
 from node.devices.printers import open_printer
@@ -88,6 +89,7 @@ async def create_cafe(
     mode: int = 2,
     decimals: int | None = None,
     cash_step_minor: int = 1,
+    remote_pos: bool = False,
     clock: Clock | None = None,
 ) -> ServerNode:
     """Make a café with its server in a folder, started, its administrator signed in."""
@@ -118,6 +120,7 @@ async def create_cafe(
             "mode": mode,
             "printing": printer is not None,
             "cash_step_minor": cash_step_minor,
+            "remote_pos": remote_pos,
         }
         if decimals is not None:
             body["decimals"] = decimals
@@ -194,8 +197,15 @@ async def reset_operator(node: ServerNode, name: str, password: str) -> Receipt:
     return receipt
 
 
+async def switch_remote_pos_on(node: ServerNode) -> None:
+    """Stations may be paired and connect from now on, by who is signed in."""
+    if not cafe_settings.remote_pos(node.tables):
+        await node.submit("settings.edit", {"remote_pos": True})
+
+
 async def pair_here(server: ServerNode, folder: Path, name: str, address: tuple[str, int]) -> None:
     """Make a station in a folder of this machine and let both sides write down the other's keys."""
+    await switch_remote_pos_on(server)
     keys = config.make_keys(folder)
     await server.submit(
         "station.enrol",

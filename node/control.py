@@ -19,7 +19,12 @@ from typing import Any, Protocol
 
 from node import backup, config, mirror, office
 from node.audit import Search
-from node.bootstrap import add_operator, change_password, reset_operator
+from node.bootstrap import (
+    add_operator,
+    change_password,
+    reset_operator,
+    switch_remote_pos_on,
+)
 from node.cafe import settings
 from node.cafe.catalog import MAX_PRODUCTS_AN_OP, write_csv
 from node.cafe.house import KINDS
@@ -64,6 +69,7 @@ class LocalDoor:
             "change_password": self._change_password,
             "reset_operator": self._reset_operator,
             "test_print": self._test_print,
+            "set_printer": self._set_printer,
             "set_clock": self._set_clock,
             "hurry": self._hurry,
             "pair_open": self._pair_open,
@@ -139,6 +145,13 @@ class LocalDoor:
         delivery = await self.node.printer.print(test_page(self.node.tables))
         return {"outcome": str(delivery.outcome), "why": delivery.why}
 
+    async def _set_printer(self, address: str) -> Any:
+        node = self._server("settings.edit")
+        await node.set_printer(address)
+        if bool(settings.cafe(node.tables)["printing"]) != bool(address):
+            await node.submit("settings.edit", {"printing": bool(address)})
+        return {}
+
     async def _export_catalogue(self) -> Any:
         currency = settings.cafe(self.node.tables)["currency"]
         return {"csv": write_csv(self.node.tables, currency)}
@@ -186,6 +199,7 @@ class LocalDoor:
         if not isinstance(self.node, ServerNode):
             raise Refused("server-only", kind="station.enrol")
         await self._pair_close()
+        await switch_remote_pos_on(self.node)
         self._pairing = PairingDoor(
             self.node, self.node.station_called(replaces) if replaces else ""
         )

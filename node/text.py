@@ -11,8 +11,13 @@ from importlib import resources
 from typing import Any
 
 from babel import Locale
-from babel.dates import format_datetime, format_time
-from babel.numbers import format_decimal, format_percent, get_currency_symbol
+from babel.dates import format_date, format_datetime, format_time
+from babel.numbers import (
+    format_compact_decimal,
+    format_decimal,
+    format_percent,
+    get_currency_symbol,
+)
 
 from node.cafe.money import exponent
 from sync.errors import Damaged, Disconnected, FolderBusy, Refused, StorageFailed, SyncError
@@ -87,6 +92,24 @@ def percent(bp: int, language: str) -> str:
     pattern = "#,##0.## %" if language == "es" else "#,##0.##%"
     text = str(format_percent(Decimal(bp) / 10_000, format=pattern, locale=Locale(language)))
     return text.replace("\u202f", "\xa0")
+
+
+def count(value: int, language: str) -> str:
+    """A plain number with its groups: ``12,430``."""
+    return str(format_decimal(value, locale=Locale(language))).replace("\u202f", "\xa0")
+
+
+def short(amount_minor: int, language: str, currency: str) -> str:
+    """An amount in few characters, for a chart's side: ``80K``."""
+    value = Decimal(amount_minor).scaleb(-exponent(currency))
+    text = format_compact_decimal(value, locale=Locale(language), fraction_digits=1)
+    return str(text).replace("\u202f", "\xa0")
+
+
+def day(date: dt.date, language: str, *, year: bool = True) -> str:
+    """A date as people of that language write it: ``Nov 22, 2026``; without its year ``22/11``."""
+    pattern = "medium" if year else ("d/M" if language == "es" else "MMM d")
+    return str(format_date(date, pattern, locale=language))
 
 
 def when(at_ms: int, language: str, *, seconds: bool = False, date: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import json
 from importlib import resources
@@ -14,7 +15,9 @@ from fontTools.ttLib import TTFont
 from node.api import (
     Node,
     SyncError,
+    count,
     currency_sign,
+    day,
     explain,
     exponent,
     major,
@@ -24,6 +27,7 @@ from node.api import (
     percent,
     say,
     settings,
+    short,
     when,
 )
 from ui.theme import FONT_FILES, REGULAR
@@ -101,6 +105,24 @@ class Format:
     def sign_first(self) -> bool:
         return self.money(1).startswith(self.sign)
 
+    def short(self, amount_minor: int) -> str:
+        """An amount in few characters, for a chart's side."""
+        return short(amount_minor, self.language, self.currency)
+
+    def count(self, value: int) -> str:
+        return count(value, self.language)
+
+    def date(self, date: dt.date) -> str:
+        return day(date, self.language)
+
+    def day(self, date: dt.date) -> str:
+        """A date without its year."""
+        return day(date, self.language, year=False)
+
+    def moment(self, at_ms: int) -> str:
+        """A date and a time."""
+        return when(at_ms, self.language, date=True)
+
     def percent(self, bp: int) -> str:
         return percent(bp, self.language)
 
@@ -127,6 +149,10 @@ class Format:
     def say(self, key: str, **values: Any) -> str:
         """A text that the paper shares with the screen."""
         return say(self.language, key, **values)
+
+    def kind(self, kind: str) -> str:
+        """What an act is called; its own name if it is of the engine."""
+        return texts(self.language).get(f"kind.{kind}", kind)
 
     def error(self, error: SyncError) -> str:
         return drawable(explain(error, self.language))

@@ -25,7 +25,31 @@ BOX = Screen("box", ft.Icons.PAYMENTS_ROUNDED, "box.close")
 EXCEPTIONS = Screen("exceptions", ft.Icons.FLAG_ROUNDED, "exception.resolve")
 CATALOGUE = Screen("catalogue", ft.Icons.INVENTORY_2_ROUNDED, "catalog.edit")
 
+SALES = Screen("sales", ft.Icons.RECEIPT_LONG_ROUNDED, "sale.refund")
+REPORTS = Screen("reports", ft.Icons.BAR_CHART_ROUNDED, "report.all")
+PRINTS = Screen("prints", ft.Icons.PRINT_ROUNDED, "ticket.reprint")
+STATIONS = Screen("stations", ft.Icons.HUB_ROUNDED, "box.close")
+AUDIT = Screen("audit", ft.Icons.HISTORY_ROUNDED, "audit.read")
+SETTINGS = Screen("settings", ft.Icons.SETTINGS_ROUNDED, "settings.edit")
+ME = Screen("me", ft.Icons.PERSON_ROUNDED)
+MORE = Screen("more", ft.Icons.MORE_HORIZ_ROUNDED)
+"""Shown where the window is too low for the whole rail."""
+
 SCREENS: dict[str, tuple[Screen, ...]] = {
     "station": (SELL, ORDERS, CATALOGUE),
-    "server": (SELL, QUEUE, EXCEPTIONS, CASH, CATALOGUE, BOX),
+    "server": (
+        SELL,
+        QUEUE,
+        CASH,
+        EXCEPTIONS,
+        CATALOGUE,
+        SALES,
+        PRINTS,
+        REPORTS,
+        STATIONS,
+        AUDIT,
+        SETTINGS,
+    ),
 }
+OFF_THE_RAIL: dict[str, tuple[Screen, ...]] = {"station": (ME, MORE), "server": (BOX, ME, MORE)}
+"""Screens that are reached from another one, or by their key."""

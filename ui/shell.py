@@ -4,26 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import flet as ft
 from tinydb import where
 
-from node.api import Node
+from node.api import Node, settings
+from ui import activity, sound
 from ui.bridge import Bridge
 from ui.components.parts import icon, text
 from ui.components.strip import Strip
 from ui.format import font_file
 from ui.keymap import action_for, cap
 from ui.roles import Screen
+from ui.screens.audit import Audit
 from ui.screens.box_close import BoxClose
 from ui.screens.cash import Cash
 from ui.screens.catalogue import Catalogue
 from ui.screens.exceptions import Exceptions
+from ui.screens.me import Me
+from ui.screens.more import More
 from ui.screens.my_orders import MyOrders
+from ui.screens.prints import Prints
 from ui.screens.queue import Queue
+from ui.screens.reports import Reports
+from ui.screens.sales import Sales
 from ui.screens.sell import Sell
+from ui.screens.settings import Settings
 from ui.screens.sign_in import SignIn
+from ui.screens.stations import Stations
 from ui.theme import DARK, FONT_FILES, LIGHT, theme_of
 from ui.viewmodels.orders import unsent_ids
 from ui.viewmodels.session import Session, SessionContext, use_session
@@ -34,7 +45,7 @@ BOX_KEYS = {
     **{f"{prefix}{digit}": str(digit) for prefix in ("", "Numpad ") for digit in range(10)},
     "Backspace": "<",
 }
-_BODIES = {
+BODIES = {
     "sign_in": SignIn,
     "sell": Sell,
     "orders": MyOrders,
@@ -43,6 +54,14 @@ _BODIES = {
     "catalogue": Catalogue,
     "exceptions": Exceptions,
     "box": BoxClose,
+    "sales": Sales,
+    "reports": Reports,
+    "prints": Prints,
+    "stations": Stations,
+    "audit": Audit,
+    "settings": Settings,
+    "me": Me,
+    "more": More,
 }
 
 
@@ -64,6 +83,10 @@ def _waiting(s: Session, screen: str) -> int:
         return len(unsent_ids(s.node))
     if screen == "queue":
         return s.node.tables.table("orders").count(where("state") == "pending")
+    if screen == "prints":
+        return s.node.tables.table("prints").count(where("state") == "unknown")
+    if screen == "more":
+        return sum(_waiting(s, known.name) for known in s.rail()[1])
     if screen == "exceptions":
         return s.node.tables.table("exceptions").count(where("state") == "open")
     return 0
@@ -71,7 +94,8 @@ def _waiting(s: Session, screen: str) -> int:
 
 def _rail_entry(s: Session, screen: Screen) -> ft.Control:
     p = s.palette
-    on = s.app.screen == screen.name
+    behind = {known.name for known in s.rail()[1]} if screen.name == "more" else set()
+    on = s.app.screen == screen.name or s.app.screen in behind
     ink = "#FFFFFF" if on else p.rail_idle
     wide = s.measures.rail >= 80
     title = s.text(f"screen.{screen.name}")
@@ -115,6 +139,7 @@ def Rail() -> ft.Control:
     ft.use_state(s.feed)
     p = s.palette
     row = s.node.operator_row
+    entries, _ = s.rail()
     initials = "".join(part[0] for part in row["name"].split()[:2]).upper() if row else ""
     logo = ft.Container(
         icon(ft.Icons.DOOR_FRONT_DOOR_ROUNDED, 26, p.logo.text),
@@ -123,19 +148,19 @@ def Rail() -> ft.Control:
         border_radius=10,
         bgcolor=p.logo.ground,
         alignment=ft.Alignment.CENTER,
-        margin=ft.Margin.only(top=4, bottom=8),
+        margin=ft.Margin.only(bottom=8),
     )
     person = ft.Container(
         text(s, initials, "label", "#FFFFFF"),
-        key="sign-out",
+        key="me",
         width=40,
         height=40,
         border_radius=20,
         bgcolor=p.rail_on,
         alignment=ft.Alignment.CENTER,
         ink=True,
-        tooltip=s.text("sign_out"),
-        on_click=lambda e: s.node.sign_out(),
+        tooltip=s.text("screen.me"),
+        on_click=lambda e: s.go("me"),
     )
     theme = ft.Semantics(
         identifier="theme",
@@ -151,17 +176,17 @@ def Rail() -> ft.Control:
         ft.Column(
             [
                 logo,
-                *[_rail_entry(s, screen) for screen in s.screens()],
+                *[_rail_entry(s, screen) for screen in entries],
                 ft.Container(expand=True),
                 theme,
-                person,
+                ft.Semantics(identifier="me", label=s.text("screen.me"), content=person),
             ],
-            spacing=4,
+            spacing=0,
             horizontal_alignment=ft.CrossAxisAlignment.CENTER,
         ),
         width=s.measures.rail,
         bgcolor=p.rail,
-        padding=ft.Padding.only(top=8, bottom=12),
+        padding=ft.Padding.only(top=8, bottom=8),
     )
 
 
@@ -174,7 +199,7 @@ def _toggle_theme(s: Session) -> None:
 def Shell() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
-    body = _BODIES[s.app.screen]()
+    body = BODIES[s.app.screen]()
     if s.app.screen == "sign_in":
         return ft.Container(
             ft.Column([Strip(), body], spacing=0, expand=True),
@@ -211,6 +236,21 @@ def dress(page: ft.Page) -> None:
     page.spacing = 0
 
 
+_touched: WeakKeyDictionary[Node, float] = WeakKeyDictionary()
+"""When somebody last did something at a screen of a node, on the monotonic clock."""
+
+
+def touched(node: Node) -> None:
+    """Somebody is there."""
+    _touched[node] = time.monotonic()
+
+
+def _newest_order(node: Node) -> int:
+    """Place in the log of the order that came last and waits."""
+    waiting = node.tables.table("orders").search(where("state") == "pending")
+    return max((int(row["seq"]) for row in waiting), default=0)
+
+
 def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
     """Draw a node's screen on a page; the session lives until the page closes."""
     dress(page)
@@ -221,11 +261,28 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
     if page.width:
         s.app.width, s.app.height = page.width, page.height or 768
     s.go("sell")
-    bridge = Bridge(node, s.refresh)
+    chime = sound.make(page) if node.role == "server" else None
+    heard = _newest_order(node)
+
+    def refresh(names: frozenset[str]) -> None:
+        nonlocal heard
+        s.refresh(names)
+        newest = _newest_order(node) if chime and "orders" in names else heard
+        if newest > heard:
+            heard = newest
+            if settings.cafe(node.tables).get("sound"):
+                page.run_task(sound.play, chime)
+
+    bridge = Bridge(node, refresh)
+    touched(node)
+    activity.watch(page, lambda: touched(node))
 
     async def clock() -> None:
         while True:
             await asyncio.sleep(CLOCK_S)
+            idle_s = s.idle_lock_s()
+            if node.operator is not None and 0 < idle_s <= time.monotonic() - _touched[node]:
+                s.lock()
             s.feed.version += 1
 
     ticking = page.run_task(clock)
@@ -237,6 +294,12 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
         action = action_for(e.key, ctrl=e.ctrl, alt=e.alt, screen=s.app.screen)
         if action.startswith("go_"):
             s.go(_wanted(node, action))
+        elif action.startswith("rail_"):
+            at = int(action.removeprefix("rail_")) - 1
+            if at < len(s.screens()):
+                s.go(s.screens()[at].name)
+        elif action == "lock":
+            s.lock()
         elif not action and s.app.screen == "box":
             if e.key in BOX_KEYS:
                 s.box.press(BOX_KEYS[e.key])

@@ -101,11 +101,17 @@ def read_fields(body: Mapping[str, Any], of: type[Command]) -> Any:
 
 def body_of(command: Command) -> dict[str, Any]:
     """A command as it stands in an op: what was not said is left out."""
+    defaults = _defaults_of(type(command))
     return {
         name: msgspec.to_builtins(value)
         for name, value in msgspec.structs.asdict(command).items()
-        if value is not None and value != ()
+        if value is not None and (value != () or defaults.get(name) != ())
     }
+
+
+@functools.cache
+def _defaults_of(command: type[Command]) -> dict[str, Any]:
+    return {field.name: field.default for field in msgspec.structs.fields(command)}
 
 
 def _code_of(words: str) -> str:

@@ -53,6 +53,8 @@ class CreateCafe(Command, frozen=True):
     decimals: Annotated[int, Meta(ge=0, le=4)] | None = None
     """Decimals that amounts are shown with; None for the currency's own."""
     tolerance_minor: Amount = 0
+    remote_pos: bool = False
+    """Whether stations may be paired and connect."""
     opening_minor: Amount = 0
 
 
@@ -96,6 +98,11 @@ class EditSettings(Command, frozen=True):
     printing: bool | None = None
     decimals: Annotated[int, Meta(ge=0, le=4)] | None = None
     tolerance_minor: Amount | None = None
+    remote_pos: bool | None = None
+    idle_lock_s: Days | None = None
+    """Seconds without a touch or a key after which a screen locks itself; 0 for never."""
+    sound: bool | None = None
+    """Whether the server's screen sounds when an order comes."""
 
 
 # --- events ------------------------------------------------------------------
@@ -171,6 +178,11 @@ def apply_set(tables: Tables, fact: SettingsSet) -> None:
 def cafe(tables: Tables) -> Mapping[str, Any]:
     """The settings; empty before the café was created."""
     return tables.table("settings").peek("cafe") or {}
+
+
+def remote_pos(tables: Tables) -> bool:
+    """Whether stations may be paired and connect: off until the server switches it on."""
+    return bool(cafe(tables).get("remote_pos"))
 
 
 def mode_at(settings: Mapping[str, Any], seq: int) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from node.cafe import settings
 from node.cafe.kinds import Acting, Command, EventKind, Fact, Hex, Kind, Name, event
 from sync.domain import Tables
 from sync.errors import Malformed, Refused
@@ -85,6 +86,8 @@ class IncidentNoted(Fact, frozen=True):
 
 
 def decide_enrol(tables: Tables, command: EnrolStation, acting: Acting) -> list[Event]:
+    if not settings.remote_pos(tables):
+        raise Refused("remote-pos-off")
     public = bytes.fromhex(command.public_key)
     try:
         check_public_key(public)

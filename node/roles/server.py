@@ -18,11 +18,12 @@ from tinydb import where
 from websockets.asyncio.server import Server as WebsocketServer
 
 from node import config
-from node.cafe import box, operators, orders, receipts
+from node.cafe import box, operators, orders, receipts, settings
 from node.cafe.house import KINDS
 from node.cafe.kinds import Command
 from node.devices.drawer import Drawer
 from node.devices.ports import Printer
+from node.devices.printers import open_printer
 from node.devices.spooler import Spooler
 from node.roles.base import Node
 from sync import server as listener
@@ -55,30 +56,21 @@ class ServerNode(Node):
         self,
         folder: Path,
         disk: OsDisk,
-        settings: config.Config,
+        settings_: config.Config,
         keys: config.Keys,
         opened: Opened,
         clock: Clock,
         printer: Printer | None,
     ) -> None:
-        super().__init__(folder, disk, settings, keys, opened, clock)
+        super().__init__(folder, disk, settings_, keys, opened, clock)
         assert isinstance(opened.core, Hub)
         self.hub = opened.core
         self.driver.on_alarm = self._alarm
         self.driver.on_inquire = self._answer
-        self.printer = printer
-        self.spooler = (
-            Spooler(
-                self.tables,
-                self._do_self,
-                printer,
-                may_print=self._may_print,
-                finish=self._finish_ticket,
-            )
-            if printer
-            else None
-        )
-        self.drawer = Drawer(self.tables, printer, clock_s(clock)) if printer else None
+        self.printer: Printer | None = None
+        self.spooler: Spooler | None = None
+        self.drawer: Drawer | None = None
+        self._take_printer(printer)
         self._unsent: dict[str, list[tuple[bytes, int]]] = {}
         """Per station, (key, amount) of the orders that it said it still has."""
         self._expiry: asyncio.Task[None] | None = None
@@ -88,10 +80,11 @@ class ServerNode(Node):
         )
         """Jobs that have waited since before this start."""
         self._overridden: set[str] = set()
-        if self.spooler:
-            self.spooler.on_problem = lambda: self._tell(frozenset({"status"}))
         self._listener: WebsocketServer | None = None
-        self.port = settings.port
+        self._listening = asyncio.Lock()
+        self._may_listen = False
+        """Whether stations are to be let in once the remote POS is on."""
+        self.port = settings_.port
         """Where stations find it."""
         self._context = pinned_context(
             server=True,
@@ -113,20 +106,29 @@ class ServerNode(Node):
         self._expiry = asyncio.get_running_loop().create_task(self._expire())
 
     async def listen(self) -> int:
-        """Open the door for stations; the port. `OSError` when it is taken."""
-        self._listener = await listener.listen(
-            self.driver, self._context, self._node_of_pin, self.config.host, self.config.port
-        )
-        self.port = listener.port_of(self._listener)
+        """Open the door for stations, or, while the remote POS is off, do so once it is on; the
+        port. `OSError` when it is taken."""
+        self._may_listen, self.port = True, self.config.port
+        await self._follow_remote_pos()
         return self.port
 
+    async def _follow_remote_pos(self) -> None:
+        """The door stands open only while the remote POS is on."""
+        async with self._listening:
+            on = self._may_listen and settings.remote_pos(self.tables)
+            if on and self._listener is None:
+                self._listener = await listener.listen(
+                    self.driver, self._context, self._node_of_pin, self.config.host, self.port
+                )
+                self.port = listener.port_of(self._listener)
+            elif not on and self._listener is not None:
+                closing, self._listener = self._listener, None
+                await listener.close(closing)
+
     async def stop(self) -> None:
-        if self._listener is not None:
-            await listener.close(self._listener)
-        if self.spooler:
-            await self.spooler.stop()
-        if self.drawer:
-            await self.drawer.stop()
+        self._may_listen = False
+        await self._follow_remote_pos()
+        await self._drop_printer()
         if self._expiry is not None:
             self._expiry.cancel()
             await asyncio.gather(self._expiry, return_exceptions=True)
@@ -136,6 +138,46 @@ class ServerNode(Node):
         for task in self._notes:
             task.cancel()
         await super().stop()
+
+    # --- the printer ---------------------------------------------------------
+
+    def _take_printer(self, printer: Printer | None) -> None:
+        self.printer = printer
+        if printer is None:
+            self.spooler = self.drawer = None
+            return
+        self.spooler = Spooler(
+            self.tables,
+            self._do_self,
+            printer,
+            may_print=self._may_print,
+            finish=self._finish_ticket,
+        )
+        self.spooler.on_problem = lambda: self._tell(frozenset({"status"}))
+        self.drawer = Drawer(self.tables, printer, clock_s(self.clock))
+
+    async def _drop_printer(self) -> None:
+        if self.spooler:
+            await self.spooler.stop()
+        if self.drawer:
+            await self.drawer.stop()
+
+    async def set_printer(self, address: str) -> None:
+        """Print at another address from now on, or nowhere if it is empty; it stands in the
+        node's own settings. `Refused` ``bad-printer``."""
+        printer = None
+        if address:
+            try:
+                printer = open_printer(address)
+            except ValueError as error:
+                raise Refused("bad-printer", what=str(error)) from None
+        await self._drop_printer()
+        self.config.printer = address or None
+        config.save(self.folder, self.config)
+        self._take_printer(printer)
+        if self.spooler:
+            self.spooler.start()
+        self._tell(frozenset({STATUS}))
 
     # --- where its data stand a second time ----------------------------------
 
@@ -227,10 +269,19 @@ class ServerNode(Node):
     def _changed(self, names: frozenset[str]) -> None:
         if "stations" in names:
             self._trust_stations()
+        if "settings" in names and self._may_listen:
+            self._in_background(self._follow_or_tell())
         if self.spooler and not names.isdisjoint(("prints", STATUS)):
             self.spooler.wake()
         if self.drawer and "counters" in names:
             self.drawer.look()
+
+    async def _follow_or_tell(self) -> None:
+        try:
+            await self._follow_remote_pos()
+        except OSError as error:  # somebody else has the port
+            _log.error("stations cannot be let in: %s", error)
+            self._alarm("port-taken", {"what": str(self.port)})
 
     def _trust_stations(self) -> None:
         for row in self.tables.table("stations"):
@@ -284,10 +335,10 @@ class ServerNode(Node):
     def _fill(self, command: Command) -> Command:
         command = super()._fill(command)
         if isinstance(command, box.CloseBox):
-            return replace(command, stations=tuple(self._stations_now()))
+            return replace(command, stations=tuple(self.stations_now()))
         return command
 
-    def _stations_now(self) -> Iterator[box.StationSeen]:
+    def stations_now(self) -> Iterator[box.StationSeen]:
         """How each station stands: what the Z says of it."""
         heads: Counter[str] = Counter()
         for chain, head in self.tables.chains.items():

@@ -36,7 +36,13 @@ class Day:
             name: Ed25519Signer(name.encode().ljust(32, b".")) for name in ("Ada", "Vera")
         }
         self.desk(
-            "cafe.create", name="Golden", currency="EUR", language="en", cafe_key="00" * 32, mode=2
+            "cafe.create",
+            name="Golden",
+            currency="EUR",
+            language="en",
+            cafe_key="00" * 32,
+            mode=2,
+            remote_pos=True,
         )
         for name, role in (("Ada", "administrator"), ("Vera", "vendor")):
             self.add(name, role)

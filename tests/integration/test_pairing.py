@@ -37,6 +37,7 @@ async def server(tmp_path: Path) -> AsyncIterator[ServerNode]:
         password=PASSWORD,
         printer=None,
         port=0,
+        remote_pos=True,
     )
     await made.listen()
     try:

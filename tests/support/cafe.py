@@ -42,6 +42,7 @@ class Rules:
             cafe_key="00" * 32,
             mode=mode,
             printing=printing,
+            remote_pos=True,
             **settings,
         )
         for name, role in (("Ada", "administrator"), ("Carl", "cashier"), ("Vera", "vendor")):

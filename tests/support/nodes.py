@@ -40,6 +40,7 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
         password=PASSWORD,
         printer=None,
         port=0,
+        remote_pos=True,
         decimals=0,
         cash_step_minor=500,
     )

@@ -40,6 +40,7 @@ class Town:
             printer=f"tcp://127.0.0.1:{self.printer.port}",
             port=0,
             mode=1,
+            remote_pos=True,
         )
         await LocalDoor(self.server).call("import_catalogue", products=sample.products("en"))
         await add_operator(self.server, "Noa Ruiz", "vendor", PASSWORD)

@@ -222,7 +222,7 @@ def test_recovery_names_the_place_of_damage_in_an_older_segment(
 async def _cafe(folder: Path) -> ServerNode:
     return await create_cafe(
         folder, name="T", currency="EUR", language="en", administrator="Ada",
-        password="secret-one", printer=None, port=0,
+        password="secret-one", printer=None, port=0, remote_pos=True,
     )  # fmt: skip
 
 

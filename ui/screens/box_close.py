@@ -7,7 +7,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import SyncError, box, z_text
+from node.api import SyncError, box, receipts, z_text
 from ui.components.paper import paper
 from ui.components.parts import amount, button, card, icon, line_below, named, tappable, text
 from ui.keymap import cap
@@ -208,46 +208,51 @@ def _field_label(s: Session, name: str) -> str:
         return s.text("close.pick_field")
     if name == "total":
         return s.text("close.counted")
-    if name.startswith("till:"):
-        return model.till_name(s.node, name[5:])
+    kind, _, what = name.partition(":")
+    if kind == "till":
+        return model.till_name(s.node, what)
+    if kind == "unsent":
+        return f"{s.text('close.unsent')} · {model.till_name(s.node, what)}"
+    if kind == "method":
+        return receipts.method_name(s.node.tables, what) or s.text.say(f"method.{what}")
     if name == "leave":
         return s.text("close.leave")
     return s.text("close.piece", piece=s.text.money(int(name)))
 
 
-def _tills(s: Session, opened: Any) -> ft.Control:
-    p, blind = s.palette, is_blind(s.node)
-    tills = sorted(opened["tills"].items())
+def _declared(s: Session, name: str, title: str, expected: int) -> list[ft.Control]:
+    """A field for what was handed over, with what was expected unless the count is blind."""
+    blind = is_blind(s.node)
+    shown = "" if blind else s.text("close.expected", amount=s.text.money(expected))
+    declared = s.box.amount_minor(name)
+    beside: list[ft.Control] = [text(s, shown, "caption", s.palette.text3, expand=True)]
+    if not blind:
+        beside.append(_difference(s, declared, expected))
+    return [text(s, title, "strong"), ft.Row(beside), _money_field(s, name, s.box.value(name))]
+
+
+def _tills(s: Session) -> ft.Control:
+    p = s.palette
+    tills = model.tills_of(s.node)
     rows: list[ft.Control] = [
         ft.Container(text(s, s.text("close.tills"), "h2"), padding=16, border=line_below(p))
     ]
-    for till, sums in tills:
+    for till, sums, waits in tills:
         expected = box.expected_in_till(sums)
-        amount_text = "" if blind else s.text.money(expected)
-        shown = s.text("close.expected", amount=amount_text) if amount_text else ""
-        typed = s.box.tills.get(till)
-        declared = None if typed is None else typed * s.box.unit_minor
-        rows.append(
-            ft.Container(
-                ft.Column(
-                    [
-                        text(s, model.till_name(s.node, till), "strong"),
-                        ft.Row(
-                            [
-                                text(s, shown, "caption", p.text3, expand=True),
-                                *([] if blind else [_difference(s, declared, expected)]),
-                            ]
-                        ),
-                        _money_field(s, f"till:{till}", typed or 0),
-                    ],
-                    spacing=4,
-                ),
-                padding=16,
-                border=line_below(p),
-            )
-        )
+        parts = _declared(s, f"till:{till}", model.till_name(s.node, till), expected)
+        if waits:
+            name = f"unsent:{till}"
+            parts.append(text(s, s.text("close.unsent"), "caption", p.pending.text))
+            parts.append(_money_field(s, name, s.box.value(name)))
+        rows.append(ft.Container(ft.Column(parts, spacing=4), padding=16, border=line_below(p)))
     if not tills:
         rows.append(ft.Container(text(s, s.text("close.no_tills"), "body", p.text2), padding=16))
+    methods = box.sums(s.node.tables)["methods"]
+    for method in model.methods_of(s.node):
+        sold, refunded = methods[method]
+        label = _field_label(s, f"method:{method}")
+        parts = _declared(s, f"method:{method}", label, sold - refunded)
+        rows.append(ft.Container(ft.Column(parts, spacing=4), padding=16, border=line_below(p)))
     width = 232 if s.measures.compact else s.measures.side + 40
     return card(s, ft.ListView(rows, expand=True, spacing=0), width=width, padding=0)
 
@@ -428,7 +433,7 @@ def BoxClose() -> ft.Control:
             return
         s.box.busy = True
         try:
-            await s.node.submit("box.close", s.box.fields())
+            await s.node.submit("box.close", s.box.fields(s.node))
         except SyncError as error:
             s.box.problem = s.text.error(error)
             s.box.busy = False
@@ -453,7 +458,7 @@ def BoxClose() -> ft.Control:
     s.actions.update(next=enter, back=backward)
     match STEPS[s.box.step]:
         case "count":
-            body: list[ft.Control] = [_count(s), _keypad(s, next_field), _tills(s, opened)]
+            body: list[ft.Control] = [_count(s), _keypad(s, next_field), _tills(s)]
             go = s.text("close.see_differences")
         case "differences":
             body = [_differences(s, z)] if z else []

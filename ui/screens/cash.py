@@ -9,6 +9,7 @@ import flet as ft
 from node.api import KINDS, SyncError, z_text
 from ui.components.paper import paper
 from ui.components.parts import button, card, choice, empty, field, named, text
+from ui.keymap import cap
 from ui.viewmodels import cash as model
 from ui.viewmodels.session import Session, use_session
 
@@ -149,9 +150,25 @@ def Cash() -> ft.Control:
 
     s.actions["back"] = back
     acts = [name for name in model.ACTS if s.node.may(KINDS[model.ACTS[name]].permission)]
-    side: list[ft.Control] = [_act(s, name) for name in acts]
+    pairs = [acts[at : at + 2] for at in range(0, len(acts), 2)]
+    side: list[ft.Control] = [
+        ft.Row([ft.Container(_act(s, name), expand=True) for name in pair], spacing=8)
+        for pair in pairs
+    ]
     if s.cash.act and s.cash.act != "x":
         side.append(_form(s))
+    if s.node.may("box.close"):
+        close = button(
+            s,
+            s.text("cash.close"),
+            lambda e: s.go("box"),
+            kind="filled",
+            glyph=ft.Icons.PAYMENTS_ROUNDED,
+            key="cash-close",
+            key_label=cap("go_box"),
+            height=56,
+        )
+        side.append(named("cash-close", s.text("cash.close"), close, button=True))
     if model.is_blind(s.node):
         left: ft.Control = empty(
             s,

@@ -15,7 +15,7 @@ from ui.viewmodels.session import use_session
 def SignIn() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
-    name, set_name = ft.use_state("")
+    name, set_name = ft.use_state(s.app.locked)
     password, set_password = ft.use_state("")
     busy, set_busy = ft.use_state(False)
 
@@ -30,24 +30,36 @@ def SignIn() -> ft.Control:
             s.app.problem = s.text.error(error)
             set_password("")
         else:
+            s.app.locked = ""
             s.go("sell")
         finally:
             set_busy(False)
 
     cafe = s.node.status()["cafe"] or "Cabina"
+    lines = len(s.sell.items)
+    basket = None
+    if lines:
+        kept = s.text("sign_in.basket", count=lines)
+        basket = text(s, kept, "label", s.palette.pending.text, key="kept")
     return ft.Container(
         card(
             s,
             ft.Column(
                 [
                     text(s, cafe, "h1"),
-                    text(s, s.text("sign_in.who"), "body", s.palette.text2),
+                    text(
+                        s,
+                        s.text("sign_in.locked" if s.app.locked else "sign_in.who"),
+                        "body",
+                        s.palette.text2,
+                    ),
+                    *([basket] if basket is not None else []),
                     field(
                         s,
                         key="name",
                         label=s.text("sign_in.name"),
                         value=name,
-                        autofocus=True,
+                        autofocus=not s.app.locked,
                         on_change=lambda e: set_name(e.control.value),
                     ),
                     field(
@@ -56,6 +68,7 @@ def SignIn() -> ft.Control:
                         label=s.text("sign_in.password"),
                         value=password,
                         password=True,
+                        autofocus=bool(s.app.locked),
                         on_change=lambda e: set_password(e.control.value),
                         on_submit=enter,
                     ),

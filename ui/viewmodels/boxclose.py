@@ -7,7 +7,8 @@ from typing import Any
 
 import flet as ft
 
-from node.api import Node, box, may, receipts, settings
+from node.api import Node, ServerNode, box, may, receipts, settings
+from ui.viewmodels import cash
 
 STEPS = ("count", "differences", "float", "z")
 # Notes and coins in minor units, by currency; others count their total only.
@@ -33,7 +34,9 @@ class BoxModel:
     """Piece in minor units (as text) → how many; ``total`` → the sum typed at once."""
     only_total: bool = False
     field_name: str = ""
-    tills: dict[str, int] = field(default_factory=dict)
+    amounts: dict[str, int] = field(default_factory=dict)
+    """What was declared beside the count: ``till:…`` (handed over), ``unsent:…`` (handed over for
+    orders that are not here yet), ``method:…`` (what the slips add up to)."""
     leave: int = 0
     next_operator: str = ""
     problem: str = ""
@@ -49,16 +52,16 @@ class BoxModel:
         value = int(text or 0)
         if value > 10**12:
             return
-        if name.startswith("till:"):
-            self.tills = {**self.tills, name[5:]: value}
+        if ":" in name:
+            self.amounts = {**self.amounts, name: value}
         elif name == "leave":
             self.leave = value
         else:
             self.counts = {**self.counts, name: value}
 
     def value(self, name: str) -> int:
-        if name.startswith("till:"):
-            return self.tills.get(name[5:], 0)
+        if ":" in name:
+            return self.amounts.get(name, 0)
         if name == "leave":
             return self.leave
         return self.counts.get(name, 0)
@@ -72,18 +75,46 @@ class BoxModel:
             return self.counts.get("total", 0) * self.unit_minor
         return sum(int(piece) * count for piece, count in self.counts.items() if piece != "total")
 
-    def declared_minor(self) -> int:
-        """Of the box: the desk's count and what the tills handed over."""
-        return self.counted_minor() + sum(self.tills.values()) * self.unit_minor
+    def amount_minor(self, name: str) -> int | None:
+        """What was typed into a field; None if nothing was."""
+        typed = self.amounts.get(name)
+        return None if typed is None else typed * self.unit_minor
 
-    def fields(self) -> dict[str, Any]:
-        """Of the command `box.close`."""
+    def declared_minor(self) -> int:
+        """Of the box: the desk's count and what the tills handed over, also for orders that are
+        not here yet. A till of which nothing was typed is missing in it, and so is seen."""
+        handed = sum(v for name, v in self.amounts.items() if not name.startswith("method:"))
+        return self.counted_minor() + handed * self.unit_minor
+
+    def _named(self, prefix: str) -> dict[str, int]:
+        return {
+            name.removeprefix(prefix): typed * self.unit_minor
+            for name, typed in self.amounts.items()
+            if name.startswith(prefix)
+        }
+
+    def fields(self, node: Node) -> dict[str, Any]:
+        """Of the command `box.close`. A till of which only the cash for orders that are not here
+        was typed is taken as expected, as one of which nothing was."""
+        expected = {
+            till: box.expected_in_till(sums)
+            for till, sums in box.sums(node.tables)["tills"].items()
+        }
+        handed, unsent = self._named("till:"), self._named("unsent:")
         return {
             "declared_minor": self.declared_minor(),
             "leave_minor": self.leave * self.unit_minor,
             "tills": [
-                {"till": till, "declared_minor": typed * self.unit_minor}
-                for till, typed in self.tills.items()
+                {
+                    "till": till,
+                    "declared_minor": handed.get(till, expected.get(till, 0)),
+                    "unsent_minor": unsent.get(till, 0),
+                }
+                for till in sorted({*handed, *(till for till, minor in unsent.items() if minor)})
+            ],
+            "methods": [
+                {"method": method, "declared_minor": minor}
+                for method, minor in self._named("method:").items()
             ],
             "next_operator": self.next_operator,
         }
@@ -96,8 +127,33 @@ def fields_in_order(node: Node, model: BoxModel) -> list[str]:
         names = ["total"]
     else:
         names = [str(piece) for piece in (*notes, *coins)]
-    tills = box.sums(node.tables)["tills"]
-    return names + [f"till:{till}" for till in sorted(tills)]
+    for till, _, waits in tills_of(node):
+        names.append(f"till:{till}")
+        if waits:
+            names.append(f"unsent:{till}")
+    return names + [f"method:{method}" for method in methods_of(node)]
+
+
+def tills_of(node: Node) -> list[tuple[str, dict[str, Any], bool]]:
+    """(till, its sums, whether its station may have orders that are not here yet), by name; also
+    tills that have sold nothing that is here, at stations which said that they have some."""
+    found = dict(box.sums(node.tables)["tills"])
+    waiting: set[str] = set()
+    if isinstance(node, ServerNode):
+        online = {peer.hex() for peer in node.hub.online()}
+        for seen in node.stations_now():
+            if seen.unsent or seen.station not in online:
+                waiting.add(seen.station)
+            if seen.unsent:
+                for till, _ in cash.tills(node):
+                    if till.endswith(f"/{seen.station}"):
+                        found.setdefault(till, box.NO_TILL)
+    return [(till, found[till], till.partition("/")[2] in waiting) for till in sorted(found)]
+
+
+def methods_of(node: Node) -> list[str]:
+    """Methods of payment but cash that the open box has counted."""
+    return sorted(box.sums(node.tables)["methods"].keys() - settings.RESERVED)
 
 
 def till_name(node: Node, till: str) -> str:
@@ -117,5 +173,5 @@ def closers(node: Node) -> list[str]:
 def z_preview(node: Node, model: BoxModel) -> dict[str, Any]:
     """The Z that this close would print, with names; raises `Refused`."""
     operator = node.operator.hex() if node.operator else ""
-    z = box.preview_of(node.tables, model.fields(), node.clock.wall_ms(), operator)
+    z = box.preview_of(node.tables, model.fields(node), node.clock.wall_ms(), operator)
     return receipts.z_lines(node.tables, z)

@@ -8,15 +8,21 @@ from typing import Any
 
 import flet as ft
 
-from node.api import Node, exponent
+from node.api import LocalDoor, Node, exponent, settings
 from ui.format import Format
-from ui.roles import SCREENS, Screen
+from ui.roles import MORE, OFF_THE_RAIL, SCREENS, Screen
 from ui.theme import DARK, LIGHT, Measures, Palette, measures
+from ui.viewmodels.audit import AuditModel
 from ui.viewmodels.boxclose import BoxModel
 from ui.viewmodels.cash import CashModel
 from ui.viewmodels.catalogue import CatalogueModel
+from ui.viewmodels.me import MeModel
+from ui.viewmodels.office import OfficeModel
 from ui.viewmodels.orders import OrdersModel, QueueModel
+from ui.viewmodels.reports import ReportsModel
+from ui.viewmodels.sales import SalesModel
 from ui.viewmodels.sell import SellModel
+from ui.viewmodels.stations import StationsModel
 
 
 @ft.observable
@@ -30,6 +36,9 @@ class AppModel:
     height: float = 768
     toast: str = ""
     problem: str = ""
+    locked: str = ""
+    """Name of who was signed in when the screen locked itself or was handed on; empty if nobody
+    was."""
 
 
 @ft.observable
@@ -40,11 +49,16 @@ class Feed:
     version: int = 0
 
 
+RAIL_ENTRY, RAIL_ENDS = 56, 152
+"""Heights: of an entry, and of what stands above and below them."""
+
+
 class Session:
     """Everything one page needs; never shared with another page."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.door = LocalDoor(node)
         self.text = Format(node)
         self.app = AppModel()
         self.feed = Feed()
@@ -54,6 +68,12 @@ class Session:
         self.box = self.new_box()
         self.cash = CashModel()
         self.catalogue = CatalogueModel()
+        self.sales = SalesModel()
+        self.reports = ReportsModel()
+        self.stations = StationsModel()
+        self.audit = AuditModel()
+        self.office = OfficeModel()
+        self.me = MeModel()
         self.actions: dict[str, Callable[[], Any]] = {}
         """What keys do on the screen that is shown; the screen fills it when it is drawn."""
 
@@ -71,21 +91,47 @@ class Session:
         return measures(self.app.width)
 
     def screens(self) -> list[Screen]:
-        """What the person who is signed in may open."""
-        return [
-            screen
-            for screen in SCREENS[self.node.role]
-            if not screen.permission or self.node.may(screen.permission)
-        ]
+        """What the person who is signed in may open from the rail."""
+        return [screen for screen in SCREENS[self.node.role] if self._may_open(screen)]
+
+    def _may_open(self, screen: Screen) -> bool:
+        return not screen.permission or self.node.may(screen.permission)
+
+    def rail(self) -> tuple[list[Screen], list[Screen]]:
+        """(entries of the rail, those behind its last one, which the window has no room for)."""
+        known = self.screens()
+        room = max(3, int(self.app.height - RAIL_ENDS) // RAIL_ENTRY)
+        if len(known) <= room:
+            return known, []
+        return [*known[: room - 1], MORE], known[room - 1 :]
 
     def go(self, screen: str) -> None:
         if self.node.operator is None:
             screen = "sign_in"
-        elif screen not in {known.name for known in self.screens()}:
+        elif screen not in self._within_reach():
             return
         self.actions.clear()
         self.app.problem = ""
         self.app.screen = screen
+
+    def _within_reach(self) -> set[str]:
+        off = [known for known in OFF_THE_RAIL[self.node.role] if self._may_open(known)]
+        return {known.name for known in (*self.screens(), *off)}
+
+    def lock(self) -> None:
+        """Whoever comes next signs in; what is in the basket stays there."""
+        row = self.node.operator_row
+        self.app.locked = row["name"] if row else ""
+        self.node.sign_out()
+
+    def leave(self) -> None:
+        """The person goes: the next one begins with an empty name."""
+        self.node.sign_out()
+        self.app.locked = ""
+
+    def idle_lock_s(self) -> int:
+        """Seconds after which an untouched screen locks itself; 0 for never."""
+        return int(settings.cafe(self.node.tables).get("idle_lock_s", 0))
 
     def refresh(self, names: frozenset[str]) -> None:
         """The node has changed: draw again what shows it."""

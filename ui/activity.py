@@ -1,0 +1,23 @@
+"""When somebody last did something at a page: Flet has no event for that; all of its pass here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flet as ft
+
+NOT_A_PERSON = frozenset({"resize", "media_change", "app_lifecycle_state_change", "connect"})
+
+
+def watch(page: ft.Page, touched: Callable[[], None]) -> None:
+    """Call ``touched`` at each click, key and letter."""
+    session: Any = page.session
+    before = session.dispatch_event
+
+    async def dispatch(control_id: int, name: str, data: Any) -> None:
+        if name not in NOT_A_PERSON:
+            touched()
+        await before(control_id, name, data)
+
+    session.dispatch_event = dispatch
