@@ -8,7 +8,9 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError
+from ui import files
 from ui.components.icons import ICONS, product_icon
+from ui.components.office import head, note, page, segments
 from ui.components.parts import (
     button,
     card,
@@ -22,8 +24,10 @@ from ui.components.parts import (
     text,
 )
 from ui.format import drawable
+from ui.screens.count import stock_count
+from ui.screens.discounts import discounts
 from ui.viewmodels import catalogue as model
-from ui.viewmodels.catalogue import KINDS, NEW, BadField
+from ui.viewmodels.catalogue import KINDS, NEW, BadField, BadRows
 from ui.viewmodels.sell import stock_of
 from ui.viewmodels.session import Session, use_session
 
@@ -255,7 +259,7 @@ def _form(s: Session) -> ft.Control:
     number = {"keyboard_type": ft.KeyboardType.NUMBER, "text_align": ft.TextAlign.RIGHT}
     parts: list[ft.Control] = [
         text(s, s.text("product.new") if new else form.selected, "h2"),
-        _typed(s, "name", autofocus=new),
+        ft.Row([_typed(s, "name", autofocus=new, expand=1)]),
         ft.Row(
             [_typed(s, "price", expand=1, **number), _typed(s, "tax", expand=1, **number)],
             spacing=8,
@@ -296,12 +300,72 @@ def _form(s: Session) -> ft.Control:
     )
 
 
+def _files(s: Session) -> list[ft.Control]:
+    """The whole catalogue as a file, both ways."""
+    form = s.catalogue
+
+    async def export(e: Any) -> None:
+        made = await s.door.call("export_catalogue")
+        await files.save("cabina-catalogue.csv", made["csv"].encode("utf-8-sig"))
+
+    async def take(e: Any) -> None:
+        chosen = await files.pick("csv")
+        if chosen is None:
+            return
+        form.problem = form.saved = ""
+        try:
+            count = await model.import_csv(s.node, s.door, chosen[1], s.text)
+        except BadRows as bad:
+            lines = bad.args[0]
+            more = [s.text("table.more", count=len(lines) - 3)] if len(lines) > 3 else []
+            form.problem = "\n".join([*lines[:3], *more])
+        except SyncError as error:
+            form.problem = s.text.error(error)
+        else:
+            form.saved = s.text("product.shown", count=count)
+
+    return [
+        button(s, "", take, glyph=ft.Icons.UPLOAD_FILE_ROUNDED, key="csv-import", width=48),
+        button(s, "CSV", export, glyph=ft.Icons.DOWNLOAD_ROUNDED, key="csv-export"),
+    ]
+
+
 @ft.component
 def Catalogue() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
     ft.use_state(s.feed)
     ft.use_state(s.catalogue)
+    ft.use_state(s.discounts)
+    ft.use_state(s.count)
+    tabs = ["products"]
+    if s.node.may("discount.edit"):
+        tabs.append("discounts")
+    if s.node.role == "server" and s.node.may("stock.count"):
+        tabs.append("count")
+
+    def choose(name: str) -> None:
+        s.catalogue.tab = name
+
+    tab = s.catalogue.tab if s.catalogue.tab in tabs else "products"
+    top: list[ft.Control] = [
+        segments(s, [(name, s.text(f"catalogue.{name}")) for name in tabs], tab, choose, "tab"),
+        ft.Container(expand=True),
+    ]
+    body = {"products": _products, "discounts": discounts, "count": stock_count}[tab](s)
+    if tab == "products" and s.node.role == "server":
+        top += _files(s)
+    parts: list[ft.Control] = [head(s, s.text("screen.catalogue"), *top)]
+    form = s.catalogue
+    if tab == "products" and not form.selected and (form.problem or form.saved):
+        parts.append(note(s, form.problem or form.saved, bad=bool(form.problem)))
+    stretch = ft.CrossAxisAlignment.STRETCH
+    parts.append(ft.Row(body, spacing=16, expand=True, vertical_alignment=stretch))
+    return page(s, *parts)
+
+
+def _products(s: Session) -> list[ft.Control]:
+    """The list of products, and the form of one."""
     rows, more = model.found(s.node, s.catalogue)
 
     def searched(e: Any) -> None:
@@ -353,8 +417,4 @@ def Catalogue() -> ft.Control:
     ]
     if s.catalogue.selected:
         body.append(_form(s))
-    return ft.Container(
-        ft.Row(body, spacing=16, expand=True, vertical_alignment=ft.CrossAxisAlignment.STRETCH),
-        expand=True,
-        padding=16,
-    )
+    return body

@@ -8,7 +8,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import Node, catalog, records
+from node.api import LocalDoor, Node, catalog, records
 from ui.format import Format
 from ui.viewmodels import shelf
 
@@ -24,6 +24,8 @@ SHOWN_AT_ONCE = 60
 class CatalogueModel:
     """What is being looked for and edited."""
 
+    tab: str = "products"
+    """``products``, ``discounts`` or ``count``."""
     query: str = ""
     selected: str = ""
     """Sku, `NEW`, or nothing."""
@@ -61,6 +63,10 @@ class CatalogueModel:
 
     def close(self) -> None:
         self.selected = self.problem = self.saved = ""
+
+
+class BadRows(Exception):
+    """A file was not taken; its argument is a list of sentences."""
 
 
 class BadField(Exception):
@@ -129,6 +135,21 @@ async def move_stock(node: Node, model: CatalogueModel, direction: str) -> None:
         },
     )
     model.units = model.reason = ""
+
+
+async def import_csv(node: Node, door: LocalDoor, data: bytes, text: Format) -> int:
+    """Take products from a CSV file; how many. Raises `BadRows` with a sentence a row, or
+    `SyncError`; nothing is taken unless all is right."""
+    try:
+        written = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadRows([text("catalogue.not_csv")]) from None
+    products, bad = catalog.read_csv(written, text.currency)
+    if bad:
+        raise BadRows([f"{row.line}: {text.say(f'csv.{row.code}', what=row.what)}" for row in bad])
+    stock = catalog.read_stock(written)
+    done = await door.call("import_catalogue", products=products, stock=stock)
+    return int(done["products"])
 
 
 def found(node: Node, model: CatalogueModel) -> tuple[list[Mapping[str, Any]], bool]:

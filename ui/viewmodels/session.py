@@ -16,6 +16,8 @@ from ui.viewmodels.audit import AuditModel
 from ui.viewmodels.boxclose import BoxModel
 from ui.viewmodels.cash import CashModel
 from ui.viewmodels.catalogue import CatalogueModel
+from ui.viewmodels.count import CountModel
+from ui.viewmodels.discounts import DiscountsModel
 from ui.viewmodels.me import MeModel
 from ui.viewmodels.office import OfficeModel
 from ui.viewmodels.orders import OrdersModel, QueueModel
@@ -68,6 +70,8 @@ class Session:
         self.box = self.new_box()
         self.cash = CashModel()
         self.catalogue = CatalogueModel()
+        self.discounts = DiscountsModel()
+        self.count = CountModel()
         self.sales = SalesModel()
         self.reports = ReportsModel()
         self.stations = StationsModel()
