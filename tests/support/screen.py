@@ -178,6 +178,12 @@ class Screen:
             self.session.apply_patch(control._i, {"value": value})
             await self.fire(control, "submit", value)
 
+    async def turn(self, key: str, on: bool) -> None:
+        """Switch something on or off."""
+        control = self.find(key)
+        self.session.apply_patch(control._i, {"value": on})
+        await self.fire(control, "change", on)
+
     async def press(self, key: str, *, ctrl: bool = False, alt: bool = False) -> None:
         keys = {"key": key, "ctrl": ctrl, "shift": False, "alt": alt, "meta": False}
         await self.fire(self.page, "keyboard_event", keys)

@@ -409,12 +409,16 @@ def _safety(s: Session) -> list[ft.Control]:
         await _try(s, work, s.text("safety.backed_up", file=form.file.strip()))
 
     async def mirror(e: Any = None) -> None:
+        folder, made = form.mirror.strip(), {"same_disk": False}
+
         async def work() -> None:
-            await s.door.call("set_mirror", folder=form.mirror.strip())
+            made.update(await s.door.call("set_mirror", folder=folder))
 
-        await _try(s, work, s.text("safety.mirror_set"))
+        if await _try(s, work, s.text("safety.mirror_set" if folder else "safety.mirror_off")):
+            if made["same_disk"]:
+                form.saved = s.text("safety.same_disk")
 
-    tint = {"complete": p.collected, "none": p.pending}.get(state, p.danger)
+    tint = {"following": p.collected, "none": p.pending, "behind": p.pending}.get(state, p.danger)
     return [
         text(s, s.text("safety.passphrase"), "h2"),
         text(s, s.text("safety.passphrase_what"), "caption", p.text3),
