@@ -414,9 +414,9 @@ def _safety(s: Session) -> list[ft.Control]:
         async def work() -> None:
             made.update(await s.door.call("set_mirror", folder=folder))
 
-        if await _try(s, work, s.text("safety.mirror_set" if folder else "safety.mirror_off")):
-            if made["same_disk"]:
-                form.saved = s.text("safety.same_disk")
+        words = s.text("safety.mirror_set" if folder else "safety.mirror_off")
+        if await _try(s, work, words) and made["same_disk"]:
+            form.saved = s.text("safety.same_disk")
 
     tint = {"following": p.collected, "none": p.pending, "behind": p.pending}.get(state, p.danger)
     return [
