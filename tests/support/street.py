@@ -54,7 +54,11 @@ class Street:
     """One server, and stations by number from 1; ``people`` are (name, role), the first of them the
     administrator at the desk, then one vendor a station."""
 
-    def __init__(self, stations: int, start_ms: int, **settings: Any) -> None:
+    def __init__(
+        self, stations: int, start_ms: int, theirs: Cafe | None = None, **settings: Any
+    ) -> None:
+        """``theirs`` are the rules that stations go by, if not the café's."""
+        self._theirs = theirs or Cafe()
         self.chance = random.Random(1)
         self.domain = Cafe()
         self.now = Now(start_ms, 1_000)
@@ -101,8 +105,8 @@ class Street:
         replica = self.replicas[number] = Replica(
             keys,
             self._server_key.public,
-            View(self.domain),
-            self.domain,
+            View(self._theirs),
+            self._theirs,
             verify_ed25519,
             self.chance.randbytes,
         )
