@@ -1,6 +1,7 @@
 """Backups: one file with everything a server needs to begin again, and how it begins again.
 
-    backup = zip of  about.json · node.json · canon-NNNNNN.log … · snapshot · tls.crt · secrets
+    backup = zip of  about.json · node.json · canon-NNNNNN.log … · snapshot · pictures/… · tls.crt ·
+             secrets
 
 ``secrets`` holds the server's keys under the recovery passphrase (Argon2id, ChaCha20-Poly1305);
 without it a backup can be verified and read by nobody who is not the café.
@@ -24,10 +25,12 @@ import msgpack
 from node import config
 from node.bootstrap import check_password, open_folder
 from node.cafe.house import Cafe
+from node.pictures import NAME, PICTURES_FOLDER
 from node.roles.server import ServerNode
 from sync.disk import ReadOnlyDisk
 from sync.errors import Damaged, Malformed, Refused, StorageFailed
 from sync.identity import Ed25519Signer, node_id, verify_ed25519
+from sync.op import sha256
 from sync.protocol import Checked
 from sync.sealed import lock, unlock
 from sync.snapshot import SNAPSHOT_FILE
@@ -39,6 +42,7 @@ RECOVERY_FILE = "recovery"
 """In the folder of keys: the keys themselves under the recovery passphrase, for each backup."""
 _SECRET = ("node.key", "tls.key", "cafe.key")
 _FILE = re.compile(r"canon-\d{6}\.log")
+_PICTURE = re.compile(rf"{PICTURES_FOLDER}/{NAME.pattern}")
 COPY_BYTES = 1 << 20
 
 
@@ -97,6 +101,9 @@ def _write(file: Any, folder: Path, about: dict[str, Any], last: int, end: int) 
             archive.write(folder / name, name)
         archive.write(folder / "keys" / CERTIFICATE, CERTIFICATE)
         archive.write(folder / "keys" / RECOVERY_FILE, SECRETS)
+        for picture in sorted((folder / PICTURES_FOLDER).glob("*")):
+            if NAME.fullmatch(picture.name):
+                archive.write(picture, f"{PICTURES_FOLDER}/{picture.name}")
         for log in sorted(folder.glob("canon-*.log")):
             number = int(log.stem[-6:])
             left = log.stat().st_size if number < last else end if number == last else 0
@@ -155,7 +162,7 @@ def _restore(archive: zipfile.ZipFile, folder: Path, passphrase: str) -> Restore
     plain = unlock(msgpack.unpackb(archive.read(SECRETS)), passphrase)
     secrets: dict[str, bytes] = msgpack.unpackb(plain)
     public = Ed25519Signer(secrets["node.key"]).public
-    for place in (folder, folder / "keys"):
+    for place in (folder, folder / "keys", folder / PICTURES_FOLDER):
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in (SNAPSHOT_FILE, *filter(_FILE.fullmatch, archive.namelist())):
         config.write_private(folder / name, archive.read(name))
@@ -165,6 +172,11 @@ def _restore(archive: zipfile.ZipFile, folder: Path, passphrase: str) -> Restore
     if checked.problem is not None:
         problem = checked.problem
         raise Damaged(problem.log, problem.offset, f"{problem.where}: {problem.what}")
+    for name in filter(_PICTURE.fullmatch, archive.namelist()):
+        data = archive.read(name)
+        if sha256(data).hex() != Path(name).name:
+            raise Malformed("bad-blob", name)
+        config.write_private(folder / name, data)
     for name in _SECRET:
         config.write_private(folder / "keys" / name, secrets[name])
     config.write_private(folder / "keys" / CERTIFICATE, archive.read(CERTIFICATE))

@@ -165,8 +165,12 @@ def parser() -> argparse.ArgumentParser:
     audit.add_argument("--kind", default="", help="a kind, or its beginning: order.")
     audit.add_argument("--mentions", default="", metavar="TEXT", help="stands in one of its fields")
     audit.add_argument("--limit", type=_positive, default=50)
-    printer = add("printer", "at the server: print a test page")
-    printer.add_argument("action", choices=("test",))
+    printer = add("printer", "at the server: print a test page, or use another printer")
+    printer.add_argument("action", choices=("test", "set"))
+    printer.add_argument("address", nargs="?", default="", help="of set; none for no printer")
+    picture = add("picture", "a PNG or JPEG for a product, or the logo of the café's tickets")
+    picture.add_argument("file", type=Path)
+    picture.add_argument("--sku", default="", help="of the product; without it: the logo")
     backup = add("backup", "at the server, while it runs: write all of it into one file")
     backup.add_argument("file", type=Path)
     backup.add_argument("--new-passphrase", action="store_true", help="choose another passphrase")
@@ -341,8 +345,16 @@ async def _at_door(args: argparse.Namespace, folder: Path, door: Door) -> int:
             found = await door.call("audit", limit=args.limit, **search)
             _print(args, found, _act_lines)
         case "printer":
-            done = await door.call("test_print")
-            _print(args, done, lambda d: [d["outcome"]])
+            if args.action == "set":
+                address = "" if args.address == "none" else args.address
+                await door.call("set_printer", address=address)
+            else:
+                done = await door.call("test_print")
+                _print(args, done, lambda d: [d["outcome"]])
+        case "picture":
+            data = base64.b64encode(_read(args.file)).decode()
+            done = await door.call("set_picture", sku=args.sku, data=data)
+            _print(args, done, lambda d: [d["picture"]])
         case "pair":
             await _pair_station(args, door)
         case "backup":
@@ -578,6 +590,13 @@ def _read_catalogue(file: Path, currency: str) -> list[dict[str, Any]]:
         ]
         raise Failure("\n".join(lines))
     return products
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Failure(say(language(), "error.file", file=file, what=error)) from None
 
 
 def _write(file: Path, data: bytes) -> None:

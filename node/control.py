@@ -25,7 +25,7 @@ from node.bootstrap import (
     reset_operator,
     switch_remote_pos_on,
 )
-from node.cafe import settings
+from node.cafe import records, settings
 from node.cafe.catalog import MAX_PRODUCTS_AN_OP, write_csv
 from node.cafe.house import KINDS
 from node.cafe.kinds import read_command
@@ -70,6 +70,7 @@ class LocalDoor:
             "reset_operator": self._reset_operator,
             "test_print": self._test_print,
             "set_printer": self._set_printer,
+            "set_picture": self._set_picture,
             "set_clock": self._set_clock,
             "hurry": self._hurry,
             "pair_open": self._pair_open,
@@ -144,6 +145,21 @@ class LocalDoor:
             raise Refused("no-printer")
         delivery = await self.node.printer.print(test_page(self.node.tables))
         return {"outcome": str(delivery.outcome), "why": delivery.why}
+
+    async def _set_picture(self, sku: str, data: str) -> Any:
+        """The picture of a product, or without a sku the café's logo; without data none."""
+        node = self.node
+        digest = await node.keep_picture(base64.b64decode(data)) if data else ""
+        if not sku:
+            await node.submit("settings.edit", {"logo": digest})
+            return {"picture": digest}
+        row = node.tables.table("products").row(sku)
+        if row is None:
+            raise Refused("unknown-product", sku=sku)
+        changes = records.changes_to(row, {"picture": digest})
+        if changes:
+            await node.submit("product.edit", {"sku": sku, "changes": changes})
+        return {"picture": digest}
 
     async def _set_printer(self, address: str) -> Any:
         node = self._server("settings.edit")

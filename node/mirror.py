@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from node import config
+from node.pictures import copy_missing
 from node.roles.server import ServerNode
 from sync.disk import OsAppendFile, OsDisk
 from sync.errors import Refused, StorageFailed, SyncError
@@ -103,6 +104,7 @@ def opener(server: Path, folder: Path, cafe: bytes, keys: config.Keys) -> Callab
             raise StorageFailed(str(error)) from error
         try:
             _copy_settings(server, folder)
+            copy_missing(server, folder)
         except (OSError, SyncError) as error:  # what it has of the log counts all the same
             _log.error("the mirror's settings: %s", error)
         return mirror

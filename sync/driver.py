@@ -113,6 +113,8 @@ class Driver:
         self._opened, self._canon, self._own = opened, opened.canon, opened.own
         self.clock = clock
         self._blobs = blobs
+        self.on_blob: Callable[[bytes], None] = lambda digest: None
+        """A piece is here now that was not."""
         self.archive = Archive(opened.canon)
         self._inbox: deque[Event] = deque()
         self._busy = False
@@ -207,6 +209,7 @@ class Driver:
             raise StorageFailed("no folder for blobs")
         digest = self._blobs.add(data)
         self.post(BlobKept(digest))
+        self.on_blob(digest)
         return digest
 
     def blob(self, digest: bytes) -> bytes | None:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 from tinydb import where
 
-from node.cafe import exceptions, records, stock
+from node.cafe import exceptions, pictures, records, stock
 from node.cafe.kinds import (
     Acting,
     BasisPoints,
@@ -29,6 +29,7 @@ from node.cafe.kinds import (
     tidy,
 )
 from node.cafe.money import exponent, major, parse_minor
+from node.cafe.pictures import Picture
 from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event
@@ -55,6 +56,7 @@ class Product(Command, frozen=True):
     cost_minor: Price = 0
     tax_bp: BasisPoints = 0
     icon: Word = ""
+    picture: Picture = ""
     kind: ProductKind = "product"
     minimum: Minimum = 1
     """Units at or below which it should be ordered again."""
@@ -95,6 +97,7 @@ class ProductFields(Command, frozen=True):
     cost_minor: Price | None = None
     tax_bp: BasisPoints | None = None
     icon: Word | None = None
+    picture: Picture | None = None
     kind: ProductKind | None = None
     minimum: Minimum | None = None
     open_price: bool | None = None
@@ -175,6 +178,7 @@ _LATER: dict[str, Any] = {
     "minimum": 1,
     "open_price": False,
     "points": 0,
+    "picture": "",
     "active": True,
 }
 """Fields that products of earlier versions did not have."""
@@ -182,7 +186,8 @@ _LATER: dict[str, Any] = {
 
 def apply_put(tables: Tables, fact: ProductsPut) -> None:
     table = tables.table("products")
-    for product in fact.products:
+    for values in fact.products:
+        product = {f: v for f, v in values.items() if v or f != "picture"}  # a file names none
         known = table.row(product["sku"])
         row = {**_LATER, **(known or {"prices": [], "order": len(table) + 1})}
         if known is not None:
@@ -236,6 +241,8 @@ def _put(tables: Tables, row: dict[str, Any], seq: int, chain: str) -> None:
         row["prices"] = [*prices, [seq, row["price_minor"], chain]][-PRICES_KEPT:]
     row["search"] = search_text(row)
     row["folded"] = fold(row["name"])
+    before = tables.table("products").peek(row["sku"]) or {}
+    pictures.follow(tables, row["sku"], before.get("picture", ""), row.get("picture", ""))
     tables.table("products").put(row["sku"], row)
 
 

@@ -16,6 +16,7 @@ from node.cafe import (
     jobs,
     operators,
     orders,
+    pictures,
     receipts,
     refunds,
     settings,
@@ -149,7 +150,7 @@ class Cafe:
         return True
 
     def blobs(self, tables: Tables) -> list[bytes]:
-        return []
+        return list(pictures.named(tables))
 
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
         row = tables.table("stations").peek(node.hex())

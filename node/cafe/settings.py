@@ -9,7 +9,9 @@ from zoneinfo import available_timezones
 import msgspec
 from msgspec import Meta
 
+from node.cafe import pictures
 from node.cafe.kinds import Acting, Amount, Command, EventKind, Fact, Hex, Kind, Name, event
+from node.cafe.pictures import Picture
 from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event
@@ -98,6 +100,8 @@ class EditSettings(Command, frozen=True):
     printing: bool | None = None
     decimals: Annotated[int, Meta(ge=0, le=4)] | None = None
     tolerance_minor: Amount | None = None
+    logo: Picture | None = None
+    """Stands at the head of tickets."""
     remote_pos: bool | None = None
     idle_lock_s: Days | None = None
     """Seconds without a touch or a key after which a screen locks itself; 0 for never."""
@@ -160,6 +164,8 @@ def decide_edit(tables: Tables, command: EditSettings, acting: Acting) -> list[E
 
 def apply_set(tables: Tables, fact: SettingsSet) -> None:
     table = tables.table("settings")
+    before = cafe(tables).get("logo", "")
+    pictures.follow(tables, "cafe/logo", before, fact.values.get("logo", before))
     row = table.row("cafe") or {**DEFAULTS, "modes": [], "cash": []}
     row.update(fact.values)
     if {"cash_step_minor", "cash_rounding"} & set(fact.values):

@@ -14,7 +14,9 @@ from node import config
 from node.cafe import jobs, operators, orders, settings
 from node.cafe.house import KINDS
 from node.cafe.kinds import Command, body_of, read_command
+from node.pictures import PICTURES_FOLDER, shrink
 from node.text import say
+from sync.blobs import BlobFolder
 from sync.clock import Clock
 from sync.disk import OsDisk
 from sync.driver import Driver
@@ -27,6 +29,7 @@ from sync.sealed import unwrap_key
 from sync.view import View
 
 SESSION_FILE = "session"
+PICTURES_AT_HAND = 500
 TRIES_BEFORE_WAIT = 5
 LONGEST_WAIT_S = 900
 TOLD = frozenset(
@@ -70,8 +73,11 @@ class Node:
     ) -> None:
         self.folder, self.config, self.keys, self.clock = folder, settings_, keys, clock
         self._disk, self._opened = disk, opened
-        self.driver = Driver(opened, clock)
+        self._blob_disk = OsDisk(folder / PICTURES_FOLDER)
+        self.driver = Driver(opened, clock, BlobFolder(self._blob_disk))
+        self.driver.on_blob = self._picture_came
         self.cafe_id = bytes.fromhex(settings_.cafe)
+        self._pictures: dict[str, bytes] = {}
         self.operator: bytes | None = None
         """Who is signed in at this node's screen and command line."""
         self._signers: dict[bytes, Ed25519Signer] = {}
@@ -103,6 +109,7 @@ class Node:
     async def stop(self) -> None:
         await self.driver.stop()
         close(self._opened, self._disk)
+        self._blob_disk.close()
         self._disk.close()
 
     # --- tables --------------------------------------------------------------
@@ -168,6 +175,28 @@ class Node:
 
     def _station_id(self) -> str:
         return ""
+
+    # --- pictures ------------------------------------------------------------
+
+    async def keep_picture(self, data: bytes) -> str:
+        """Take a PNG or JPEG that a product or the café will name; its digest in hex. `Refused`
+        ``bad-picture``, `StorageFailed`."""
+        small = await asyncio.to_thread(shrink, data)
+        return self.driver.add_blob(small).hex()
+
+    def picture(self, digest: str) -> bytes | None:
+        """A picture that a row names, as WebP; None while it is on its way."""
+        if digest not in self._pictures and digest:
+            data = self.driver.blob(bytes.fromhex(digest))
+            if data is None:
+                return None
+            if len(self._pictures) >= PICTURES_AT_HAND:
+                self._pictures.pop(next(iter(self._pictures)))
+            self._pictures[digest] = data
+        return self._pictures.get(digest)
+
+    def _picture_came(self, digest: bytes) -> None:
+        self._tell(frozenset({"pictures"}))
 
     # --- people --------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from node.devices.drawer import Drawer
 from node.devices.ports import Printer
 from node.devices.printers import open_printer
 from node.devices.spooler import Spooler
+from node.pictures import copy_missing
 from node.roles.base import Node
 from sync import server as listener
 from sync.certificates import pin, pinned_context
@@ -198,6 +199,17 @@ class ServerNode(Node):
         tell = lambda code: self._alarm(code, {})  # noqa: E731
         self.driver.mirror = MirrorWriter(log, open_mirror, mirror, head, tell)
 
+    def _picture_came(self, digest: bytes) -> None:
+        super()._picture_came(digest)
+        if self.config.mirror:
+            self._in_background(self._mirror_pictures(Path(self.config.mirror)))
+
+    async def _mirror_pictures(self, mirror: Path) -> None:
+        try:
+            await asyncio.to_thread(copy_missing, self.folder, mirror)
+        except OSError as error:  # they come when it is opened again
+            _log.warning("pictures were not copied to the mirror: %s", error)
+
     def unfollow(self) -> None:
         """Keep none."""
         old, self.driver.mirror = self.driver.mirror, None
@@ -360,7 +372,11 @@ class ServerNode(Node):
             )
 
     def _finish_ticket(self, ticket: dict[str, Any]) -> dict[str, Any]:
-        """The server's own signature of a sale, which anybody can check with its public key."""
+        """What the log does not hold: the café's logo, and the server's own signature of a sale,
+        which anybody can check with its public key."""
+        logo = self.picture(settings.cafe(self.tables).get("logo", ""))
+        if logo is not None:
+            ticket = {**ticket, "picture": logo}
         if ticket["what"] == "ticket":
             text = receipts.code_text(self.cafe_id, ticket)
             code = receipts.write_code(text, self.keys.signer.sign(text))

@@ -287,5 +287,6 @@ async def test_restarted_server_keeps_what_it_knew(tmp_path: Path) -> None:
         assert isinstance(node, ServerNode)
         digests.append(node.digest())
         assert node._opened.rebuilt == 0
+        node._blob_disk.close()
         node._disk.close()
     assert digests[0] == digests[1]

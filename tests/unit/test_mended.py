@@ -282,6 +282,7 @@ async def test_view_file_of_another_log_is_not_believed(tmp_path: Path) -> None:
     again = open_folder(tmp_path)
     assert again._opened.rebuilt == again.tables.cursor > 0
     assert log.read_bytes() == old
+    again._blob_disk.close()
     again._disk.close()
 
 
@@ -292,6 +293,7 @@ async def test_nothing_is_folded_again_after_stops_without_news(tmp_path: Path) 
     for _ in range(3):
         again = open_folder(tmp_path)
         assert again._opened.rebuilt == 0
+        again._blob_disk.close()
         again._disk.close()
     for _ in range(2):
         again = open_folder(tmp_path)

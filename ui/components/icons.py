@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import flet as ft
+
+from ui.theme import Tint
+from ui.viewmodels.session import Session
 
 ICONS: dict[str, ft.IconData] = {
     "coffee": ft.Icons.LOCAL_CAFE_ROUNDED,
@@ -30,6 +36,31 @@ ICONS: dict[str, ft.IconData] = {
     "photo": ft.Icons.PHOTO_CAMERA_ROUNDED,
     "gift": ft.Icons.CARD_GIFTCARD_ROUNDED,
 }
+
+
+def plate(
+    s: Session, row: Mapping[str, Any], size_px: int, glyph_px: int, tint: Tint
+) -> ft.Control:
+    """A product's picture if it has one and that is here, or its icon, on a plate."""
+    data = s.node.picture(row.get("picture", ""))
+    if data is not None:
+        return ft.Image(
+            src=data,
+            width=size_px,
+            height=size_px,
+            fit=ft.BoxFit.COVER,
+            border_radius=10,
+            gapless_playback=True,
+            exclude_from_semantics=True,
+        )
+    return ft.Container(
+        ft.Icon(product_icon(row["icon"]), size=glyph_px, color=tint.text),
+        width=size_px,
+        height=size_px,
+        border_radius=10,
+        bgcolor=tint.ground,
+        alignment=ft.Alignment.CENTER,
+    )
 
 
 def product_icon(name: str) -> ft.IconData:

@@ -9,7 +9,7 @@ import flet as ft
 
 from node.api import SyncError
 from ui import files
-from ui.components.icons import ICONS, product_icon
+from ui.components.icons import ICONS, plate
 from ui.components.office import head, note, page, segments
 from ui.components.parts import (
     button,
@@ -26,6 +26,7 @@ from ui.components.parts import (
 from ui.format import drawable
 from ui.screens.count import stock_count
 from ui.screens.discounts import discounts
+from ui.theme import Tint
 from ui.viewmodels import catalogue as model
 from ui.viewmodels.catalogue import KINDS, NEW, BadField, BadRows
 from ui.viewmodels.sell import stock_of
@@ -48,7 +49,7 @@ def _row(s: Session, row: Mapping[str, Any]) -> ft.Control:
         ft.Container(
             ft.Row(
                 [
-                    icon(product_icon(row["icon"]), 24, p.text2),
+                    plate(s, row, 40, 24, Tint(p.text2, p.surface2)),
                     ft.Column(
                         [
                             clipped(s, row["name"], "strong", ink),
@@ -152,6 +153,37 @@ def _icons(s: Session) -> ft.Control:
             )
         )
     return ft.Row(tiles, spacing=8, run_spacing=8, wrap=True)
+
+
+def _picture(s: Session) -> ft.Control:
+    """A picture of the product instead of an icon."""
+    form = s.catalogue
+
+    async def choose(e: Any) -> None:
+        chosen = await files.pick("png", "jpg", "jpeg")
+        if chosen is None:
+            return
+        form.problem = ""
+        try:
+            form.picture = await s.node.keep_picture(chosen[1])
+        except SyncError as error:
+            form.problem = s.text.error(error)
+
+    def drop(e: Any) -> None:
+        form.picture = ""
+
+    shown = {"picture": form.picture, "icon": form.icon}
+    tint = Tint(s.palette.text2, s.palette.surface2)
+    parts: list[ft.Control] = [
+        plate(s, shown, 64, 32, tint),
+        button(
+            s, s.text("product.picture"), choose, glyph=ft.Icons.IMAGE_ROUNDED, key="picture-choose"
+        ),
+    ]
+    if form.picture:
+        words = s.text("product.no_picture")
+        parts.append(button(s, words, drop, kind="text", key="picture-drop"))
+    return ft.Row(parts, spacing=12)
 
 
 def _switch(s: Session, name: str) -> ft.Control:
@@ -273,6 +305,7 @@ def _form(s: Session) -> ft.Control:
         _kinds(s),
         _switch(s, "open_price"),
         *([] if new else [_switch(s, "active")]),
+        _picture(s),
         _icons(s),
     ]
     if not new and form.kind == "product" and s.node.may("stock.move"):

@@ -8,7 +8,7 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError
-from ui.components.icons import product_icon
+from ui.components.icons import plate
 from ui.components.parts import (
     badge,
     button,
@@ -55,25 +55,17 @@ def _stock_left(s: Session, sku: str) -> list[ft.Control]:
     return [text(s, str(left), "label" if low else "caption", color, key=f"stock-{sku}")]
 
 
-def _tile(s: Session, row: Mapping[str, Any], plate: int) -> ft.Control:
+def _tile(s: Session, row: Mapping[str, Any], colour: int) -> ft.Control:
     p = s.palette
     sku = row["sku"]
     quantity = s.sell.quantity_of(sku)
-    tint = p.plates[plate % len(p.plates)]
-    glyph = product_icon(row["icon"])
+    tint = p.plates[colour % len(p.plates)]
     roomy = s.measures.tile >= 136
     plate_px, pad = (40, 12) if roomy else (32, 8)
     body = ft.Container(
         ft.Column(
             [
-                ft.Container(
-                    icon(glyph, 24 if roomy else 20, tint.text),
-                    width=plate_px,
-                    height=plate_px,
-                    border_radius=10,
-                    bgcolor=tint.ground,
-                    alignment=ft.Alignment.CENTER,
-                ),
+                plate(s, row, plate_px, 24 if roomy else 20, tint),
                 ft.Container(
                     ft.Text(
                         drawable(row["name"]),

@@ -8,6 +8,7 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError, settings
+from ui import files
 from ui.components.office import head, note, page, pill, segments, switch
 from ui.components.office import typed as typed_field
 from ui.components.parts import button, card, choice, clipped, field, text
@@ -102,8 +103,40 @@ def _languages(s: Session) -> ft.Control:
     )
 
 
+def _logo(s: Session) -> ft.Control:
+    """The picture at the head of tickets."""
+    digest = settings.cafe(s.node.tables).get("logo", "")
+    data = s.node.picture(digest)
+
+    async def choose(e: Any) -> None:
+        chosen = await files.pick("png", "jpg", "jpeg")
+        if chosen is None:
+            return
+
+        async def work() -> None:
+            await _edit(s, {"logo": await s.node.keep_picture(chosen[1])})()
+
+        await _try(s, work, s.text("settings.saved"))
+
+    async def drop(e: Any) -> None:
+        await _try(s, _edit(s, {"logo": ""}), s.text("settings.saved"))
+
+    parts: list[ft.Control] = [text(s, s.text("settings.logo"), "body", expand=True)]
+    if data is not None:
+        parts.append(ft.Image(src=data, height=56, fit=ft.BoxFit.CONTAIN, key="logo"))
+        parts.append(button(s, s.text("product.no_picture"), drop, kind="text", key="logo-drop"))
+    words = s.text("product.picture")
+    parts.append(button(s, words, choose, glyph=ft.Icons.IMAGE_ROUNDED, key="logo-choose"))
+    return ft.Row(parts, spacing=12)
+
+
 def _cafe(s: Session) -> list[ft.Control]:
-    return [*[_text_field(s, name) for name in TEXTS["cafe"]], _languages(s), _save(s)]
+    return [
+        *[_text_field(s, name) for name in TEXTS["cafe"]],
+        _languages(s),
+        _logo(s),
+        _save(s),
+    ]
 
 
 def _selling(s: Session) -> list[ft.Control]:

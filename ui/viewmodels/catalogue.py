@@ -34,6 +34,8 @@ class CatalogueModel:
     typed: dict[str, str] = field(default_factory=dict)
     kind: str = "product"
     icon: str = ""
+    picture: str = ""
+    """SHA-256 in hex, or empty."""
     open_price: bool = False
     active: bool = True
     units: str = ""
@@ -57,6 +59,7 @@ class CatalogueModel:
         }
         self.kind = known.get("kind", "product")
         self.icon = known.get("icon", "")
+        self.picture = known.get("picture", "")
         self.open_price = known.get("open_price", False)
         self.active = known.get("active", True)
         self.units = self.reason = self.problem = self.saved = ""
@@ -92,7 +95,13 @@ def values_of(model: CatalogueModel, text: Format) -> dict[str, Any]:
         found["minimum"] = int(typed["minimum"] or 0)
     except ValueError:
         raise BadField("minimum") from None
-    found.update(kind=model.kind, icon=model.icon, open_price=model.open_price, active=model.active)
+    found.update(
+        kind=model.kind,
+        icon=model.icon,
+        picture=model.picture,
+        open_price=model.open_price,
+        active=model.active,
+    )
     return found
 
 
