@@ -8,8 +8,10 @@ import contextlib
 import secrets
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import msgpack
+import tzlocal
 
 from node import config
 from node.cafe import settings as cafe_settings
@@ -121,6 +123,7 @@ async def create_cafe(
             "printing": printer is not None,
             "cash_step_minor": cash_step_minor,
             "remote_pos": remote_pos,
+            "time_zone": time_zone(),
         }
         if decimals is not None:
             body["decimals"] = decimals
@@ -133,6 +136,15 @@ async def create_cafe(
             path.unlink(missing_ok=True)
         raise
     return node
+
+
+def time_zone() -> str:
+    """This machine's time zone by its IANA name; UTC if it has none."""
+    with contextlib.suppress(LookupError, OSError, ValueError):
+        name = str(tzlocal.get_localzone_name())
+        if name in available_timezones():
+            return name
+    return "UTC"
 
 
 def made_here(folder: Path) -> list[Path]:

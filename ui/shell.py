@@ -14,7 +14,7 @@ from tinydb import where
 from node.api import Node, settings
 from ui import activity, sound
 from ui.bridge import Bridge
-from ui.components.parts import icon, text
+from ui.components.parts import icon, named, text
 from ui.components.strip import Strip
 from ui.format import font_file
 from ui.keymap import action_for, cap
@@ -159,7 +159,6 @@ def Rail() -> ft.Control:
         bgcolor=p.rail_on,
         alignment=ft.Alignment.CENTER,
         ink=True,
-        tooltip=s.text("screen.me"),
         on_click=lambda e: s.go("me"),
     )
     theme = ft.Semantics(
@@ -179,7 +178,7 @@ def Rail() -> ft.Control:
                 *[_rail_entry(s, screen) for screen in entries],
                 ft.Container(expand=True),
                 theme,
-                ft.Semantics(identifier="me", label=s.text("screen.me"), content=person),
+                named("me", s.text("screen.me"), person, button=True),
             ],
             spacing=0,
             horizontal_alignment=ft.CrossAxisAlignment.CENTER,

@@ -19,6 +19,7 @@ from sync.op import Event
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
 Step = Annotated[int, Meta(ge=1, le=10**6)]
 Mode = Annotated[int, Meta(ge=1, le=2)]
+Zone = Annotated[str, Meta(min_length=1, max_length=40)]
 
 RESERVED = frozenset({"cash", "credit", "points", "pc"})
 """Methods of payment that every café has."""
@@ -57,6 +58,7 @@ class CreateCafe(Command, frozen=True):
     tolerance_minor: Amount = 0
     remote_pos: bool = False
     """Whether stations may be paired and connect."""
+    time_zone: Zone = "UTC"
     opening_minor: Amount = 0
 
 
@@ -79,7 +81,7 @@ class EditSettings(Command, frozen=True):
     header: Lines | None = None
     """Lines below the name on a ticket: address, tax number, telephone."""
     footer: Lines | None = None
-    time_zone: Annotated[str, Meta(min_length=1, max_length=40)] | None = None
+    time_zone: Zone | None = None
     """IANA name: a day begins at its midnight."""
     methods: Annotated[tuple[PaymentMethod, ...], Meta(max_length=20)] | None = None
     blind_close: bool | None = None
@@ -124,6 +126,7 @@ class SettingsSet(Fact, frozen=True):
 def decide_create(tables: Tables, command: CreateCafe, acting: Acting) -> list[Event]:
     if cafe(tables):
         raise Refused("already-created")
+    _check_zone(command.time_zone)
     values = {
         name: getattr(command, name)
         for name in command.__struct_fields__
@@ -149,14 +152,19 @@ def decide_edit(tables: Tables, command: EditSettings, acting: Acting) -> list[E
     }
     if not values:
         raise Refused("nothing-to-do")
-    if command.time_zone is not None and command.time_zone not in available_timezones():
-        raise Refused("unknown-time-zone", what=command.time_zone)
+    if command.time_zone is not None:
+        _check_zone(command.time_zone)
     if command.methods is not None:
         names = [method.method for method in command.methods]
         if len(set(names)) < len(names) or RESERVED & set(names):
             raise Refused("repeated", what=next(iter(RESERVED & set(names)), "methods"))
         values["methods"] = [msgspec.to_builtins(method) for method in command.methods]
     return [event("settings.set", SettingsSet(values=values, seq=acting.context.seq))]
+
+
+def _check_zone(name: str) -> None:
+    if name not in available_timezones():
+        raise Refused("unknown-time-zone", what=name)
 
 
 # --- apply -------------------------------------------------------------------

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -109,7 +110,7 @@ class ServerNode(Node):
     async def listen(self) -> int:
         """Open the door for stations, or, while the remote POS is off, do so once it is on; the
         port. `OSError` when it is taken."""
-        self._may_listen, self.port = True, self.config.port
+        self._may_listen, self.port = True, _free_port(self.config.host, self.config.port)
         await self._follow_remote_pos()
         return self.port
 
@@ -466,6 +467,16 @@ class ServerNode(Node):
             "mirror": self.driver.mirror.state if self.driver.mirror else "none",
             "printer": "none" if self.spooler is None else self.spooler.problem,
         }
+
+
+def _free_port(host: str, port: int) -> int:
+    """This port, or with 0 any, if nobody has it now: it is told before the door opens at it.
+    `OSError`."""
+    try:
+        with socket.create_server((host, port)) as found:
+            return int(found.getsockname()[1])
+    except OverflowError:
+        raise OSError(f"{port} is no port") from None
 
 
 def clock_s(clock: Clock) -> Callable[[], float]:

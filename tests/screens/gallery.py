@@ -6,19 +6,25 @@ screen looks at these pictures, beside those of the design.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from playwright.async_api import async_playwright
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.e2e.conftest import CHROMIUM, Running, by_id  # noqa: E402
+from tests.support.history import cafe_with_history  # noqa: E402
+from ui.shell import open_page  # noqa: E402
+from ui.web import serving  # noqa: E402
 
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 SIZES = ((1024, 600), (1366, 768), (1920, 1080))
 SETTLE_S = 0.8
 
@@ -120,13 +126,97 @@ def draw_shop(server: Any, folder: Path, mark: str) -> None:
             by_id(server, "theme").click()
 
 
+OFFICE = {
+    "sales": (),
+    "prints": (),
+    "stations": (),
+    "audit": (),
+    "settings": ("selling", "methods", "printing", "people", "safety"),
+}
+"""Screen of the office → its sections beside the first."""
+
+
+async def draw_office(folder: Path, scratch: Path, language: str) -> None:
+    """The office's screens of a café with ten days behind it, in each size and both themes."""
+    async with (
+        cafe_with_history(scratch, language) as node,
+        serving(lambda page: open_page(page, node)) as url,
+        async_playwright() as playwright,
+    ):
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for size in SIZES:
+            page = await browser.new_page(viewport={"width": size[0], "height": size[1]})
+            await page.goto(url)
+            await page.wait_for_selector("flt-semantics-placeholder", state="attached")
+            await page.evaluate("document.querySelector('flt-semantics-placeholder').click()")
+            await asyncio.sleep(2)
+            await Office(page, folder, f"{language}-{size[0]}").draw(node)
+            await page.close()
+        await browser.close()
+
+
+class Office:
+    """One page at one size."""
+
+    def __init__(self, page: Any, folder: Path, mark: str) -> None:
+        self._page, self._folder, self._mark = page, folder, mark
+
+    async def click(self, name: str) -> None:
+        await self._page.locator(f'[flt-semantics-identifier="{name}"]').click()
+        await asyncio.sleep(SETTLE_S)
+
+    async def go(self, screen: str) -> None:
+        rail = self._page.locator(f'[flt-semantics-identifier="rail-{screen}"]')
+        if await rail.count():
+            await self.click(f"rail-{screen}")
+        else:
+            await self.click("rail-more")
+            await self.click(f"more-{screen}")
+
+    async def shoot(self, name: str) -> None:
+        """In both themes."""
+        for theme in ("", "dark-"):
+            await self._page.mouse.move(2, 2)
+            await asyncio.sleep(SETTLE_S)
+            path = self._folder / f"{name}-{theme}{self._mark}.png"
+            await self._page.screenshot(path=path)
+            print(path)
+            await self.click("theme")
+
+    async def draw(self, node: Any) -> None:
+        await self.go("reports")
+        await self.shoot("reports-day")
+        await self.click("period-month")
+        await self.click("by-product")
+        await self.shoot("reports")
+        for screen, sections in OFFICE.items():
+            await self.go(screen)
+            if screen == "sales":
+                (newest,) = node.tables.table("orders").latest("taken_ms", 1)
+                await self.click(f"sale-{newest.doc_id}")
+            if screen == "audit":
+                await self.click("group-sale.")
+            await self.shoot(screen)
+            for section in sections:
+                await self.click(f"section-{section}")
+                if section == "people":
+                    rows = node.tables.table("operators").scan()
+                    who = next(i for i, row in rows if row["role"] == "cashier")
+                    await self.click(f"person-{who}")
+                await self.shoot(f"settings-{section}")
+        for tab in ("discounts", "count"):
+            await self.go("catalogue")
+            await self.click(f"tab-{tab}")
+            await self.shoot(f"catalogue-{tab}")
+        await self.click("me")
+        await self.shoot("me")
+
+
 def main() -> int:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "gallery"
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright, TemporaryDirectory() as scratch:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for language in ("en", "es"):
             demo = Running(Path(scratch) / language, language)
             try:
@@ -136,6 +226,9 @@ def main() -> int:
             finally:
                 demo.stop()
         browser.close()
+    for language in ("en", "es"):
+        with TemporaryDirectory() as scratch:
+            asyncio.run(draw_office(folder, Path(scratch), language))
     return 0
 
 

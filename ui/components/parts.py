@@ -163,7 +163,7 @@ def choice(
 ) -> ft.Control:
     """One row of a list to choose from."""
     p = s.palette
-    return tappable(
+    face = tappable(
         ft.Container(
             ft.Row(
                 [
@@ -189,6 +189,7 @@ def choice(
         on_tap,
         key=key,
     )
+    return named(key, drawable(title), face, button=True)
 
 
 def named(identifier: str, label: str, content: ft.Control, **more: Any) -> ft.Semantics:
