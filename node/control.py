@@ -25,7 +25,7 @@ from node.bootstrap import (
     reset_operator,
     switch_remote_pos_on,
 )
-from node.cafe import records, settings
+from node.cafe import catalog, records, settings
 from node.cafe.catalog import MAX_PRODUCTS_AN_OP, write_csv
 from node.cafe.house import KINDS
 from node.cafe.kinds import read_command
@@ -149,6 +149,7 @@ class LocalDoor:
     async def _set_picture(self, sku: str, data: str) -> Any:
         """The picture of a product, or without a sku the café's logo; without data none."""
         node = self.node
+        self._permitted("catalog.edit" if sku else "settings.edit")
         digest = await node.keep_picture(base64.b64decode(data)) if data else ""
         if not sku:
             await node.submit("settings.edit", {"logo": digest})
@@ -168,21 +169,32 @@ class LocalDoor:
             await node.submit("settings.edit", {"printing": bool(address)})
         return {}
 
+    def _permitted(self, permission: str) -> None:
+        """`Refused` unless who is signed in here may."""
+        if self.node.operator is None:
+            raise Refused("not-signed-in")
+        if not self.node.may(permission):
+            raise Refused("no-permission", permission=permission)
+
     async def _export_catalogue(self) -> Any:
+        self._permitted("catalog.edit")
         currency = settings.cafe(self.node.tables)["currency"]
         return {"csv": write_csv(self.node.tables, currency)}
 
     async def _report(self, by: str, first: str, last: str) -> Any:
+        self._permitted("report.all")
         made = await office.make_report(self.node, first, last)
         return office.rows_of(self.node, made, by)
 
     async def _report_file(self, by: str, first: str, last: str, kind: str) -> Any:
+        self._permitted("report.all")
         data = await office.report_file(self.node, by, first, last, kind)
         return {"data": base64.b64encode(data).decode()}
 
     async def _audit(self, limit: int, **search: Any) -> Any:
         if not isinstance(self.node, ServerNode):
             raise Refused("server-only", kind="audit")
+        self._permitted("audit.read")
         operator = search.pop("operator", "")
         who = office.operator_id(self.node, operator) if operator else ""
         return await office.find_acts(self.node, Search(operator=who, **search), limit)
@@ -190,8 +202,9 @@ class LocalDoor:
     async def _import_catalogue(
         self, products: list[dict[str, Any]], stock: dict[str, int] | None = None
     ) -> Any:
-        """All or nothing: every chunk is checked before the first is taken."""
+        """The fields of every product are checked before the first is taken."""
         known = stock or {}
+        products = [catalog.whole(self.node.tables, product) for product in products]
         chunks = []
         for at in range(0, len(products), MAX_PRODUCTS_AN_OP):
             some = products[at : at + MAX_PRODUCTS_AN_OP]
@@ -214,11 +227,11 @@ class LocalDoor:
     async def _pair_open(self, port: int, replaces: str = "") -> Any:
         if not isinstance(self.node, ServerNode):
             raise Refused("server-only", kind="station.enrol")
+        self._permitted("station.pair")
+        replaced = self.node.station_called(replaces) if replaces else ""
         await self._pair_close()
         await switch_remote_pos_on(self.node)
-        self._pairing = PairingDoor(
-            self.node, self.node.station_called(replaces) if replaces else ""
-        )
+        self._pairing = PairingDoor(self.node, replaced)
         try:
             return {"port": await self._pairing.open(port)}
         except OSError:
@@ -297,7 +310,8 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await reader.readline():
-                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+                answer = await self._answer(line)
+                writer.write(json.dumps(answer, default=_as_text).encode() + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError, asyncio.CancelledError):
             pass  # asyncio would print a cancelled handler as an error at the end of the process
@@ -313,8 +327,15 @@ class ControlServer:
             return {"result": result}
         except SyncError as error:
             return {"error": _pack_error(error)}
+        except OSError as error:
+            return {"error": _pack_error(StorageFailed(str(error)))}
         except (KeyError, TypeError, ValueError) as error:
             return {"error": ["refused", "bad-call", {"what": str(error)}]}
+
+
+def _as_text(value: Any) -> str:
+    """What JSON has no form for: bytes as hex."""
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _pack_error(error: SyncError) -> list[Any]:

@@ -125,12 +125,22 @@ async def find_acts(
     return [
         {
             **asdict(act),
+            "body": _readable(act.body),
             "name": receipts.name_of(tables, act.operator) if act.operator else "",
             "where": receipts.station_name(tables, act.node),
             "at": when(act.at_ms, node.language, seconds=True, date=True),
         }
         for act in found
     ]
+
+
+def _readable(value: Any) -> Any:
+    """A body whose bytes are hex."""
+    if isinstance(value, dict):
+        return {name: _readable(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_readable(item) for item in value]
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def operator_id(node: Node, name: str) -> str:

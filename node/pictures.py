@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from node.config import CONFIG_FILE, write_private
 from sync.errors import Refused
@@ -18,6 +19,15 @@ MAX_BYTES_IN, MAX_BYTES_OUT = 5 << 20, 32 << 10
 MAX_PIXELS = 40_000_000
 SIDE_PX = 384
 """As wide as the narrowest roll: enough for a tile, and for a ticket."""
+_NO_PICTURE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+)
+"""What reading something else, or something hurt or absurd, ends in."""
 _TRIES = ((1.0, 85), (1.0, 70), (0.75, 70), (0.5, 60), (0.35, 50), (0.25, 40))
 """(part of the size, quality), until it fits."""
 
@@ -31,9 +41,9 @@ def shrink(data: bytes) -> bytes:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Refused("bad-picture", what=f"{image.width} × {image.height}")
-            image.load()
-            plain = image.convert("RGBA" if _is_clear(image) else "RGB")
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+            upright = ImageOps.exif_transpose(image)
+            plain = upright.convert("RGBA" if _is_clear(upright) else "RGB")
+    except _NO_PICTURE as error:
         raise Refused("bad-picture", what=str(error)[:80]) from None
     plain.thumbnail((SIDE_PX, SIDE_PX))
     for part, quality in _TRIES:
@@ -43,6 +53,15 @@ def shrink(data: bytes) -> bytes:
         if out.tell() <= MAX_BYTES_OUT:
             break
     return out.getvalue()
+
+
+def is_small(data: bytes) -> bool:
+    """Whether a picture is as `shrink` makes them: others may come from a patched station."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("WEBP",)) as image:
+            return len(data) <= MAX_BYTES_OUT and max(image.size) <= SIDE_PX
+    except _NO_PICTURE:
+        return False
 
 
 def copy_missing(node: Path, other: Path) -> None:

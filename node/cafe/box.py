@@ -40,6 +40,9 @@ Denomination = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,11}\Z")]
 Till = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}/[0-9a-f]{32}\Z")]
 """``operator/station`` in hex."""
 MOST_IN_A_BOX = 10**18
+MOST_COUNTED = 10**15
+MOST_PIECES = 60
+"""Kinds of coins and notes."""
 NAMES_IN_A_BOX = 1_000
 """So many categories and discounts are named in a Z, and so many movements; the rest is summed."""
 Sum = Annotated[int, Meta(ge=1, le=10**15)]
@@ -81,7 +84,12 @@ class CloseBox(Command, frozen=True):
     """Close the open box. What is not declared is taken as expected."""
 
     declared_minor: Amount | None = None
-    counts: dict[Denomination, Annotated[int, Meta(ge=0, le=10**6)]] | None = None
+    counts: (
+        Annotated[
+            dict[Denomination, Annotated[int, Meta(ge=0, le=10**6)]], Meta(max_length=MOST_PIECES)
+        ]
+        | None
+    ) = None
     """Coins and notes: how many of each value in minor units."""
     leave_minor: Amount = 0
     tills: Annotated[tuple[DeclaredTill, ...], Meta(max_length=200)] = ()
@@ -191,7 +199,11 @@ def decide_close(tables: Tables, command: CloseBox, acting: Acting) -> list[Even
         opening_minor=command.leave_minor,
         operator=z["next_operator"],
         at_ms=acting.context.at_ms,
-        handed={till["till"]: till["unsent_minor"] for till in z["tills"] if till["unsent_minor"]},
+        handed={
+            till["till"]: left
+            for till in z["tills"]
+            if (left := till["unsent_minor"] + till["unsettled_minor"])
+        },
     )
     return [
         event("box.closed", BoxClosed(number=z["number"], z=z)),
@@ -199,11 +211,16 @@ def decide_close(tables: Tables, command: CloseBox, acting: Acting) -> list[Even
     ]
 
 
-def check_room(tables: Tables, amount_minor: int) -> None:
-    """`Refused` ``out-of-range`` for what would make the box's sums larger than a log can hold."""
+def has_room(tables: Tables, amount_minor: int) -> bool:
+    """Whether the box's sums stay within what a log can hold."""
     now = sums(tables)
     largest = max(now["total_minor"], now["cash_minor"], now["claimed_cash"])
-    if largest + amount_minor > MOST_IN_A_BOX:
+    return bool(largest + amount_minor <= MOST_IN_A_BOX)
+
+
+def check_room(tables: Tables, amount_minor: int) -> None:
+    """`Refused` ``out-of-range`` for what would make the box's sums larger than a log can hold."""
+    if not has_room(tables, amount_minor):
         raise Refused("out-of-range", what="box")
 
 
@@ -237,11 +254,7 @@ def decide_move(tables: Tables, command: MoveCash, acting: Acting) -> list[Event
 
 
 def decide_float(tables: Tables, command: GiveFloat, acting: Acting) -> list[Event]:
-    operator, _, station = command.till.partition("/")
-    if tables.table("operators").peek(operator) is None:
-        raise Refused("unknown-operator", name=operator)
-    if tables.table("stations").peek(station) is None:
-        raise Refused("unknown-station")
+    _check_till(tables, command.till)
     fact = FloatGiven(
         box=current(tables)["number"],
         till=command.till,
@@ -259,7 +272,7 @@ def decide_hand_over(tables: Tables, command: HandOver, acting: Acting) -> list[
         raise Refused("unknown-operator", name=command.next_operator)
     fact = BoxHandedOver(
         box=row["number"],
-        before=acting.operator_id,
+        before=row["operator"] or acting.operator_id,
         operator=next_operator,
         expected_minor=expected_in_box(row["opening_minor"], sums(tables)),
         declared_minor=command.declared_minor,
@@ -288,7 +301,7 @@ def preview_of(tables: Tables, fields: dict[str, Any], at_ms: int, operator: str
 def preview(tables: Tables, command: CloseBox, at_ms: int, operator: str) -> dict[str, Any]:
     """The Z that this close would give, or `Refused`."""
     row, now = current(tables), sums(tables)
-    tills = _judge_tills(now["tills"], command.tills)
+    tills = _judge_tills(tables, now["tills"], command.tills)
     settled = settle(
         row["opening_minor"], now, tills, _declared(tables, command), command.leave_minor
     )
@@ -302,7 +315,11 @@ def preview(tables: Tables, command: CloseBox, at_ms: int, operator: str) -> dic
         **_report(tables, row, now, at_ms, operator),
         "tills": tills,
         **settled,
-        "methods": judge_methods(now["methods"], command.methods),
+        "methods": judge_methods(
+            now["methods"],
+            command.methods,
+            [method["method"] for method in settings.cafe(tables).get("methods", ())],
+        ),
         "counts": command.counts or {},
         "stations": [msgspec.to_builtins(station) for station in command.stations],
         "next_operator": next_operator,
@@ -312,7 +329,7 @@ def preview(tables: Tables, command: CloseBox, at_ms: int, operator: str) -> dic
 def x_report(tables: Tables, at_ms: int, operator: str) -> dict[str, Any]:
     """What the open box holds now, nothing being declared."""
     row, now = current(tables), sums(tables)
-    tills = _judge_tills(now["tills"], ())
+    tills = _judge_tills(tables, now["tills"], ())
     settled = settle(row["opening_minor"], now, tills, None, 0)
     return {
         **_report(tables, row, now, at_ms, operator),
@@ -349,6 +366,8 @@ def _declared(tables: Tables, command: CloseBox) -> int | None:
         counted = sum(int(value) * number for value, number in command.counts.items())
         if declared is not None and declared != counted:
             raise Refused("bad-arithmetic")
+        if counted > MOST_COUNTED:
+            raise Refused("out-of-range", what="counts")
         declared = counted
     if declared is None and settings.cafe(tables).get("blind_close"):
         raise Refused("count-first")
@@ -357,7 +376,12 @@ def _declared(tables: Tables, command: CloseBox) -> int | None:
 
 def expected_in_till(till: Mapping[str, int]) -> int:
     """Cash that a vendor's till should hold; ``till`` has float, cash and handed_before."""
-    return till["float"] + till["cash"] - till["handed_before"]
+    return till["float"] + max(0, till["cash"] - till["handed_before"])
+
+
+def unsettled_in_till(till: Mapping[str, int]) -> int:
+    """Of what was handed over before, what no order has come for yet."""
+    return max(0, till["handed_before"] - till["cash"])
 
 
 def judge_till(
@@ -375,11 +399,21 @@ def judge_till(
         "declared_minor": counted,
         "difference_minor": counted - expected,
         "unsent_minor": unsent,
+        "unsettled_minor": unsettled_in_till(till),
     }
 
 
+def _check_till(tables: Tables, till: str) -> None:
+    """`Refused` ``unknown-operator``, ``unknown-station`` for a till that nobody can have."""
+    operator, _, station = till.partition("/")
+    if tables.table("operators").peek(operator) is None:
+        raise Refused("unknown-operator", name=operator)
+    if tables.table("stations").peek(station) is None:
+        raise Refused("unknown-station")
+
+
 def _judge_tills(
-    tills: Mapping[str, Mapping[str, int]], declared: Iterable[DeclaredTill]
+    tables: Tables, tills: Mapping[str, Mapping[str, int]], declared: Iterable[DeclaredTill]
 ) -> list[dict[str, Any]]:
     said = {till.till: till for till in declared}
     repeated = len(said) < len(list(declared))
@@ -388,6 +422,8 @@ def _judge_tills(
         raise Refused("unknown-till", what=next(iter(unknown), "twice"))
     found = []
     for name in sorted({*tills, *said}):
+        if name not in tills:
+            _check_till(tables, name)
         till, one = tills.get(name, NO_TILL), said.get(name)
         unsent = one.unsent_minor if one else 0
         found.append(judge_till(name, till, one.declared_minor if one else None, unsent))
@@ -436,15 +472,19 @@ def settle(
 
 
 def judge_methods(
-    methods: Mapping[str, list[int]], declared: Iterable[DeclaredMethod]
+    methods: Mapping[str, list[int]], declared: Iterable[DeclaredMethod], known: Iterable[str] = ()
 ) -> list[dict[str, Any]]:
-    """Each method with what it sold, gave back and is declared as; cash is declared by counting."""
-    said = {method.method: method.declared_minor for method in declared}
-    unknown = [name for name in said if name not in methods or name in settings.RESERVED]
+    """Each method with what it sold, gave back and is declared as; cash is declared by counting.
+    ``known`` are the café's own, of which there may be slips whose orders are not here yet."""
+    slips = list(declared)
+    said = {method.method: method.declared_minor for method in slips}
+    unknown = [n for n in said if n not in {*methods, *known} or n in settings.RESERVED]
     if unknown:
         raise Refused("unknown-method", what=unknown[0])
+    if len(said) < len(slips):
+        raise Refused("repeated", what="methods")
     found = []
-    for name in sorted({*settings.RESERVED, *methods}):
+    for name in sorted({*settings.RESERVED, *methods, *said}):
         sold, refunded = methods.get(name, (0, 0))
         net = sold - refunded
         counted = said.get(name, net)
@@ -785,13 +825,16 @@ def add_refund(
     amount_minor: int,
     methods: Iterable[list[Any]],
     by_rate: Iterable[list[int]],
+    rounding_minor: int = 0,
 ) -> None:
     """Count a refund in the box that gives it: ``methods`` (method, amount) with cash as it was
-    paid out, ``by_rate`` (basis points, gross, tax)."""
+    paid out, ``by_rate`` (basis points, gross, tax), ``rounding_minor`` what rounding of cash kept
+    back."""
 
     def fold(now: dict[str, Any]) -> None:
         now["refunds"] += 1
         now["refunded_minor"] += amount_minor
+        now["rounding_minor"] += rounding_minor
         _add(now["vendor_refunds"], vendor, amount_minor)
         for method, amount in methods:
             count_method(now["methods"], method, refunded=amount)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -205,6 +205,8 @@ def apply_added(tables: Tables, fact: ProductAdded) -> None:
     note = exceptions.note
     if sku != fact.wanted:
         note(tables, "duplicate-sku", f"products/{sku}", fact.at_ms, first=fact.wanted)
+        renamed = {"sku": sku, "seq": fact.seq}
+        tables.table("renamed").put(f"{fact.chain}/{fact.wanted}", renamed)
     same = table.get(where("folded") == name)
     if same is not None:
         first = str(same.doc_id)
@@ -229,7 +231,13 @@ def reapply_added(tables: Tables, fact: ProductAdded) -> None:
 def apply_edited(tables: Tables, fact: records.RecordEdited) -> None:
     exceptions.note_conflicts(tables, fact)
     row = tables.table("products").row(fact.record)
-    if row is not None and fact.values:
+    if row is None:
+        return
+    if "price_minor" in fact.conflicts and fact.chain:
+        _, own = fact.conflicts["price_minor"]  # its author has sold at it, and nobody else does
+        row["prices"].insert(-1, [records.NEVER, own, fact.chain])
+        tables.table("products").put(fact.record, row)
+    if fact.values:
         records.apply_values(row, fact)
         _put(tables, row, fact.seq, fact.chain)
 
@@ -249,6 +257,13 @@ def _put(tables: Tables, row: dict[str, Any], seq: int, chain: str) -> None:
 # --- queries -----------------------------------------------------------------
 
 
+def whole(tables: Tables, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A product of a file with what the file does not say as it is now."""
+    row = tables.table("products").peek(given.get("sku", ""))
+    known = {} if row is None else {f: row[f] for f in Product.__struct_fields__ if f in row}
+    return {**known, **given}
+
+
 def search_text(product: Mapping[str, Any]) -> str:
     """What a search looks in: name, code and barcode, without case and accents."""
     return fold(f"{product['name']} {product['sku']} {product['barcode']}")
@@ -266,6 +281,13 @@ def with_barcode(tables: Tables, barcode: str) -> str:
     """Sku of a product on sale with this barcode, or empty."""
     rows = tables.table("products").search(where("barcode") == barcode)
     return next((str(row["sku"]) for row in rows if row["active"]), "")
+
+
+def own_sku(tables: Tables, sku: str, base: int, chain: str) -> str:
+    """The product that who wrote ``chain`` meant by a code, before they heard that the one they
+    had made with it got another."""
+    renamed = tables.table("renamed").peek(f"{chain}/{sku}")
+    return str(renamed["sku"]) if renamed is not None and base < renamed["seq"] else sku
 
 
 def price_at(row: Mapping[str, Any], seq: int, chain: str) -> int | None:
@@ -308,11 +330,16 @@ class BadRow:
 def read_csv(text: str, currency: str) -> tuple[list[dict[str, Any]], list[BadRow]]:
     """Products in a CSV file with a head line, and its bad rows. Any bad row means: import nothing.
 
-    Columns: sku, name, price; and of `OPTIONAL` those that are wanted. Amounts in major units with
-    a point. ``stock`` is taken of what was not counted so far; ``active`` is only written.
+    Columns: sku, name, price; and of `OPTIONAL` those that are wanted: what a file does not have is
+    not in the products, and stays as it is. Amounts in major units with a point. ``stock`` is taken
+    of what was not counted so far; ``active`` is only written.
     """
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    head = reader.fieldnames or []
+    try:
+        head = reader.fieldnames or []
+        rows = [(reader.line_num, values) for values in reader]
+    except csv.Error as error:
+        return [], [BadRow(reader.line_num, "bad-columns", str(error))]
     missing = [column for column in COLUMNS if column not in head]
     unknown = [column for column in head if column not in COLUMNS + OPTIONAL]
     if missing or unknown:
@@ -320,18 +347,17 @@ def read_csv(text: str, currency: str) -> tuple[list[dict[str, Any]], list[BadRo
     products: list[dict[str, Any]] = []
     bad: list[BadRow] = []
     seen: dict[str, int] = {}
-    for values in reader:
-        line = reader.line_num
+    for line, values in rows:
         try:
             product = _product(values, currency)
-            for code in filter(None, (product["sku"], product["barcode"])):
+            for code in filter(None, (product["sku"], product.get("barcode"))):
                 if code in seen:
                     raise Refused("repeated", what=f"{code} (line {seen[code]})")
                 seen[code] = line
             products.append(product)
         except Refused as refusal:
             bad.append(BadRow(line, refusal.code, str(refusal.details.get("what", ""))))
-        except ValueError as error:
+        except (ValueError, ArithmeticError) as error:
             bad.append(BadRow(line, "bad-number", str(error)))
     if not products and not bad:
         bad.append(BadRow(1, "empty", ""))
@@ -344,25 +370,28 @@ def _product(values: Mapping[str, Any], currency: str) -> dict[str, Any]:
     shelf = values.get("stock") or ""
     if shelf and not 0 <= int(shelf) <= MAX_SHELF:
         raise Refused("bad-value", what=f"stock {shelf}")
+    readers: dict[str, tuple[str, Callable[[str], Any]]] = {
+        "sku": ("sku", tidy),
+        "name": ("name", tidy),
+        "price": ("price_minor", lambda text: parse_minor(text, currency)),
+        "barcode": ("barcode", tidy),
+        "category": ("category", tidy),
+        "cost": ("cost_minor", lambda text: parse_minor(text or "0", currency)),
+        "tax_percent": ("tax_bp", lambda text: percent_to_bp(text or "0")),
+        "icon": ("icon", tidy),
+        "kind": ("kind", lambda text: tidy(text) or "product"),
+        "minimum_stock": ("minimum", lambda text: int(text or "1")),
+        "points": ("points", lambda text: int(text or "0")),
+        "open_price": ("open_price", lambda text: tidy(text).lower() in ("1", "yes", "true")),
+    }
     product: dict[str, Any] = {
-        "sku": tidy(values["sku"]),
-        "name": tidy(values["name"]),
-        "price_minor": parse_minor(values["price"], currency),
-        "barcode": tidy(values.get("barcode", "")),
-        "category": tidy(values.get("category", "")),
-        "cost_minor": parse_minor(values.get("cost") or "0", currency),
-        "tax_bp": percent_to_bp(values.get("tax_percent") or "0"),
-        "icon": tidy(values.get("icon", "")),
-        "kind": tidy(values.get("kind", "")) or "product",
-        "minimum": int(values.get("minimum_stock") or "1"),
-        "points": int(values.get("points") or "0"),
-        "open_price": tidy(values.get("open_price", "")).lower() in ("1", "yes", "true"),
+        name: read(values[column]) for column, (name, read) in readers.items() if column in values
     }
     try:
         msgspec.convert(product, Product, strict=True)
     except msgspec.ValidationError as error:
         raise Refused("bad-value", what=str(error)) from None
-    if shelf and product["kind"] != "product":
+    if shelf and product.get("kind", "product") != "product":
         raise Refused("no-stock", what=product["sku"])
     for text in product.values():
         if isinstance(text, str):
@@ -407,7 +436,7 @@ def write_csv(tables: Tables, currency: str) -> str:
                 "minimum_stock": row["minimum"],
                 "points": row["points"],
                 "open_price": "yes" if row["open_price"] else "",
-                "stock": shelf["on_hand"] if shelf is not None else "",
+                "stock": shelf["on_hand"] if shelf is not None and shelf["on_hand"] >= 0 else "",
                 "active": "yes" if row["active"] else "no",
             }
         )

@@ -137,7 +137,7 @@ def decide_add(tables: Tables, command: AddDiscount, acting: Acting) -> list[Eve
     if tables.table("discounts").peek(command.discount) is not None:
         raise Refused("already-exists", what=command.discount)
     values = {"name": command.name, "form": command.form, "value": command.value, "active": True}
-    _check(values)
+    records.check_together("discounts", values)
     fact = DiscountAdded(
         discount=command.discount,
         values=values,
@@ -151,15 +151,10 @@ def decide_edit(tables: Tables, command: EditDiscount, acting: Acting) -> list[E
     row = records.of(tables, "discounts", command.discount, "unknown-discount")
     changes = records.read_changes(command.changes, DiscountFields)
     merged = records.merge(row, changes)
-    _check({**row, **merged.values})
+    records.check_together("discounts", {**row, **merged.values})
     for field, (_, other) in merged.conflicts.items():  # a person may take it later
-        _check({**row, **merged.values, field: other})
+        records.check_together("discounts", {**row, **merged.values, field: other})
     return [records.edited("discounts", command.discount, merged, acting)]
-
-
-def _check(values: Mapping[str, Any]) -> None:
-    if values["form"] == "percent" and values["value"] > 10_000:
-        raise Refused("out-of-range", what="value")
 
 
 def apply_added(tables: Tables, fact: DiscountAdded) -> None:
@@ -171,7 +166,13 @@ def apply_edited(tables: Tables, fact: records.RecordEdited) -> None:
     exceptions.note_conflicts(tables, fact)
     table = tables.table("discounts")
     row = table.row(fact.record)
-    if row is not None and fact.values:
+    if row is None:
+        return
+    if {"form", "value"} & set(fact.conflicts) and fact.chain:
+        own = [fact.conflicts.get(f, [0, row[f]])[1] for f in ("form", "value")]
+        row["values"].insert(-1, [records.NEVER, fact.chain, *own])  # its author has given it so
+        table.put(fact.record, row)
+    if fact.values:
         records.apply_values(row, fact)
         if {"form", "value"} & set(fact.values):
             row["values"].append([fact.seq, fact.chain, row["form"], row["value"]])

@@ -77,6 +77,8 @@ def decide_resolve(tables: Tables, command: ResolveException, acting: Acting) ->
     if command.resolution == "take":
         table, _, record = row["ref"].partition("/")
         details = row["details"]
+        now = tables.table(table).peek(record) or {}
+        records.check_together(table, {**now, details["field"]: details["other"]})
         merged = records.Merged({details["field"]: details["other"]}, {})
         events.append(records.edited(table, record, merged, acting))
     fact = ExceptionResolved(

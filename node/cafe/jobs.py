@@ -30,7 +30,7 @@ from node.cafe.kinds import (
     Reason,
     event,
 )
-from node.cafe.money import MAX_TICKET_MINOR, job_price
+from node.cafe.money import MAX_QUANTITY, MAX_TICKET_MINOR, job_price
 from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event
@@ -110,7 +110,7 @@ def decide_park(tables: Tables, command: ParkJob, acting: Acting) -> list[Event]
     if command.price_minor != known and not product["open_price"]:
         raise Refused("price-differs", sku=command.sku)
     amount = amount_of(tables, command.units, command.copies, command.price_minor, base)
-    if amount > MAX_TICKET_MINOR:
+    if amount > MAX_TICKET_MINOR or command.units * command.copies > MAX_QUANTITY:
         raise Refused("out-of-range", what="units")
     fact = JobParked(
         job=acting.context.op.key.hex(),

@@ -137,6 +137,8 @@ def judge(
     ``taken``: money was taken for them already, so that an unknown product is no refusal.
     `Refused`: ``unknown-product``, ``bad-field``, ``out-of-range``, ``not-discountable``.
     """
+    if len(tables.table("renamed")):
+        lines = [replace(o, sku=catalog.own_sku(tables, o.sku, base, chain)) for o in lines]
     found: list[dict[str, Any]] = []
     same_base = same_now = True
     products = tables.table("products")
@@ -171,16 +173,20 @@ def judge(
         judged = _price(found, [()] * len(found), ())
     if ticket_cuts or any(cuts):
         same_base = same_base and _in_force(tables, cuts, ticket_cuts, base, chain)
+        same_now = same_now and _in_force(tables, cuts, ticket_cuts, NOW, chain)
     if not same_base:
         judged.off_base = judged.total - _expected(
             tables, lines, found, cuts, ticket_cuts, base, chain
         )
     if not same_now:
-        now = 1 << 62
         judged.off_now = judged.total - _expected(
-            tables, lines, found, cuts, ticket_cuts, now, chain
+            tables, lines, found, cuts, ticket_cuts, NOW, chain
         )
     return judged
+
+
+NOW = 1 << 62
+"""A place in the log behind every entry."""
 
 
 def _is_its_job(tables: Tables, line: Line) -> bool:

@@ -10,6 +10,7 @@ set_aside waits for a person and is in no sum; accept collects it, reject ends i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -30,8 +31,8 @@ from node.cafe.kinds import (
     Reason,
     event,
 )
-from node.cafe.money import pay
-from sync.domain import Tables
+from node.cafe.money import MAX_TICKET_MINOR, pay
+from sync.domain import Context, Tables
 from sync.errors import Refused
 from sync.op import Event
 
@@ -39,6 +40,9 @@ DESK_MODE = 0
 FRESH_MS = 30_000
 """A sale that is older opens no drawer: whoever stood there has gone."""
 MOST_SKEW_MS = 60_000
+FIRST_MS = 946_684_800_000
+"""2000-01-01: no clock that is set shows an earlier time."""
+_LABEL = re.compile(r"(S\d+)-")
 DEFERRED = frozenset({"pin_ticket", "free_pass"})
 """Kinds of lines that only the server can make: without it they wait, and no money is taken."""
 AT_SERVER = frozenset({"pc_time"})
@@ -352,18 +356,21 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
     doubts += doubt
     if context.age_ms >= 0 and clock_is_off(context.at_ms - context.age_ms - context.op.wall_ms):
         flags.append("clock")
-    box.check_room(tables, max(cash, judged.total))
+    if not taken:
+        box.check_room(tables, max(cash, judged.total))
+    elif not box.has_room(tables, max(cash, judged.total)):
+        cash, doubts = 0, [*doubts, "cash-differs"]
     deficits = stock.deficits(tables, judged.units, hold=not took_money)
     flags += sorted({code for _, code, _ in deficits})
     placed = OrderPlaced(
         order=context.op.key.hex(),
-        label=command.label or f"D-{context.seq}",
+        label=_label(tables, command.label or f"D-{context.seq}", acting),
         station=acting.station_id,
         operator=acting.operator_id,
         mode=command.mode,
         lines=judged.lines,
         total_minor=judged.total,
-        taken_ms=context.op.wall_ms,
+        taken_ms=taken_ms(context),
         at_ms=context.at_ms,
         box=command.box or 0,
         state="set_aside" if doubts else "pending",
@@ -415,7 +422,7 @@ def _judge_cash(
     doubts, paid = [], 0
     if command.payments:
         named = [payment.method for payment in command.payments]
-        if not _are_methods(cafe, named):
+        if not _are_methods(cafe, named, given_up=taken):
             if not taken:
                 raise Refused("unknown-method", what=", ".join(named))
             doubts.append("unknown-method")
@@ -423,9 +430,12 @@ def _judge_cash(
     if paid > total:
         if not taken:
             raise Refused("out-of-range", what="payments")
-        return command.cash_minor or 0, [*doubts, "cash-differs"]
+        cash = min(command.cash_minor or 0, MAX_TICKET_MINOR)
+        return cash, [*doubts, "cash-differs"]
     due = pay(total, paid, None, *settings.cash_at(cafe, base)).cash
     cash = due if command.cash_minor is None else command.cash_minor
+    if taken:  # nobody takes more for a ticket: what is said beyond that is no cash
+        cash = min(cash, MAX_TICKET_MINOR)
     tendered = command.tendered_minor
     if command.mode != 2 and tendered is not None and tendered < cash:
         if not taken:
@@ -452,9 +462,11 @@ def _sound_payments(
     return [[method, amount] for method, amount in found.items()]
 
 
-def _are_methods(cafe: Mapping[str, Any], named: list[str]) -> bool:
-    """Whether these are methods of the café's, each once."""
-    known = {method["method"] for method in cafe.get("methods", ())}
+def _are_methods(cafe: Mapping[str, Any], named: list[str], *, given_up: bool = False) -> bool:
+    """Whether these are methods of the café's, each once; ``given_up`` also those that it takes no
+    more."""
+    methods = cafe.get("methods", ())
+    known = {method["method"] for method in methods if method["active"] or given_up}
     return known.issuperset(named) and len(set(named)) == len(named)
 
 
@@ -497,6 +509,24 @@ def _pulse_age_ms(tables: Tables, mode: int, acting: Acting) -> int:
     cafe, context = settings.cafe(tables), acting.context
     wanted = cafe.get("drawer_desk" if mode == DESK_MODE else "drawer_remote")
     return context.age_ms if wanted and context.server and is_fresh(context.age_ms) else -1
+
+
+def _label(tables: Tables, claimed: str, acting: Acting) -> str:
+    """The label that its author gave it, unless it bears another node's."""
+    own = acting.station["label"] if acting.station else ""
+    other = _LABEL.match(claimed)
+    if other is None or other[1] == own:
+        return claimed
+    return stations.next_label(tables, acting.station_id) or f"D-{acting.context.seq}"
+
+
+def taken_ms(context: Context) -> int:
+    """When a person took it: by their node's clock, or if that is off or absurd by the server's."""
+    wall_ms, age_ms = context.op.wall_ms, max(0, context.age_ms)
+    known = context.at_ms - age_ms
+    if context.age_ms >= 0:
+        return known if clock_is_off(known - wall_ms) else wall_ms
+    return wall_ms if FIRST_MS <= wall_ms <= context.at_ms + MOST_SKEW_MS else context.at_ms
 
 
 def clock_is_off(skew_ms: int) -> bool:
@@ -584,6 +614,7 @@ def decide_accept(tables: Tables, command: AcceptOrder, acting: Acting) -> list[
     row = _waiting(tables, command.order, "accept", acting, command.reason)
     if row["mode"] == 2:
         return _allow(command.order, acting)
+    box.check_room(tables, max(row["cash_minor"], row["total_minor"]))
     return _collect(tables, command.order, row, acting, row["cash_minor"], None, None)
 
 
@@ -592,7 +623,8 @@ def decide_reject(tables: Tables, command: RejectOrder, acting: Acting) -> list[
     if row["mode"] == 2:
         return _deny(command.order, command.reason, acting)
     number = box.current(tables)["number"]
-    return _deny(command.order, command.reason, acting, row["cash_minor"], number)
+    counted = row["cash_minor"] if row["in_till"] else 0  # what was counted in goes out again
+    return _deny(command.order, command.reason, acting, counted, number)
 
 
 def _deny(

@@ -241,7 +241,7 @@ def method_name(tables: Tables, method: str) -> str:
     for known in settings.cafe(tables).get("methods", ()):
         if known["method"] == method:
             return str(known["name"])
-    return ""
+    return "" if method in settings.RESERVED else method
 
 
 def discount_name(tables: Tables, discount: str) -> str:

@@ -21,9 +21,12 @@ from sync.op import Event
 Changes = Mapping[str, tuple[int, Any]]
 """Field → (version of it that was seen, new value)."""
 
-ChangeMap = dict[Annotated[str, Meta(max_length=24, pattern=r"^[a-z_]+\Z")], tuple[int, Any]]
+Version = Annotated[int, Meta(ge=0, le=2**40)]
+ChangeMap = dict[Annotated[str, Meta(max_length=24, pattern=r"^[a-z_]+\Z")], tuple[Version, Any]]
 """As it stands in a command; its values are checked by `read_changes`."""
 
+NEVER = 1 << 62
+"""Place in the log of what never took effect."""
 EVENT_OF = {"products": "product.edited", "discounts": "discount.edited"}
 """The kind of event that edits a record of a table."""
 
@@ -60,6 +63,12 @@ def read_changes(changes: Changes, fields: type[Command]) -> Changes:
         if values[name] is None:
             raise Refused("bad-field", what=name)
     return {name: (seen, values[name]) for name, (seen, _) in changes.items()}
+
+
+def check_together(table: str, values: Mapping[str, Any]) -> None:
+    """`Refused` ``out-of-range`` for fields of a record that do not go with each other."""
+    if table == "discounts" and values["form"] == "percent" and values["value"] > 10_000:
+        raise Refused("out-of-range", what="value")
 
 
 def merge(row: Mapping[str, Any], changes: Changes) -> Merged:

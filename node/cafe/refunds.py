@@ -141,8 +141,9 @@ def _amount(command: RefundSale, back: list[list[int]], left: int) -> int:
             raise Refused("bad-field", what="lines, amount_minor")
         return check_amount(command.amount_minor, left)
     if command.lines:  # what was given back as an amount before may have covered some of it
-        return check_amount(min(left, sum(amount for _, _, amount in back)), left)
-    return check_amount(left, left)
+        wanted = min(left, sum(amount for _, _, amount in back))
+        return wanted if back and not wanted else check_amount(wanted, left)
+    return left if back and not left else check_amount(left, left)
 
 
 def _lines_back(
@@ -250,7 +251,16 @@ def apply_refunded(tables: Tables, fact: SaleRefunded) -> None:
     row["refunded"] = gone
     row["history"].append(["refunded", fact.at_ms, fact.operator])
     orders.put(fact.order, row)
-    box.add_refund(tables, fact.box, row["operator"], fact.amount_minor, fact.methods, fact.taxes)
+    paid_out = sum(amount for method, amount in fact.methods if method == "cash")
+    box.add_refund(
+        tables,
+        fact.box,
+        row["operator"],
+        fact.amount_minor,
+        fact.methods,
+        fact.taxes,
+        fact.cash_due_minor - paid_out,
+    )
     stock.restock(tables, [(sku, units) for sku, units in fact.restocked])
     kept: dict[str, Any] = {
         name: getattr(fact, name) for name in fact.__struct_fields__ if name != "refund"

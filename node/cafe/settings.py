@@ -159,6 +159,11 @@ def decide_edit(tables: Tables, command: EditSettings, acting: Acting) -> list[E
         if len(set(names)) < len(names) or RESERVED & set(names):
             raise Refused("repeated", what=next(iter(RESERVED & set(names)), "methods"))
         values["methods"] = [msgspec.to_builtins(method) for method in command.methods]
+        values["methods"] += [
+            {**known, "active": False}
+            for known in cafe(tables).get("methods", ())
+            if known["method"] not in names
+        ]  # what was paid by it keeps its name
     return [event("settings.set", SettingsSet(values=values, seq=acting.context.seq))]
 
 

@@ -79,6 +79,9 @@ class Spooler:
             except SyncError as error:  # a full disk: nothing was sent that is not in the log
                 _log.warning("print job %s: %s", job, error)
                 held_up = "print.not-ready"
+            except Exception:  # one job that cannot be printed must not stop the others
+                _log.exception("print job %s", job)
+                held_up = await self._give_up(job)
             if held_up != self.problem:
                 self.problem = held_up
                 self.on_problem()
@@ -108,6 +111,15 @@ class Spooler:
             if self._may_print(str(row.doc_id), row):
                 return str(row.doc_id)
         return None
+
+    async def _give_up(self, job: str) -> str:
+        """A job ended in a mistake of ours: if it was begun a person looks at it; why the next one
+        waits, or empty."""
+        row = self._tables.table("prints").peek(job)
+        if row is None or row["state"] != "sending":
+            return "print.fault"
+        await self._record({"job": job, "outcome": "unknown", "why": "print.fault"})
+        return ""
 
     async def _print(self, job: str) -> str:
         """Print one job; why it must wait, or empty."""

@@ -14,13 +14,13 @@ from node import config
 from node.cafe import jobs, operators, orders, settings
 from node.cafe.house import KINDS
 from node.cafe.kinds import Command, body_of, read_command
-from node.pictures import PICTURES_FOLDER, shrink
+from node.pictures import PICTURES_FOLDER, is_small, shrink
 from node.text import say
 from sync.blobs import BlobFolder
 from sync.clock import Clock
 from sync.disk import OsDisk
 from sync.driver import Driver
-from sync.errors import Refused
+from sync.errors import Malformed, Refused
 from sync.grant import NO_LIMIT
 from sync.identity import Ed25519Signer
 from sync.protocol import Receipt
@@ -47,6 +47,7 @@ TOLD = frozenset(
         "mirror-lost",
         "not-erased",
         "other-history",
+        "port-taken",
         "recovering",
         "server-restored",
         "skew",
@@ -188,7 +189,7 @@ class Node:
         """A picture that a row names, as WebP; None while it is on its way."""
         if digest not in self._pictures and digest:
             data = self.driver.blob(bytes.fromhex(digest))
-            if data is None:
+            if data is None or not is_small(data):
                 return None
             if len(self._pictures) >= PICTURES_AT_HAND:
                 self._pictures.pop(next(iter(self._pictures)))
@@ -226,6 +227,8 @@ class Node:
             operator, row = found
             wrapped = self._wrapped_key(operator, row)
             signer = await asyncio.to_thread(unwrap_key, wrapped, password)
+        except Malformed:
+            raise Refused("no-keys", name=name) from None
         except Refused as refusal:
             if refusal.code == "wrong-password":
                 wait_s = 30 * 2 ** (tries + 1 - TRIES_BEFORE_WAIT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import socket
 import ssl
@@ -22,6 +23,7 @@ from node import config
 from node.cafe import box, operators, orders, receipts, settings
 from node.cafe.house import KINDS
 from node.cafe.kinds import Command
+from node.cafe.money import MAX_TICKET_MINOR
 from node.devices.drawer import Drawer
 from node.devices.ports import Printer
 from node.devices.printers import open_printer
@@ -44,6 +46,7 @@ from sync.sealed import open_body
 _log = logging.getLogger(__name__)
 INCIDENT_EVERY_S = 60.0
 HOLD_RETRY_S = 2.0
+PORT_RETRY_S = 5.0
 EXPIRE_EVERY_S = 1.0
 UNSENT_TOLD = 2_000
 """Orders at most that a station names when it says what it still has."""
@@ -83,7 +86,7 @@ class ServerNode(Node):
         """Jobs that have waited since before this start."""
         self._overridden: set[str] = set()
         self._listener: WebsocketServer | None = None
-        self._listening = asyncio.Lock()
+        self._listening, self._changing_printer = asyncio.Lock(), asyncio.Lock()
         self._may_listen = False
         """Whether stations are to be let in once the remote POS is on."""
         self.port = settings_.port
@@ -173,12 +176,16 @@ class ServerNode(Node):
                 printer = open_printer(address)
             except ValueError as error:
                 raise Refused("bad-printer", what=str(error)) from None
-        await self._drop_printer()
-        self.config.printer = address or None
-        config.save(self.folder, self.config)
-        self._take_printer(printer)
-        if self.spooler:
-            self.spooler.start()
+        async with self._changing_printer:
+            try:
+                config.save(self.folder, dataclasses.replace(self.config, printer=address or None))
+            except OSError as error:
+                raise StorageFailed(str(error)) from error
+            self.config.printer = address or None
+            await self._drop_printer()
+            self._take_printer(printer)
+            if self.spooler:
+                self.spooler.start()
         self._tell(frozenset({STATUS}))
 
     # --- where its data stand a second time ----------------------------------
@@ -290,11 +297,16 @@ class ServerNode(Node):
             self.drawer.look()
 
     async def _follow_or_tell(self) -> None:
-        try:
-            await self._follow_remote_pos()
-        except OSError as error:  # somebody else has the port
-            _log.error("stations cannot be let in: %s", error)
-            self._alarm("port-taken", {"what": str(self.port)})
+        while True:
+            try:
+                await self._follow_remote_pos()
+            except OSError as error:  # somebody else has the port
+                _log.error("stations cannot be let in: %s", error)
+                self._alarm("port-taken", {"what": str(self.port)})
+                await asyncio.sleep(PORT_RETRY_S)
+            else:
+                break
+        self._no_longer("port-taken")
 
     def _trust_stations(self) -> None:
         for row in self.tables.table("stations"):
@@ -338,9 +350,12 @@ class ServerNode(Node):
 
     def _wrapped_key(self, operator: str, row: Any) -> dict[str, Any]:
         sealed = bytes.fromhex(row["sealed_key"])
-        wrapped: dict[str, Any] = msgpack.unpackb(
-            open_body(self.keys.cafe_key, self.cafe_id, sealed)
-        )
+        try:
+            wrapped = msgpack.unpackb(open_body(self.keys.cafe_key, self.cafe_id, sealed))
+        except (ValueError, msgpack.exceptions.UnpackException) as error:
+            raise Malformed("bad-key", str(error)) from None
+        if not isinstance(wrapped, dict):
+            raise Malformed("bad-key", "no wrapped key")
         return wrapped
 
     # --- the box -------------------------------------------------------------
@@ -401,10 +416,7 @@ class ServerNode(Node):
         """Note what happened at the door, at most once a minute a kind, with how often it did."""
         super()._alarm(code, details)
         if code == "mirror-back":
-            gone = [n for n in self.notices if n["code"] == "alarm-mirror-lost"]
-            for notice in gone:
-                self.notices.remove(notice)
-            self._tell(frozenset({"status"}))
+            self._no_longer("mirror-lost")
         if code == "recovering":
             self._in_background(self._hold_prints())
         count, timer = self._incidents.get(code, (0, None))
@@ -417,6 +429,14 @@ class ServerNode(Node):
         self._note(code, node.hex() if isinstance(node, bytes) else "", what, 1)
         timer = loop.call_later(INCIDENT_EVERY_S, self._more_incidents, code)
         self._incidents[code] = (0, timer)
+
+    def _no_longer(self, code: str) -> None:
+        """What a person was told is not so any more."""
+        gone = [notice for notice in self.notices if notice["code"] == f"alarm-{code}"]
+        for notice in gone:
+            self.notices.remove(notice)
+        if gone:
+            self._tell(frozenset({STATUS}))
 
     def _more_incidents(self, code: str) -> None:
         count, _ = self._incidents.pop(code)
@@ -494,5 +514,7 @@ def _read_unsent(body: dict[str, Any]) -> list[tuple[bytes, int]]:
             raise Refused("bad-field", what="orders")
         key, amount = one
         if type(key) is not bytes or len(key) != KEY_BYTES or type(amount) is not int:
+            raise Refused("bad-field", what="orders")
+        if not 0 <= amount <= MAX_TICKET_MINOR:
             raise Refused("bad-field", what="orders")
     return [(key, amount) for key, amount in found]

@@ -142,6 +142,11 @@ def shop(day: Day) -> None:
     move = {"sku": "COFFEE", "direction": "in", "units": 100, "reason": "delivery"}
     day.desk("stock.move", "Ada", **move)
     day.desk("stock.count", "Ada", lines=[{"sku": "COFFEE", "units": 90}], reason="counted")
+    part(day.bench)
+    for core, who in ((day.bench.replica, "Vera"), (day.bench.hub, "Ada")):
+        twin = {"sku": "TWIN", "name": f"Of {who}", "price_minor": 20}
+        day.act(core, "product.add", who, product=twin)
+    day.bench.link()
     jobs = [
         day.act(
             day.bench.replica, "job.park", "Vera", sku="PAGE", units=3, copies=1, price_minor=15

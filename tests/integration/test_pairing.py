@@ -216,7 +216,7 @@ async def test_who_may_not_pair_opens_no_door(server: ServerNode) -> None:
         await door.call("pair_open", port=port)
     taken.close()
     server.sign_out()
-    with pytest.raises(Refused, match="no-permission"):
+    with pytest.raises(Refused, match="not-signed-in"):
         await door.call("pair_open", port=0)
 
 

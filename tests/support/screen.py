@@ -36,6 +36,7 @@ class _Connection(Connection):
 
     def send_message(self, message: Any) -> None:
         msgpack.packb([message.action, message.body], default=_pack)
+        self._screen.messages += 1
         if message.action == MessageAction.SESSION_CRASHED:
             self._screen.crash = message.body.message
         elif message.action == MessageAction.INVOKE_METHOD:
@@ -62,6 +63,8 @@ class Screen:
         self._main, self._size = main, (width, height)
         self.crash = ""
         self.calls: list[str] = []
+        self.messages = 0
+        """How many were sent to the client."""
 
     async def __aenter__(self) -> Screen:
         self._connection = _Connection(self)

@@ -563,7 +563,7 @@ def test_owners_methods_never_enter_the_drawer_and_are_declared_apart() -> None:
     till = f"{rules.people['Vera'].hex()}/{STATION.hex()}"
     assert rules.box(1)["tills"][till]["cash"] == 50
     declared = [{"method": "card", "declared_minor": 340}]
-    for wrong in ("cash", "sinpe", "other"):
+    for wrong in ("cash", "credit", "other"):
         with refused("unknown-method"):
             rules.do("box.close", by="Carl", methods=[{"method": wrong, "declared_minor": 1}])
     rules.do("box.close", by="Carl", methods=declared)
@@ -1194,8 +1194,10 @@ def test_doubtful_order_that_is_accepted_counts_what_its_lines_come_to() -> None
 def test_no_vendor_makes_a_box_that_cannot_be_closed(rules: Rules, monkeypatch: Any) -> None:
     """Sums stay where a log can hold them, and lists of names where a Z can."""
     monkeypatch.setattr("node.cafe.box.MOST_IN_A_BOX", 10_000)
+    claimed = rules.order(total_minor=1, cash_minor=10_001)
+    assert rules.state(claimed) == "set_aside" and rules.box(1)["claimed_cash"] == 0
     with refused("out-of-range"):
-        rules.order(total_minor=1, cash_minor=10_001)
+        rules.order(at=SERVER, by="Carl", lines={"COFFEE": 60})
     monkeypatch.setattr("node.cafe.box.NAMES_IN_A_BOX", 2)
     for at in range(4):
         product(rules, f"P{at}", 10, category=f"c{at}")

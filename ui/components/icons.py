@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import flet as ft
 
 from ui.theme import Tint
@@ -39,10 +36,10 @@ ICONS: dict[str, ft.IconData] = {
 
 
 def plate(
-    s: Session, row: Mapping[str, Any], size_px: int, glyph_px: int, tint: Tint
+    s: Session, name: str, picture: str, size_px: int, glyph_px: int, tint: Tint
 ) -> ft.Control:
     """A product's picture if it has one and that is here, or its icon, on a plate."""
-    data = s.node.picture(row.get("picture", ""))
+    data = s.node.picture(picture)
     if data is not None:
         return ft.Image(
             src=data,
@@ -54,7 +51,7 @@ def plate(
             exclude_from_semantics=True,
         )
     return ft.Container(
-        ft.Icon(product_icon(row["icon"]), size=glyph_px, color=tint.text),
+        ft.Icon(product_icon(name), size=glyph_px, color=tint.text),
         width=size_px,
         height=size_px,
         border_radius=10,

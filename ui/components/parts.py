@@ -12,6 +12,8 @@ from ui.format import drawable
 from ui.theme import Palette, Tint, style
 from ui.viewmodels.session import Session
 
+memo: Any = ft.memo
+"""Draws a component again only if what it is given is something else."""
 STATE_ICONS = {
     "unsent": ft.Icons.CLOUD_OFF_ROUNDED,
     "pending": ft.Icons.HOURGLASS_TOP_ROUNDED,

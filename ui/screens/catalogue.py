@@ -45,11 +45,12 @@ def _row(s: Session, row: Mapping[str, Any]) -> ft.Control:
         s.catalogue.open(s.node, s.text, sku)
 
     ink = p.text if row["active"] else p.text3
+    tint = Tint(p.text2, p.surface2)
     face = tappable(
         ft.Container(
             ft.Row(
                 [
-                    plate(s, row, 40, 24, Tint(p.text2, p.surface2)),
+                    plate(s, row["icon"], row.get("picture", ""), 40, 24, tint),
                     ft.Column(
                         [
                             clipped(s, row["name"], "strong", ink),
@@ -172,10 +173,9 @@ def _picture(s: Session) -> ft.Control:
     def drop(e: Any) -> None:
         form.picture = ""
 
-    shown = {"picture": form.picture, "icon": form.icon}
     tint = Tint(s.palette.text2, s.palette.surface2)
     parts: list[ft.Control] = [
-        plate(s, shown, 64, 32, tint),
+        plate(s, form.icon, form.picture, 64, 32, tint),
         button(
             s, s.text("product.picture"), choose, glyph=ft.Icons.IMAGE_ROUNDED, key="picture-choose"
         ),

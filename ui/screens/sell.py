@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import flet as ft
@@ -18,6 +19,7 @@ from ui.components.parts import (
     icon,
     key_cap,
     line_below,
+    memo,
     tappable,
     text,
 )
@@ -41,34 +43,68 @@ def choose(s: Session, sku: str) -> None:
         s.sell.add(sku)
 
 
-def _price(s: Session, row: Mapping[str, Any]) -> str:
-    return s.text("sell.open_price") if row["open_price"] else s.text.money(row["price_minor"])
+@dataclass(frozen=True, slots=True)
+class Face:
+    """All that a tile shows, so that it is drawn again only when that changes."""
+
+    sku: str
+    name: str
+    price: str
+    left: str
+    """Units on the shelf; empty for what is not counted."""
+    low: bool
+    quantity: int
+    """Units in the basket."""
+    icon: str
+    picture: str
+    here: bool
+    """Whether the picture is on this node by now."""
+    colour: int
+    roomy: bool
+    dark: bool
 
 
-def _stock_left(s: Session, sku: str) -> list[ft.Control]:
-    """Units that are left, of what is counted; in the colour of a warning where they are few."""
+def _face(s: Session, row: Mapping[str, Any], colour: int = 0) -> Face:
+    sku, picture = row["sku"], row.get("picture", "")
     known = model.stock_of(s.node, sku)
-    if known is None:
+    return Face(
+        sku=sku,
+        name=drawable(row["name"]),
+        price=s.text("sell.open_price") if row["open_price"] else s.text.money(row["price_minor"]),
+        left="" if known is None else str(known[0]),
+        low=known is not None and known[1],
+        quantity=s.sell.quantity_of(sku),
+        icon=row["icon"],
+        picture=picture,
+        here=bool(picture) and s.node.picture(picture) is not None,
+        colour=colour,
+        roomy=s.measures.tile >= 136,
+        dark=s.app.dark,
+    )
+
+
+def _stock_left(s: Session, face: Face) -> list[ft.Control]:
+    """Units that are left, of what is counted; in the colour of a warning where they are few."""
+    if not face.left:
         return []
-    left, low = known
-    color = s.palette.danger.text if low else s.palette.text3
-    return [text(s, str(left), "label" if low else "caption", color, key=f"stock-{sku}")]
+    color = s.palette.danger.text if face.low else s.palette.text3
+    name = "label" if face.low else "caption"
+    return [text(s, face.left, name, color, key=f"stock-{face.sku}")]
 
 
-def _tile(s: Session, row: Mapping[str, Any], colour: int) -> ft.Control:
-    p = s.palette
-    sku = row["sku"]
-    quantity = s.sell.quantity_of(sku)
-    tint = p.plates[colour % len(p.plates)]
-    roomy = s.measures.tile >= 136
+@ft.component
+def _DrawnTile(face: Face) -> ft.Control:
+    s = use_session()
+    p, sku, quantity, roomy = s.palette, face.sku, face.quantity, face.roomy
+    tint = p.plates[face.colour % len(p.plates)]
     plate_px, pad = (40, 12) if roomy else (32, 8)
     body = ft.Container(
         ft.Column(
             [
-                plate(s, row, plate_px, 24 if roomy else 20, tint),
+                plate(s, face.icon, face.picture, plate_px, 24 if roomy else 20, tint),
                 ft.Container(
                     ft.Text(
-                        drawable(row["name"]),
+                        face.name,
                         style=style("tile", p.text),
                         max_lines=2,
                         overflow=ft.TextOverflow.ELLIPSIS,
@@ -78,7 +114,7 @@ def _tile(s: Session, row: Mapping[str, Any], colour: int) -> ft.Control:
                 ),
                 ft.Container(expand=True),
                 ft.Row(
-                    [text(s, _price(s, row), "h2", expand=True), *_stock_left(s, sku)],
+                    [text(s, face.price, "h2", expand=True), *_stock_left(s, face)],
                     spacing=4,
                 ),
             ],
@@ -104,11 +140,9 @@ def _tile(s: Session, row: Mapping[str, Any], colour: int) -> ft.Control:
                 top=0,
             )
         )
-    label = f"{drawable(row['name'])} {_price(s, row)}"
     return ft.Semantics(
-        key=sku,
         identifier=f"tile-{sku}",
-        label=label,
+        label=f"{face.name} {face.price}",
         button=True,
         content=tappable(
             ft.Container(
@@ -124,19 +158,24 @@ def _tile(s: Session, row: Mapping[str, Any], colour: int) -> ft.Control:
     )
 
 
-def _list_row(s: Session, row: Mapping[str, Any]) -> ft.Control:
-    quantity = s.sell.quantity_of(row["sku"])
+Tile: Any = memo(_DrawnTile)
+
+
+@ft.component
+def _DrawnRow(face: Face, category: str) -> ft.Control:
+    s = use_session()
+    quantity = face.quantity
     return tappable(
         ft.Container(
             ft.Row(
                 [
-                    clipped(s, row["name"], "strong", expand=True),
-                    clipped(s, row["category"], "body", s.palette.text2, width=160),
+                    clipped(s, face.name, "strong", expand=True),
+                    clipped(s, category, "body", s.palette.text2, width=160),
                     text(
                         s, str(quantity) if quantity else "", "strong", s.palette.accent, width=40
                     ),
-                    *_stock_left(s, row["sku"]),
-                    text(s, _price(s, row), "strong"),
+                    *_stock_left(s, face),
+                    text(s, face.price, "strong"),
                 ],
                 spacing=12,
             ),
@@ -145,9 +184,12 @@ def _list_row(s: Session, row: Mapping[str, Any]) -> ft.Control:
             padding=ft.Padding.symmetric(horizontal=16),
             border=line_below(s.palette),
         ),
-        lambda e: choose(s, row["sku"]),
-        key=f"tile-{row['sku']}",
+        lambda e: choose(s, face.sku),
+        key=f"tile-{face.sku}",
     )
+
+
+ListRow: Any = memo(_DrawnRow)
 
 
 @ft.component
@@ -168,15 +210,16 @@ def Products() -> ft.Control:
             s.text(f"sell.no_products_{s.node.role}"),
         )
     if s.sell.as_list:
-        return ft.ListView([_list_row(s, row) for row in rows], expand=True, item_extent=52)
-    names = shelf.categories(s.node)
+        return ft.ListView(
+            [ListRow(_face(s, row), row["category"], key=row["sku"]) for row in rows],
+            expand=True,
+            item_extent=52,
+        )
+    colours = {name: at for at, name in enumerate(shelf.categories(s.node))}
     m = s.measures
     width = (s.app.width - m.rail - m.panel - 32 - 8 * (m.columns - 1)) / m.columns
     return ft.GridView(
-        [
-            _tile(s, row, names.index(row["category"]) if row["category"] in names else 5)
-            for row in rows
-        ],
+        [Tile(_face(s, row, colours.get(row["category"], 5)), key=row["sku"]) for row in rows],
         runs_count=m.columns,
         spacing=8,
         run_spacing=8,
