@@ -36,7 +36,7 @@ from node.cafe import (
 )
 from node.cafe.house import KINDS
 from node.cafe.kinds import read_fields
-from node.cafe.money import exponent, major, parse_minor, pay, taxes
+from node.cafe.money import MAX_PRICE_MINOR, exponent, major, parse_minor, pay, taxes
 from node.cafe.operators import may
 from node.config import NoNode
 from node.control import ControlClient, ControlServer, LocalDoor, NotRunning
@@ -82,6 +82,7 @@ async def open_node(folder: Path, clock: Clock | None = None) -> AsyncIterator[N
 
 __all__ = [
     "KINDS",
+    "MAX_PRICE_MINOR",
     "ControlClient",
     "ControlServer",
     "Demo",

@@ -270,6 +270,8 @@ class LocalDoor:
         return {}
 
     async def _backup(self, file: str) -> Any:
+        if not file or "\0" in file:
+            raise Refused("bad-field", what="file")
         return await backup.back_up(self._server("backup"), Path(file))
 
     async def _set_mirror(self, folder: str) -> Any:

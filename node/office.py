@@ -122,13 +122,14 @@ async def find_acts(
 
     found = await asyncio.to_thread(read)
     tables = node.tables
+    zone = settings.cafe(tables).get("time_zone", "")
     return [
         {
             **asdict(act),
             "body": _readable(act.body),
             "name": receipts.name_of(tables, act.operator) if act.operator else "",
             "where": receipts.station_name(tables, act.node),
-            "at": when(act.at_ms, node.language, seconds=True, date=True),
+            "at": when(act.at_ms, node.language, date=True, zone=zone),
         }
         for act in found
     ]

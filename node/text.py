@@ -9,6 +9,7 @@ import json
 from decimal import Decimal
 from importlib import resources
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time
@@ -112,9 +113,15 @@ def day(date: dt.date, language: str, *, year: bool = True) -> str:
     return str(format_date(date, pattern, locale=language))
 
 
-def when(at_ms: int, language: str, *, seconds: bool = False, date: bool = False) -> str:
-    """A time of day, or a date with it, in this machine's time zone."""
-    moment = dt.datetime.fromtimestamp(at_ms / 1000).astimezone()
+def when(
+    at_ms: int, language: str, *, seconds: bool = False, date: bool = False, zone: str = ""
+) -> str:
+    """A time of day, or a date with it, in a time zone, or else in this machine's."""
+    try:
+        moment = dt.datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone) if zone else None)
+    except (OverflowError, ValueError, OSError):  # a clock that shows what is no time
+        return "–"
+    moment = moment.astimezone() if moment.tzinfo is None else moment
     if date:
         return str(format_datetime(moment, "dd-MM-yyyy HH:mm", locale=language))
     return str(format_time(moment, "HH:mm:ss" if seconds else "HH:mm", locale=language))

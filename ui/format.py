@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,14 @@ from node.api import (
 from ui.theme import FONT_FILES, REGULAR
 
 BOX = "□"
+_AMOUNT = re.compile(r"-?(\d{1,15}(\.\d{0,6})?|\.\d{1,6})", re.ASCII)
+_WHOLE = re.compile(r"\d{1,12}", re.ASCII)
+
+
+def whole(typed: str) -> int | None:
+    """A whole number as people type it; None if it is none."""
+    plain = typed.strip()
+    return int(plain) if _WHOLE.fullmatch(plain) else None
 
 
 @functools.cache
@@ -69,6 +78,7 @@ class Format:
         cafe = settings.cafe(node.tables)
         self.currency: str = cafe.get("currency", "EUR")
         self.decimals: int | None = cafe.get("decimals")
+        self.zone: str = cafe.get("time_zone", "")
 
     def __call__(self, key: str, **values: Any) -> str:
         """The text of a key; with ``count`` the singular ``key.one`` where there is one."""
@@ -84,7 +94,7 @@ class Format:
         """Minor units of an amount as people type it, with a comma or a point; None if it is no
         amount."""
         plain = "".join(typed.split()).replace(",", ".")
-        if plain.count(".") > 1 or not plain.replace(".", "").isascii():
+        if not _AMOUNT.fullmatch(plain):
             return None
         try:
             return parse_minor(plain, self.currency)
@@ -121,13 +131,13 @@ class Format:
 
     def moment(self, at_ms: int) -> str:
         """A date and a time."""
-        return when(at_ms, self.language, date=True)
+        return when(at_ms, self.language, date=True, zone=self.zone)
 
     def percent(self, bp: int) -> str:
         return percent(bp, self.language)
 
     def time(self, at_ms: int, *, seconds: bool = False) -> str:
-        return when(at_ms, self.language, seconds=seconds)
+        return when(at_ms, self.language, seconds=seconds, zone=self.zone)
 
     def age(self, age_ms: int) -> str:
         """``48 s``, ``4 min``, ``2 h``."""

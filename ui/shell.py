@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import time
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -273,6 +274,9 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
                 page.run_task(sound.play, chime)
 
     bridge = Bridge(node, refresh)
+    idle_s = s.idle_lock_s()
+    if node.operator is not None and 0 < idle_s <= time.monotonic() - _touched.get(node, math.inf):
+        s.lock()
     touched(node)
     activity.watch(page, lambda: touched(node))
 
@@ -299,6 +303,10 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
                 s.go(s.screens()[at].name)
         elif action == "lock":
             s.lock()
+        elif e.key == "Enter" and s.typing.takes_enter:
+            pass  # a field has it
+        elif not action and s.app.screen == "sell" and not (e.ctrl or e.alt or e.meta):
+            s.sell.type(e.key, field=s.typing.in_field)
         elif not action and s.app.screen == "box":
             if e.key in BOX_KEYS:
                 s.box.press(BOX_KEYS[e.key])

@@ -232,6 +232,8 @@ def check_pendings(waiting: int, *, allowed: bool) -> None:
 
 def decide_read(tables: Tables, command: ReadBox, acting: Acting) -> list[Event]:
     row = current(tables)
+    if settings.cafe(tables).get("blind_close"):
+        raise Refused("count-first")
     fact = BoxRead(
         number=row["number"],
         reading=sums(tables)["readings"] + 1,

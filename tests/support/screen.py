@@ -22,6 +22,8 @@ from flet.messaging.protocol import MessageAction, configure_encode_object_for_m
 from flet.messaging.session import Session
 from flet.pubsub.pubsub_hub import PubSubHub
 
+from ui.components import guard
+
 _pack = configure_encode_object_for_msgpack(BaseControl)
 
 
@@ -63,10 +65,12 @@ class Screen:
         self._main, self._size = main, (width, height)
         self.crash = ""
         self.calls: list[str] = []
+        self._focused = ""
         self.messages = 0
         """How many were sent to the client."""
 
     async def __aenter__(self) -> Screen:
+        guard.faults.clear()
         self._connection = _Connection(self)
         self.session = Session(self._connection)
         self.page = self.session.page
@@ -102,6 +106,9 @@ class Screen:
         """Let what was started finish: renders, and changes of the node, which come in bursts."""
         await asyncio.sleep(seconds)
         assert not self.crash, self.crash
+        assert not guard.faults, guard.faults
+        task = self.session._Session__updates_task
+        assert task is None or not task.done() or task.cancelled(), task.exception()
 
     # --- finding -------------------------------------------------------------
 
@@ -167,6 +174,9 @@ class Screen:
         await self.settle()
 
     async def click(self, key: str) -> None:
+        if self._focused and self.has(self._focused):  # who clicks elsewhere leaves the field
+            await self.fire(self.find(self._focused), "blur")
+        self._focused = ""
         control = self.find(key)
         tapped = isinstance(control, ft.GestureDetector)
         await self.fire(control, "tap" if tapped else "click")
@@ -174,12 +184,17 @@ class Screen:
     async def type(self, key: str, value: str, *, submit: bool = False) -> None:
         """Type into a field; ``submit`` presses Enter in it."""
         control = self.find(key)
+        self._focused = key
+        await self.fire(control, "focus")
         self.session.apply_patch(control._i, {"value": value})
         await self.fire(control, "change", value)
-        if submit:
+        if submit:  # the field loses the focus, and the page hears of the key as well
             control = self.find(key)
             self.session.apply_patch(control._i, {"value": value})
             await self.fire(control, "submit", value)
+            if self.has(key):
+                await self.fire(self.find(key), "blur")
+            await self.press("Enter")
 
     async def turn(self, key: str, on: bool) -> None:
         """Switch something on or off."""

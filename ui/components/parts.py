@@ -3,6 +3,7 @@ words."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -157,7 +158,23 @@ def button(
         padding=ft.Padding.symmetric(horizontal=16 if label else 4),
         alignment=ft.Alignment.CENTER,
     )
-    return tappable(face, None if disabled else on_click, key=key, expand=expand)
+    tapped = None if disabled or on_click is None else _once(s, key, on_click)
+    return tappable(face, tapped, key=key, expand=expand)
+
+
+def _once(s: Session, key: str, on_click: Callable[..., Any]) -> Callable[..., Any]:
+    """An act is done once by a double touch: while it runs, and a moment after it began."""
+    if not inspect.iscoroutinefunction(on_click):
+        return on_click
+
+    async def tapped(e: Any) -> None:
+        if s.acts.begin(key):
+            try:
+                await on_click(e)
+            finally:
+                s.acts.end(key)
+
+    return tapped
 
 
 def choice(
@@ -247,10 +264,44 @@ def empty(s: Session, glyph: ft.IconData, what: str, next_step: str) -> ft.Conta
     )
 
 
+async def _run(handler: Callable[..., Any], e: Any) -> None:
+    result = handler(e)
+    if inspect.isawaitable(result):
+        await result
+
+
 def field(s: Session, **more: Any) -> ft.TextField:
     """A text field in the theme's looks."""
     p = s.palette
+    name = str(more.get("key", ""))
+
+    def focused(e: Any) -> None:
+        s.typing.begin(name)
+
+    async def changed(e: Any) -> None:
+        s.typing.begin(name)
+        await _run(changing, e)
+
+    changing = more.pop("on_change", None)
+    if changing is not None:
+        more["on_change"] = changed
+    blurred = more.pop("on_blur", None)
+    submitted = more.pop("on_submit", None)
+
+    async def left(e: Any) -> None:
+        s.typing.end(name)
+        if blurred is not None:
+            await _run(blurred, e)
+
+    async def entered(e: Any) -> None:
+        s.typing.entered()
+        await _run(submitted, e)
+
+    if submitted is not None:
+        more["on_submit"] = entered
     options: dict[str, Any] = {
+        "on_focus": focused,
+        "on_blur": left,
         "height": 48,
         "filled": True,
         "fill_color": p.surface,

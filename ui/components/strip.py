@@ -8,6 +8,7 @@ from typing import Any
 import flet as ft
 from tinydb import where
 
+from ui.components.guard import part
 from ui.components.parts import clipped, icon, text
 from ui.theme import Tint
 from ui.viewmodels.session import Session, use_session
@@ -38,7 +39,7 @@ def _link(s: Session, status: dict[str, Any]) -> tuple[Tint, ft.IconData, str, s
     return p.pending, ft.Icons.CLOUD_OFF_ROUNDED, words, behind
 
 
-@ft.component
+@part
 def Strip() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
@@ -48,6 +49,8 @@ def Strip() -> ft.Control:
     if s.node.role == "station":
         tint, glyph, bold, behind = _link(s, status)
         offline = not status["online"]
+        if status["notices"]:
+            tint, glyph, bold, behind, offline = _notice(s, status)
         place = f"{status['label']} · {status['name']}" if status["label"] else ""
         right: list[ft.Control] = [text(s, place, "body", p.text2)]
         if place and status["operator"]:
@@ -95,6 +98,10 @@ def _trouble(s: Session, status: dict[str, Any]) -> tuple[Tint, ft.IconData, str
         bold = s.text("printer.trouble", why=why)
         rest = s.text("printer.waiting", count=waiting)
         return s.palette.danger, ft.Icons.PRINT_DISABLED_ROUNDED, bold, rest, True
+    return _notice(s, status)
+
+
+def _notice(s: Session, status: dict[str, Any]) -> tuple[Tint, ft.IconData, str, str, bool]:
     notice = status["notices"][0]
     return s.palette.danger, ft.Icons.WARNING_ROUNDED, s.text("notice"), notice, True
 

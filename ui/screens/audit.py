@@ -7,6 +7,7 @@ from typing import Any
 import flet as ft
 
 from node.api import ServerNode, SyncError
+from ui.components.guard import part
 from ui.components.office import Column, Row, head, note, page, segments, table, typed
 from ui.components.parts import button, card, empty, text
 from ui.viewmodels import audit as model
@@ -110,7 +111,7 @@ def _detail(s: Session, act: dict[str, Any]) -> ft.Control:
     )
 
 
-@ft.component
+@part
 def Audit() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)

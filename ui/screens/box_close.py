@@ -8,6 +8,7 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError, box, receipts, z_text
+from ui.components.guard import part
 from ui.components.paper import paper
 from ui.components.parts import amount, button, card, icon, line_below, named, tappable, text
 from ui.keymap import cap
@@ -397,16 +398,21 @@ def _result(s: Session, z: dict[str, Any]) -> ft.Control:
     )
 
 
-@ft.component
+@part
 def BoxClose() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
     ft.use_state(s.feed)
+    opened = box.running(s.node.tables) or {"number": 0}
+    if s.box.number != opened["number"]:  # it was closed elsewhere meanwhile: count this one
+        s.box = s.new_box()
+        s.box.number = opened["number"]
+        s.box.field_name = model.fields_in_order(s.node, s.box)[0]
     ft.use_state(s.box)
     p = s.palette
-    opened = box.running(s.node.tables)
-    if opened is None:
+    if not opened["number"]:
         return ft.Container(expand=True)
+    blind = is_blind(s.node)
     problem = s.box.problem
     z: dict[str, Any] | None = None
     if s.box.step > 0:
@@ -425,6 +431,10 @@ def BoxClose() -> ft.Control:
 
     async def forward(e: Any = None) -> None:
         s.box.problem = ""
+        tills = [till for till, _, _ in model.tills_of(s.node)]
+        if s.box.step == 0 and not s.box.is_counted(tills, blind=blind):
+            s.box.problem = s.text("close.count_first")
+            return
         if s.box.step < len(STEPS) - 1:
             s.box.step += 1
             s.box.field_name = "leave" if STEPS[s.box.step] == "float" else ""
@@ -439,20 +449,21 @@ def BoxClose() -> ft.Control:
             s.box.busy = False
             return
         s.box = s.new_box()
-        s.app.toast = s.text("close.done", number=opened["number"])
+        s.say(s.text("close.done", number=opened["number"]))
         s.go("sell")
 
     def backward(e: Any = None) -> None:
-        if s.box.step:
+        counted = blind and s.box.step == 1
+        if s.box.step and not counted:
             s.box.step -= 1
             s.box.field_name = ""
-        else:
+        else:  # a blind count stands once its difference was seen
             s.go("sell")
 
     async def enter() -> None:
         if s.box.step == 0 and s.box.field_name:
             next_field()
-        else:
+        elif s.box.step < len(STEPS) - 1:  # the box itself is closed by a touch, not in passing
             await forward()
 
     s.actions.update(next=enter, back=backward)
@@ -480,7 +491,7 @@ def BoxClose() -> ft.Control:
         large=True,
         height=56,
         glyph=ft.Icons.PRINT_ROUNDED if last else None,
-        key_label=cap("next"),
+        key_label="" if last else cap("next"),
         disabled=s.box.busy or (s.box.step > 0 and z is None),
     )
     foot = ft.Container(

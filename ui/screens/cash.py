@@ -7,6 +7,7 @@ from typing import Any
 import flet as ft
 
 from node.api import KINDS, SyncError, z_text
+from ui.components.guard import part
 from ui.components.paper import paper
 from ui.components.parts import button, card, choice, empty, field, named, text
 from ui.keymap import cap
@@ -25,29 +26,36 @@ _GLYPHS: dict[str, ft.IconData] = {
 
 async def _do(s: Session) -> None:
     """Carry out what the form says; a refusal stays on it."""
-    form = s.cash
-    amount_minor = s.text.parse(form.amount) if form.amount.strip() else None
-    if form.busy:
+    form, act = s.cash, s.cash.act
+    typed = form.amount.strip()
+    amount_minor = s.text.parse(typed) if typed else None
+    if form.busy or not act:
         return
-    if form.act in model.ASK_AMOUNT and (amount_minor is None or amount_minor <= 0):
+    unreadable = bool(typed) and amount_minor is None
+    if unreadable or (act in model.ASK_AMOUNT and (amount_minor or 0) <= 0):
         form.problem = s.text("cash.no_amount")
+        return
+    if act in model.ASK_WHO and not form.who:
+        form.problem = s.text("cash.who")
         return
     form.busy = True
     try:
-        await s.node.submit(model.ACTS[form.act], model.fields_of(form, amount_minor))
+        await s.node.submit(model.ACTS[act], model.fields_of(form, amount_minor))
     except SyncError as error:
         form.problem = s.text.error(error)
         return
     finally:
         form.busy = False
-    s.app.toast = s.text(f"cash.{form.act}.done")
-    form.begin("")
+    s.say(s.text(f"cash.{act}.done"))
+    form.clear()
 
 
 def _act(s: Session, name: str) -> ft.Control:
     async def chosen(e: Any) -> None:
+        if s.cash.busy:
+            return
         s.cash.begin(name)
-        if name == "x":
+        if s.cash.act == "x":
             await _do(s)
 
     label = s.text(f"cash.{name}")
@@ -56,7 +64,7 @@ def _act(s: Session, name: str) -> ft.Control:
         label,
         chosen,
         kind="tonal" if s.cash.act == name else "outline",
-        glyph=_GLYPHS[name],
+        glyph=None if s.measures.compact else _GLYPHS[name],
         key=f"cash-{name}",
         height=56,
     )
@@ -138,7 +146,7 @@ def _person(s: Session, key: str, name: str) -> ft.Control:
     return choice(s, name, "", "", chosen, f"who-{key}", on=s.cash.who == key)
 
 
-@ft.component
+@part
 def Cash() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
@@ -146,10 +154,15 @@ def Cash() -> ft.Control:
     ft.use_state(s.cash)
 
     def back() -> None:
-        s.cash.begin("")
+        s.cash.clear()
 
     s.actions["back"] = back
-    acts = [name for name in model.ACTS if s.node.may(KINDS[model.ACTS[name]].permission)]
+    blind = model.is_blind(s.node)
+    acts = [
+        name
+        for name in model.ACTS
+        if s.node.may(KINDS[model.ACTS[name]].permission) and not (blind and name == "x")
+    ]
     pairs = [acts[at : at + 2] for at in range(0, len(acts), 2)]
     side: list[ft.Control] = [
         ft.Row([ft.Container(_act(s, name), expand=True) for name in pair], spacing=8)
@@ -169,7 +182,7 @@ def Cash() -> ft.Control:
             height=56,
         )
         side.append(named("cash-close", s.text("cash.close"), close, button=True))
-    if model.is_blind(s.node):
+    if blind:
         left: ft.Control = empty(
             s,
             ft.Icons.VISIBILITY_OFF_ROUNDED,

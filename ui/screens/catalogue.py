@@ -9,6 +9,7 @@ import flet as ft
 
 from node.api import SyncError
 from ui import files
+from ui.components.guard import part
 from ui.components.icons import ICONS, plate
 from ui.components.office import head, note, page, segments
 from ui.components.parts import (
@@ -206,7 +207,7 @@ def _switch(s: Session, name: str) -> ft.Control:
 async def _save(s: Session) -> None:
     form = s.catalogue
     try:
-        sku = await model.save(s.node, form, s.text)
+        sku, late = await model.save(s.node, form, s.text)
     except BadField as bad:
         form.problem = s.text("product.bad", field=s.text(f"product.{bad.args[0]}"))
         return
@@ -214,7 +215,8 @@ async def _save(s: Session) -> None:
         form.problem = s.text.error(error)
         return
     form.open(s.node, s.text, sku)
-    form.saved = s.text("product.saved")
+    form.saved = "" if late else s.text("product.saved")
+    form.problem = s.text("product.late") if late else ""
 
 
 def _stock(s: Session) -> ft.Control:
@@ -363,7 +365,7 @@ def _files(s: Session) -> list[ft.Control]:
     ]
 
 
-@ft.component
+@part
 def Catalogue() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)

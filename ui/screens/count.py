@@ -10,6 +10,7 @@ import flet as ft
 from node.api import SyncError, receipts
 from ui.components.office import Column, Row, note, table, typed
 from ui.components.parts import button, card, clipped, empty, field, text
+from ui.format import whole
 from ui.viewmodels import count as model
 from ui.viewmodels.session import Session
 
@@ -21,9 +22,9 @@ def _line(s: Session, sku: str, units: int) -> ft.Control:
     name = row["name"] if row is not None else sku
 
     def changed(e: Any) -> None:
-        value = (e.control.value or "").strip()
-        if value.isascii() and value.isdigit():
-            s.count.put(sku, int(value))
+        units = whole(e.control.value or "")
+        if units is not None:
+            s.count.put(sku, units)
 
     return ft.Row(
         [

@@ -8,6 +8,7 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError, exceptions, receipts
+from ui.components.guard import part
 from ui.components.parts import button, card, empty, icon, text
 from ui.viewmodels.session import Session, use_session
 
@@ -120,7 +121,7 @@ def _one(s: Session, row: Mapping[str, Any]) -> ft.Control:
     )
 
 
-@ft.component
+@part
 def Exceptions() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)

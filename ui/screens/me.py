@@ -7,6 +7,7 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError
+from ui.components.guard import part
 from ui.components.office import note, page, typed
 from ui.components.parts import amount, button, card, icon, text
 from ui.viewmodels import me as model
@@ -89,7 +90,7 @@ def _password(s: Session) -> ft.Control:
     return card(s, ft.Column(parts, spacing=12, horizontal_alignment=stretch))
 
 
-@ft.component
+@part
 def Me() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import flet as ft
 
+from ui.components.guard import part
 from ui.components.office import head, page
 from ui.components.parts import card, icon, named, tappable, text
 from ui.roles import Screen
@@ -27,7 +28,7 @@ def _tile(s: Session, screen: Screen) -> ft.Control:
     return named(f"more-{screen.name}", title, tile, button=True)
 
 
-@ft.component
+@part
 def More() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)

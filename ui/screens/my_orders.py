@@ -7,6 +7,7 @@ from typing import Any
 import flet as ft
 
 from node.api import orders, receipts
+from ui.components.guard import part
 from ui.components.parts import (
     STATE_ICONS,
     badge,
@@ -20,6 +21,7 @@ from ui.components.parts import (
     text,
 )
 from ui.viewmodels import orders as model
+from ui.viewmodels.cash import is_blind
 from ui.viewmodels.session import Session, use_session
 
 
@@ -227,7 +229,7 @@ def _step(s: Session, state: str, what: str, when: str) -> ft.Control:
     )
 
 
-@ft.component
+@part
 def MyOrders() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
@@ -275,9 +277,15 @@ def MyOrders() -> ft.Control:
     head = ft.Row(
         [
             text(s, s.text("orders.title"), "h1", expand=True),
-            text(s, s.text("orders.collected"), "body", p.text2),
-            text(s, s.text.money(collected), "h1", key="collected-total"),
-            ft.Container(width=8),
+            *(
+                []
+                if is_blind(s.node)
+                else [
+                    text(s, s.text("orders.collected"), "body", p.text2),
+                    text(s, s.text.money(collected), "h1", key="collected-total"),
+                    ft.Container(width=8),
+                ]
+            ),
             text(s, s.text("orders.coming"), "body", p.text2),
             text(s, s.text.money(coming), "h1"),
         ],

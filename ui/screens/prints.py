@@ -8,6 +8,7 @@ import flet as ft
 from tinydb import where
 
 from node.api import ServerNode, SyncError, receipts
+from ui.components.guard import part
 from ui.components.office import head, note, page, pill
 from ui.components.parts import button, card, empty, icon, text
 from ui.viewmodels.session import Session, use_session
@@ -89,7 +90,7 @@ def _last_printed(s: Session) -> list[Any]:
     return found
 
 
-@ft.component
+@part
 def Prints() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)

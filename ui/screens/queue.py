@@ -7,6 +7,7 @@ from typing import Any
 import flet as ft
 
 from node.api import Refused, SyncError
+from ui.components.guard import part
 from ui.components.parts import (
     STATE_ICONS,
     button,
@@ -224,7 +225,7 @@ def _bulk(s: Session, chosen: list[QueueRow]) -> ft.Control:
     )
 
 
-@ft.component
+@part
 def DenyDialog() -> ft.Control:
     """Asks for the reason; the vendor sees it at once."""
     s = use_session()
@@ -318,7 +319,7 @@ def DenyDialog() -> ft.Control:
     )
 
 
-@ft.component
+@part
 def Queue() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
@@ -366,6 +367,8 @@ def Queue() -> ft.Control:
         parts.append(text(s, s.queue.problem, "body", p.danger.text, key="problem"))
     parts.append(card(s, body, padding=0, expand=True, clip_behavior=ft.ClipBehavior.HARD_EDGE))
     chosen = [row for row in pending if row.id in s.queue.chosen]
+    for name in ("allow", "collect", "deny", "back"):
+        s.actions.pop(name, None)  # keys act on what is chosen, and on nothing else
     if chosen:
         parts.append(_bulk(s, chosen))
     page = ft.Container(

@@ -9,6 +9,7 @@ import flet as ft
 from node.api import SyncError, office
 from ui import files
 from ui.components.chart import bars
+from ui.components.guard import part
 from ui.components.office import (
     Column,
     Row,
@@ -23,6 +24,7 @@ from ui.components.office import (
 )
 from ui.components.parts import button, card, clipped, empty, text
 from ui.viewmodels import reports as model
+from ui.viewmodels.cash import is_blind
 from ui.viewmodels.reports import BY, PERIODS, Made
 from ui.viewmodels.session import Session, use_session
 
@@ -61,6 +63,7 @@ def _choices(s: Session) -> ft.Control:
 
         return save
 
+    dates: list[ft.Control] = []
     parts: list[ft.Control] = [
         segments(
             s,
@@ -73,7 +76,7 @@ def _choices(s: Session) -> ft.Control:
     if s.reports.period == "days":
         for name in ("first", "last"):
             label = s.text(f"reports.{name}")
-            parts.append(
+            dates.append(
                 typed(
                     s,
                     s.reports,
@@ -94,7 +97,8 @@ def _choices(s: Session) -> ft.Control:
         parts.append(
             button(s, kind.upper(), saver(kind), glyph=glyph, key=f"save-{kind}", disabled=off)
         )
-    return head(s, s.text("screen.reports"), *parts)
+    top = head(s, s.text("screen.reports"), *parts)
+    return ft.Column([top, ft.Row(dates, spacing=8)], spacing=8) if dates else top
 
 
 def _figures(s: Session, made: Made) -> ft.Control:
@@ -241,7 +245,7 @@ def _boxes(s: Session, made: Made) -> ft.Control:
                     s.text.count(row["sales"]),
                     money(row["total_minor"]),
                     money(row["refunded_minor"]),
-                    money(row["expected_minor"]),
+                    "–" if is_blind(s.node) and not closed else money(row["expected_minor"]),
                     "–" if declared is None else money(declared),
                     "–" if difference is None else money(difference),
                 ],
@@ -250,7 +254,7 @@ def _boxes(s: Session, made: Made) -> ft.Control:
     return table(s, columns, rows)
 
 
-@ft.component
+@part
 def Reports() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)

@@ -7,6 +7,7 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError, receipts
+from ui.components.guard import part
 from ui.components.office import Column, Row, head, note, page, pill, switch, table, typed
 from ui.components.parts import button, card, clipped, empty, field, text
 from ui.viewmodels import sales as model
@@ -50,7 +51,7 @@ def _list(s: Session) -> ft.Control:
         Column(s.text("orders.time"), 144),
         Column(s.text.say("report.vendor"), 120, roomy=True),
         Column(s.text("orders.content")),
-        Column("", 116),
+        Column("", 116, roomy=True),
         Column(s.text("orders.total"), 104, right=True),
     ]
     return table(s, columns, rows, expand=True)
@@ -189,7 +190,7 @@ def _detail(s: Session, row: dict[str, Any]) -> ft.Control:
     )
 
 
-@ft.component
+@part
 def Sales() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)

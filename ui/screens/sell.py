@@ -9,6 +9,7 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError
+from ui.components.guard import part
 from ui.components.icons import plate
 from ui.components.parts import (
     badge,
@@ -33,6 +34,16 @@ from ui.viewmodels.orders import queue
 from ui.viewmodels.session import Session, use_session
 
 # --- tiles -------------------------------------------------------------------
+
+
+def take(s: Session, typed: str) -> None:
+    """What was scanned or typed and ended with Enter."""
+    sku = model.scanned(s.node, typed)
+    s.sell.query = ""
+    if sku:
+        choose(s, sku)
+    else:
+        s.sell.problem = s.text("sell.not_found", query=typed)
 
 
 def choose(s: Session, sku: str) -> None:
@@ -92,7 +103,7 @@ def _stock_left(s: Session, face: Face) -> list[ft.Control]:
     return [text(s, face.left, name, color, key=f"stock-{face.sku}")]
 
 
-@ft.component
+@part
 def _DrawnTile(face: Face) -> ft.Control:
     s = use_session()
     p, sku, quantity, roomy = s.palette, face.sku, face.quantity, face.roomy
@@ -161,7 +172,7 @@ def _DrawnTile(face: Face) -> ft.Control:
 Tile: Any = memo(_DrawnTile)
 
 
-@ft.component
+@part
 def _DrawnRow(face: Face, category: str) -> ft.Control:
     s = use_session()
     quantity = face.quantity
@@ -192,7 +203,7 @@ def _DrawnRow(face: Face, category: str) -> ft.Control:
 ListRow: Any = memo(_DrawnRow)
 
 
-@ft.component
+@part
 def Products() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
@@ -246,7 +257,7 @@ def _chip(s: Session, label: str, on: bool, key: str, on_click: Any) -> ft.Contr
     )
 
 
-@ft.component
+@part
 def Finder() -> ft.Control:
     """Search and categories. Typing goes to search; a scanner ends with Enter."""
     s = use_session()
@@ -264,18 +275,21 @@ def Finder() -> ft.Control:
         if not typed:
             await charge(s)  # Enter in an empty search charges: nobody has to leave the field
             return
-        sku = model.scanned(s.node, typed)
-        if sku:
-            choose(s, sku)
-            s.sell.query = ""
-        else:
-            s.sell.problem = s.text("sell.not_found", query=typed)
+        take(s, typed)
+        await focus()  # the field loses it with the Enter; the next scan follows at once
 
     async def focus() -> None:
         if box.current is not None:
             await box.current.focus()
 
-    s.actions["search"] = focus
+    async def enter() -> None:
+        if s.sell.query.strip():
+            take(s, s.sell.query.strip())
+            await focus()
+        else:
+            await charge(s)
+
+    s.actions["search"], s.actions["charge"] = focus, enter
     search = field(
         s,
         key="search",
@@ -351,7 +365,7 @@ def _view_button(s: Session, glyph: ft.IconData, on: bool, key: str, as_list: bo
 # --- what comes in at the server ---------------------------------------------
 
 
-@ft.component
+@part
 def Incoming() -> ft.Control:
     """The oldest order that waits, docked under the grid so that nothing clickable moves."""
     s = use_session()
@@ -361,7 +375,7 @@ def Incoming() -> ft.Control:
     waiting = queue(s.node)["pending"] if s.node.may("order.authorise") else []
     if not waiting:
         return ft.Container(height=0)
-    order = waiting[-1]
+    order = waiting[0]
     tint = p.pending
 
     async def allow(e: Any = None) -> None:
@@ -418,7 +432,7 @@ def Incoming() -> ft.Control:
     )
 
 
-@ft.component
+@part
 def Sell() -> ft.Control:
     s = use_session()
     left: list[ft.Control] = [

@@ -9,6 +9,7 @@ import flet as ft
 
 from node.api import SyncError, settings
 from ui import files
+from ui.components.guard import part
 from ui.components.office import head, note, page, pill, segments, switch
 from ui.components.office import typed as typed_field
 from ui.components.parts import button, card, choice, clipped, field, text
@@ -28,10 +29,13 @@ async def _try(s: Session, work: Callable[[], Awaitable[Any]], done: str) -> boo
         form.problem = s.text("product.bad", field=s.text(f"settings.{bad.args[0]}"))
     except SyncError as error:
         form.problem = s.text.error(error)
+    except (OSError, ValueError) as error:  # a path that is none
+        form.problem = s.text("settings.bad_path", what=str(error))
     else:
         form.saved = done
     finally:
         form.busy = False
+        form.passphrase = form.passphrase_again = form.password = form.again = ""
     return not form.problem
 
 
@@ -168,16 +172,17 @@ def _methods(s: Session) -> list[ft.Control]:
 
     async def add(e: Any = None) -> None:
         async def work() -> None:
-            code = model.method_code(s.office.method, known)
+            now = model.methods(s.node)
+            code = model.method_code(s.office.method, now)
             one = {"method": code, "name": s.office.method.strip(), "active": True}
-            await s.node.submit("settings.edit", {"methods": [*known, one]})
+            await s.node.submit("settings.edit", {"methods": [*now, one]})
             s.office.method = ""
 
         await _try(s, work, s.text("settings.saved"))
 
     def turn(code: str) -> Callable[[bool], Any]:
         def turned(on: bool) -> None:
-            now = [{**m, "active": on} if m["method"] == code else m for m in known]
+            now = [{**m, "active": on} if m["method"] == code else m for m in model.methods(s.node)]
 
             async def work() -> None:
                 await _try(s, _edit(s, {"methods": now}), s.text("settings.saved"))
@@ -366,7 +371,8 @@ def _person(s: Session, key: str, row: Any) -> list[ft.Control]:
     for permission, has, own in model.permissions_of(row):
 
         def turned(on: bool, permission: str = permission) -> None:
-            run(model.with_permission(row, permission, on))
+            now = s.node.tables.table("operators").row(key) or row
+            run(model.with_permission(now, permission, on))
 
         label = s.text(f"permission.{permission}")
         rows.append(switch(s, f"{label} *" if own else label, has, turned, f"may-{permission}"))
@@ -431,7 +437,6 @@ def _safety(s: Session) -> list[ft.Control]:
 
         async def work() -> None:
             await s.door.call("set_passphrase", passphrase=form.passphrase)
-            form.passphrase = form.passphrase_again = ""
 
         await _try(s, work, s.text("safety.passphrase_set"))
 
@@ -540,7 +545,7 @@ _BODIES = {
 }
 
 
-@ft.component
+@part
 def Settings() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)

@@ -7,11 +7,12 @@ from typing import Any
 import flet as ft
 
 from node.api import SyncError
+from ui.components.guard import part
 from ui.components.parts import button, card, field, text
 from ui.viewmodels.session import use_session
 
 
-@ft.component
+@part
 def SignIn() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)

@@ -8,6 +8,7 @@ from typing import Any
 import flet as ft
 
 from node.api import ServerNode, SyncError
+from ui.components.guard import part
 from ui.components.office import head, note, page, pill, switch, typed
 from ui.components.parts import button, card, empty, icon, text
 from ui.viewmodels import stations as model
@@ -57,10 +58,10 @@ def _one(s: Session, row: dict[str, Any]) -> ft.Control:
             s, "station.override", {"station": station}, s.text("stations.skipped", label=label)
         )
 
+    def ask(e: Any) -> None:
+        form.sure = station
+
     async def revoke(e: Any) -> None:
-        if form.sure != station:
-            form.sure = station
-            return
         await _do(
             s, "station.revoke", {"station": station}, s.text("stations.revoked_now", label=label)
         )
@@ -68,16 +69,14 @@ def _one(s: Session, row: dict[str, Any]) -> ft.Control:
     if row["state"] == "missing" and s.node.may("box.close"):
         parts.append(button(s, s.text("stations.skip"), skip, key=f"skip-{label}"))
     if row["state"] != "revoked" and s.node.may("station.pair"):
-        sure = form.sure == station
-        parts.append(
-            button(
-                s,
-                s.text("stations.sure" if sure else "stations.revoke"),
-                revoke,
-                kind="danger_filled" if sure else "danger_text",
-                key=f"revoke-{label}",
-            )
-        )
+        if form.sure == station:  # where the first touch was stands what takes it back
+            words = s.text("stations.sure")
+            parts.append(button(s, words, revoke, kind="danger_filled", key=f"sure-{label}"))
+            keep = button(s, s.text("queue.keep"), lambda e: form.forget(), key=f"keep-{label}")
+            parts.append(keep)
+        else:
+            words = s.text("stations.revoke")
+            parts.append(button(s, words, ask, kind="danger_text", key=f"revoke-{label}"))
     return card(s, ft.Row(parts, spacing=12), padding=12, key=f"station-{label}")
 
 
@@ -90,7 +89,7 @@ async def _open_door(s: Session) -> None:
         form.problem = s.text.error(error)
         return
     form.step, form.knocking, form.digits = "open", "", ""
-    form.address = f"{s.node.config.host}:{opened['port']}"
+    form.address = f"{model.address_of(s.node.config.host)}:{opened['port']}"
     try:
         knock = await s.door.call("pair_knock")
     except SyncError as error:  # nobody came in two minutes
@@ -149,7 +148,7 @@ def _door(s: Session) -> ft.Control:
     return card(s, ft.Column(parts, spacing=12))
 
 
-@ft.component
+@part
 def Stations() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)

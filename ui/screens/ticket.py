@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import flet as ft
 
-from node.api import Refused, SyncError, jobs
+from node.api import MAX_PRICE_MINOR, Refused, SyncError, jobs
+from ui.components.guard import part
 from ui.components.parts import (
     amount,
     button,
@@ -26,7 +26,7 @@ from ui.viewmodels import sell as model
 from ui.viewmodels.sell import Basket, BasketLine
 from ui.viewmodels.session import Session, use_session
 
-TOAST_S = 4.0
+MOST_RECEIVED_MINOR = 10**9
 
 
 def _line(s: Session, line: BasketLine) -> ft.Control:
@@ -157,10 +157,14 @@ def _square(s: Session, glyph: ft.IconData, on_click: Any, key: str, color: str 
 
 async def charge(s: Session) -> None:
     """Place what is in the basket; on a refusal the basket stays and the sentence says why."""
-    if s.sell.busy or not s.sell.items:
+    if s.sell.busy or not s.sell.items or s.sell.asking:
+        return
+    tendered = _tendered(s)
+    if tendered is None and s.node.role == "server" and s.sell.received.strip():
+        s.sell.problem = s.text("sell.bad_received")
         return
     try:
-        label = await model.charge(s.node, s.sell, _tendered(s))
+        label = await model.charge(s.node, s.sell, tendered)
     except Refused as refusal:
         s.sell.problem = (
             s.text("sell.short", amount=s.text.money(refusal.details["short_minor"]))
@@ -172,25 +176,17 @@ async def charge(s: Session) -> None:
         s.sell.problem = s.text.error(error)
         return
     key = "sell.sold" if s.node.role == "server" else "sell.kept"
-    toast = s.text(key, label=label)
-    s.app.toast = toast
-    asyncio.get_running_loop().call_later(TOAST_S, _forget_toast, s, toast)
-
-
-def _forget_toast(s: Session, toast: str) -> None:
-    if s.app.toast == toast:
-        s.app.toast = ""
+    s.say(s.text(key, label=label))
 
 
 def _tendered(s: Session) -> int | None:
-    """What was typed as received, in minor units; None for the exact sum."""
-    digits = "".join(c for c in s.sell.received if c.isdigit())
-    if s.node.role != "server" or not digits:
-        return None
-    return int(digits) * s.box.unit_minor
+    """What was typed as received, in minor units; None for the exact sum, and for what is none: a
+    barcode in this field is no amount that anybody hands over."""
+    amount = s.text.parse(s.sell.received) if s.node.role == "server" else None
+    return amount if amount is not None and 0 <= amount <= MOST_RECEIVED_MINOR else None
 
 
-@ft.component
+@part
 def Ticket() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
@@ -209,7 +205,6 @@ def Ticket() -> ft.Control:
     def discounts() -> None:
         s.sell.panel = "" if s.sell.panel == "discounts" else "discounts"
 
-    s.actions["charge"] = charged
     s.actions["discounts"] = discounts
     s.actions["back"] = back
     title = s.text("sell.sale" if server else "sell.order", label=model.next_label(s.node))
@@ -420,12 +415,14 @@ def _ask_price(s: Session) -> ft.Control:
 
     def add(e: Any = None) -> None:
         price = s.text.parse(typed["price"])
-        if price is None or price < 0:
+        if price is None or not 0 <= price <= MAX_PRICE_MINOR:
             s.sell.problem = s.text("sell.no_price")
         else:
-            s.sell.add(sku, price, typed["note"].strip()[:80])
+            s.typing.end()
+            s.sell.add(sku, price, " ".join(typed["note"].split())[:80])
 
     def leave(e: Any) -> None:
+        s.typing.end()
         s.sell.asking = s.sell.problem = ""
 
     return ft.Container(

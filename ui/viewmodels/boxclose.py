@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,8 @@ class BoxModel:
 
     unit_minor: int = 1
     """Minor units of one shown unit."""
+    number: int = 0
+    """The box that is counted: a count is of no other."""
     step: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     """Piece in minor units (as text) → how many; ``total`` → the sum typed at once."""
@@ -41,6 +44,12 @@ class BoxModel:
     next_operator: str = ""
     problem: str = ""
     busy: bool = False
+
+    def is_counted(self, tills: Iterable[str], *, blind: bool) -> bool:
+        """Whether the drawer was counted; where nobody may see what is expected, each till too."""
+        if not self.counts:
+            return False
+        return not blind or all(f"till:{till}" in self.amounts for till in tills)
 
     def press(self, digits: str) -> None:
         """A key of the keypad: digits, or ``<`` to take the last one back."""

@@ -19,6 +19,7 @@ ACTS = {
 }
 """What can be done, and the kind of command that each is."""
 ASK_AMOUNT, ASK_REASON = ("in", "out", "float"), ("in", "out", "drawer")
+ASK_WHO = ("float", "hand-over")
 
 
 @ft.observable
@@ -37,6 +38,14 @@ class CashModel:
 
     def begin(self, act: str) -> None:
         self.act = "" if self.act == act else act
+        self._empty()
+
+    def clear(self) -> None:
+        """Nothing is being filled in any more."""
+        self.act = ""
+        self._empty()
+
+    def _empty(self) -> None:
         self.amount = self.reason = self.who = self.problem = ""
 
 

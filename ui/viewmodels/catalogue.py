@@ -9,7 +9,7 @@ from typing import Any
 import flet as ft
 
 from node.api import LocalDoor, Node, catalog, records
-from ui.format import Format
+from ui.format import Format, whole
 from ui.viewmodels import shelf
 
 NEW = "+"
@@ -91,10 +91,10 @@ def values_of(model: CatalogueModel, text: Format) -> dict[str, Any]:
         found["tax_bp"] = catalog.percent_to_bp(typed["tax"].replace(",", ".") or "0")
     except ValueError:
         raise BadField("tax") from None
-    try:
-        found["minimum"] = int(typed["minimum"] or 0)
-    except ValueError:
-        raise BadField("minimum") from None
+    minimum = whole(typed["minimum"] or "0")
+    if minimum is None:
+        raise BadField("minimum")
+    found["minimum"] = minimum
     found.update(
         kind=model.kind,
         icon=model.icon,
@@ -105,18 +105,20 @@ def values_of(model: CatalogueModel, text: Format) -> dict[str, Any]:
     return found
 
 
-async def save(node: Node, model: CatalogueModel, text: Format) -> str:
-    """Add or change the product; its sku. Raises `BadField`, `SyncError`."""
+async def save(node: Node, model: CatalogueModel, text: Format) -> tuple[str, bool]:
+    """Add or change the product; (its sku, whether somebody else was faster with one of the fields,
+    which is an exception now). Raises `BadField`, `SyncError`."""
     values = values_of(model, text)
     if model.selected == NEW:
         sku = model.typed["sku"].strip() or _next_code(node)
         del values["active"]
         await node.submit("product.add", {"product": {"sku": sku, **values}})
-        return sku
+        return sku, False
     changes = records.changes_to(model.shown, values)
-    if changes:
-        await node.submit("product.edit", {"sku": model.selected, "changes": changes})
-    return model.selected
+    if not changes:
+        return model.selected, False
+    receipt = await node.submit("product.edit", {"sku": model.selected, "changes": changes})
+    return model.selected, any(body.get("conflicts") for _, _, body in receipt.events)
 
 
 def _next_code(node: Node) -> str:
@@ -131,15 +133,15 @@ def _next_code(node: Node) -> str:
 
 async def move_stock(node: Node, model: CatalogueModel, direction: str) -> None:
     """Enter or withdraw units; raises `BadField`, `SyncError`."""
-    units = model.units.strip()
-    if not (units.isascii() and units.isdigit()):
+    units = whole(model.units)
+    if units is None:
         raise BadField("units")
     await node.submit(
         "stock.move",
         {
             "sku": model.selected,
             "direction": direction,
-            "units": int(units),
+            "units": units,
             "reason": model.reason.strip(),
         },
     )

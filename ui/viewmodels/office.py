@@ -11,7 +11,7 @@ from typing import Any
 import flet as ft
 
 from node.api import KINDS, Node, operators, settings
-from ui.format import Format
+from ui.format import Format, whole
 from ui.roles import SCREENS
 
 SECTIONS = ("cafe", "selling", "methods", "printing", "people", "safety")
@@ -97,9 +97,10 @@ def changes(node: Node, model: OfficeModel, text: Format) -> dict[str, Any]:
             continue
         value = model.typed[name].strip()
         if name in UNITS:
-            if not (value.isascii() and value.isdigit()):
+            number = whole(value)
+            if number is None:
                 raise BadField(name)
-            found[seconds_of(name)] = int(value) * UNITS[name]
+            found[seconds_of(name)] = number * UNITS[name]
         elif name in ("cash_step", "print_step"):
             amount = text.parse(value)
             if not amount or amount < 1:

@@ -11,6 +11,7 @@ from tinydb import where
 
 from node.api import Node, receipts
 from node.api import catalog as shelf
+from ui.format import whole
 
 LOOKED_AT = 2_000
 """So many orders back a search for words goes; a ticket's number or a label finds any."""
@@ -42,8 +43,9 @@ class SalesModel:
 def find(node: Node, query: str) -> list[dict[str, Any]]:
     """Collected orders that fit, the newest first, with their ``id``."""
     orders, wanted = node.tables.table("orders"), query.strip()
-    if wanted.isdigit():
-        rows = [row for row in orders.search(where("ticket") == int(wanted)) if _sold(row)]
+    ticket = whole(wanted)
+    if ticket is not None:
+        rows = [row for row in orders.search(where("ticket") == ticket) if _sold(row)]
         return [_with_id(row) for row in rows]
     words = shelf.fold(wanted).split()
     found: list[dict[str, Any]] = []

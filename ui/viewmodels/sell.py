@@ -137,6 +137,11 @@ class SellModel:
             self.items = {**self.items, self.current: changed}
         self.problem = ""
 
+    def type(self, key: str, *, field: bool) -> None:
+        """A key that no field took goes to the search: a scanner does not look where it types."""
+        if not field and len(key) == 1 and key.isprintable():
+            self.query += key.lower() if key.isalpha() else key
+
     def open_line(self, name: str) -> None:
         self.current = "" if self.current == name else name
 
@@ -157,6 +162,8 @@ class SellModel:
 
     def take_back(self, at: int, at_ms: int) -> None:
         """Go on with a parked basket; what is in this one is parked in its place."""
+        if at >= len(self.parked):
+            return  # it was taken by the touch before
         one = self.parked[at]
         self.parked = self.parked[:at] + self.parked[at + 1 :]
         self.park(at_ms)
@@ -216,8 +223,28 @@ def basket(node: Node, model: SellModel) -> Basket:
         return EMPTY
     try:
         return _priced(node, model, known, discounted=True)
-    except Refused as refusal:  # a discount that fits nothing: it says so, and all else is shown
-        return replace(_priced(node, model, known, discounted=False), problem=refusal.code)
+    except Refused as refusal:
+        problem = refusal.code
+    try:  # a discount that fits nothing: it says so, and all else is shown
+        return replace(_priced(node, model, known, discounted=False), problem=problem)
+    except Refused:
+        pass
+    good = {name: item for name, item in known.items() if _is_good(node, model, name, item)}
+    if not good:
+        return replace(EMPTY, problem=problem)
+    try:
+        return replace(_priced(node, model, good, discounted=False), problem=problem)
+    except Refused:  # together they come to more than a ticket may
+        return replace(EMPTY, problem=problem)
+
+
+def _is_good(node: Node, model: SellModel, name: str, item: Item) -> bool:
+    """Whether a line can be priced by itself."""
+    try:
+        _priced(node, model, {name: item}, discounted=False)
+    except Refused:
+        return False
+    return True
 
 
 def _priced(node: Node, model: SellModel, items: Mapping[str, Item], *, discounted: bool) -> Basket:
@@ -337,6 +364,9 @@ def next_label(node: Node) -> str:
 
 async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> str:
     """Place the order; its label. Raises `SyncError`, and then the basket is as it was."""
+    if model.method and model.method not in dict(methods(node)):
+        model.method = ""
+        raise Refused("unknown-method", what=model.method)
     label = next_label(node)
     fields: dict[str, Any] = {"lines": [item.fields() for item in model.items.values()]}
     if model.discounts:
@@ -346,10 +376,15 @@ async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> st
         fields["payments"] = [{"method": model.method, "amount_minor": total}] if total else []
     elif tendered_minor is not None:
         fields["tendered_minor"] = tendered_minor
+    sold, given = model.items, model.discounts
     model.busy = True
     try:
         await node.submit("order.place", fields)
+        later = {name: item for name, item in model.items.items() if sold.get(name) is not item}
         model.clear()
+        model.items = later  # what was touched while this one was written down
+        if later:
+            model.discounts = tuple(d for d in model.discounts if d not in given)
     finally:
         model.busy = False
     return label

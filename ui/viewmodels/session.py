@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -51,8 +53,69 @@ class Feed:
     version: int = 0
 
 
+SAME_KEY_S, TYPING_S = 0.4, 3.0
+AGAIN_S = 0.4
+"""Two touches that are nearer to each other are one."""
+TOAST_S = 4.0
 RAIL_ENTRY, RAIL_ENDS = 56, 152
 """Heights: of an entry, and of what stands above and below them."""
+
+
+class Typing:
+    """Whether somebody types into a field.
+
+    Flet tells the page of every key, also of those that a field takes: without this an Enter that
+    ends a scan would charge as well.
+    """
+
+    def __init__(self) -> None:
+        self._field = ""
+        self._quiet_until = 0.0
+
+    def begin(self, field: str) -> None:
+        """It has got the focus, or a letter."""
+        self._field = field
+        self._quiet_until = time.monotonic() + TYPING_S
+
+    def end(self, field: str = "") -> None:
+        """It has lost the focus; without a name: it is gone from the screen."""
+        if field in ("", self._field):
+            self._field = ""
+            soon = time.monotonic() + SAME_KEY_S if field else 0.0
+            self._quiet_until = min(self._quiet_until, soon)
+
+    def entered(self) -> None:
+        """A field has taken an Enter; the page hears of the same one before or after."""
+        self._quiet_until = time.monotonic() + SAME_KEY_S
+
+    @property
+    def in_field(self) -> bool:
+        return bool(self._field)
+
+    @property
+    def takes_enter(self) -> bool:
+        """Whether an Enter that the page hears of is one that ends what was just typed."""
+        return time.monotonic() < self._quiet_until
+
+
+class Acts:
+    """What has been begun by a touch and not ended, by the key of its button."""
+
+    def __init__(self) -> None:
+        self._running: set[str] = set()
+        self._began: dict[str, float] = {}
+
+    def begin(self, key: str) -> bool:
+        """False while it runs, and for the second touch of a double one."""
+        now = time.monotonic()
+        if key in self._running or now - self._began.get(key, -AGAIN_S) < AGAIN_S:
+            return False
+        self._running.add(key)
+        self._began[key] = now
+        return True
+
+    def end(self, key: str) -> None:
+        self._running.discard(key)
 
 
 class Session:
@@ -65,6 +128,14 @@ class Session:
         self.app = AppModel()
         self.feed = Feed()
         self.sell = SellModel()
+        self._forget()
+        self._person = node.operator
+        self.typing, self.acts = Typing(), Acts()
+        self.actions: dict[str, Callable[[], Any]] = {}
+        """What keys do on the screen that is shown; the screen fills it when it is drawn."""
+
+    def _forget(self) -> None:
+        """Forms, searches and secrets go with who filled them in; only the basket stays."""
         self.orders = OrdersModel()
         self.queue = QueueModel()
         self.box = self.new_box()
@@ -78,8 +149,6 @@ class Session:
         self.audit = AuditModel()
         self.office = OfficeModel()
         self.me = MeModel()
-        self.actions: dict[str, Callable[[], Any]] = {}
-        """What keys do on the screen that is shown; the screen fills it when it is drawn."""
 
     def new_box(self) -> BoxModel:
         places = exponent(self.text.currency)
@@ -115,6 +184,7 @@ class Session:
         elif screen not in self._within_reach():
             return
         self.actions.clear()
+        self.typing.end()
         self.app.problem = ""
         self.app.screen = screen
 
@@ -141,14 +211,25 @@ class Session:
         """The node has changed: draw again what shows it."""
         if "settings" in names:
             self.text = Format(self.node)
-        if self.node.operator is None and self.app.screen != "sign_in":
-            self.app.screen = "sign_in"
-        elif self.node.operator is not None and self.app.screen == "sign_in":
-            self.app.screen = "sell"
+        if self.node.operator != self._person:
+            self._person = self.node.operator
+            self._forget()
+            self.actions.clear()
+            self.app.problem = ""
+            self.app.screen = "sign_in" if self.node.operator is None else "sell"
+        elif self.node.operator is not None and self.app.screen not in self._within_reach():
+            self.actions.clear()
+            self.app.screen = "sell"  # the right to it was taken away meanwhile
         self.feed.version += 1
 
     def say(self, toast: str) -> None:
+        """A sentence that stands for some seconds."""
         self.app.toast = toast
+        asyncio.get_running_loop().call_later(TOAST_S, self._hush, toast)
+
+    def _hush(self, toast: str) -> None:
+        if self.app.toast == toast:
+            self.app.toast = ""
 
 
 SessionContext: Any = ft.create_context(None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,10 @@ class StationsModel:
     sure: str = ""
     """Station that is about to be trusted no more."""
 
+    def forget(self) -> None:
+        """Nobody is sure any more."""
+        self.sure = ""
+
 
 def rows(node: ServerNode) -> list[dict[str, Any]]:
     """Every station: who, whether it is here, what is known of it."""
@@ -52,6 +58,18 @@ def rows(node: ServerNode) -> list[dict[str, Any]]:
             }
         )
     return sorted(found, key=lambda row: (row["state"] == "revoked", row["number"]))
+
+
+def address_of(host: str) -> str:
+    """Where a station finds this machine: its address in the network if it listens to all of it."""
+    if host and not ipaddress.ip_address(host).is_unspecified:
+        return host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        try:
+            asked.connect(("192.0.2.1", 9))  # nothing is sent: it only chooses the way out
+        except OSError:
+            return socket.gethostname()
+        return str(asked.getsockname()[0])
 
 
 def is_on(node: ServerNode) -> bool:
