@@ -303,7 +303,7 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
                 s.go(s.screens()[at].name)
         elif action == "lock":
             s.lock()
-        elif e.key == "Enter" and s.typing.takes_enter:
+        elif e.key == "Enter" and s.typing.takes_enter():
             pass  # a field has it
         elif not action and s.app.screen == "sell" and not (e.ctrl or e.alt or e.meta):
             s.sell.type(e.key, field=s.typing.in_field)

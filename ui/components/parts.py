@@ -279,7 +279,7 @@ def field(s: Session, **more: Any) -> ft.TextField:
         s.typing.begin(name)
 
     async def changed(e: Any) -> None:
-        s.typing.begin(name)
+        s.typing.letter(name)
         await _run(changing, e)
 
     changing = more.pop("on_change", None)

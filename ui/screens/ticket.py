@@ -21,6 +21,7 @@ from ui.components.parts import (
     tappable,
     text,
 )
+from ui.format import whole
 from ui.keymap import cap
 from ui.viewmodels import sell as model
 from ui.viewmodels.sell import Basket, BasketLine
@@ -69,9 +70,9 @@ def _line(s: Session, line: BasketLine) -> ft.Control:
         )
 
     def typed(e: Any) -> None:
-        digits = (e.control.value or "").strip()
-        if digits.isascii() and digits.isdigit() and int(digits) > 0:
-            s.sell.set_quantity(line.name, int(digits))
+        units = whole(e.control.value or "")
+        if units:
+            s.sell.set_quantity(line.name, units)
 
     def step(by: int) -> Any:
         return lambda e: s.sell.set_quantity(line.name, line.quantity + by)
@@ -563,6 +564,9 @@ def _cash(s: Session, now: Basket) -> ft.Control:
     def typed(e: Any) -> None:
         s.sell.received = e.control.value or ""
 
+    async def entered(e: Any) -> None:
+        await charge(s)
+
     given = _tendered(s)
     change = given - now.total_minor if given is not None else 0
     return ft.Container(
@@ -577,6 +581,7 @@ def _cash(s: Session, now: Basket) -> ft.Control:
                     keyboard_type=ft.KeyboardType.NUMBER,
                     expand=1,
                     on_change=typed,
+                    on_submit=entered,
                 ),
                 ft.Container(
                     ft.Row(

@@ -53,7 +53,8 @@ class Feed:
     version: int = 0
 
 
-SAME_KEY_S, TYPING_S = 0.4, 3.0
+TYPING_S = 3.0
+"""A letter and the Enter behind it are nearer to each other, by far."""
 AGAIN_S = 0.4
 """Two touches that are nearer to each other are one."""
 TOAST_S = 4.0
@@ -64,38 +65,48 @@ RAIL_ENTRY, RAIL_ENDS = 56, 152
 class Typing:
     """Whether somebody types into a field.
 
-    Flet tells the page of every key, also of those that a field takes: without this an Enter that
-    ends a scan would charge as well.
+    Flet tells the page of every key, also of those that a field takes, before or after the field
+    has told of them: without this an Enter that ends a scan would charge as well.
     """
 
     def __init__(self) -> None:
         self._field = ""
-        self._quiet_until = 0.0
+        self._letter_at = -TYPING_S
+        self._owed_until = 0.0
+        """Until when an Enter of the page is one that a field has told of already."""
+        self._early = False
+        """The page has told of an Enter that the field will tell of."""
 
     def begin(self, field: str) -> None:
-        """It has got the focus, or a letter."""
+        """A field has got the focus."""
         self._field = field
-        self._quiet_until = time.monotonic() + TYPING_S
+
+    def letter(self, field: str) -> None:
+        """A field has got a letter."""
+        self._field, self._letter_at, self._early = field, time.monotonic(), False
 
     def end(self, field: str = "") -> None:
-        """It has lost the focus; without a name: it is gone from the screen."""
+        """A field has lost the focus; without a name: it is gone from the screen."""
         if field in ("", self._field):
             self._field = ""
-            soon = time.monotonic() + SAME_KEY_S if field else 0.0
-            self._quiet_until = min(self._quiet_until, soon)
 
     def entered(self) -> None:
-        """A field has taken an Enter; the page hears of the same one before or after."""
-        self._quiet_until = time.monotonic() + SAME_KEY_S
+        """A field tells of an Enter."""
+        self._owed_until = 0.0 if self._early else time.monotonic() + TYPING_S
+        self._letter_at, self._early = -TYPING_S, False
 
     @property
     def in_field(self) -> bool:
         return bool(self._field)
 
-    @property
     def takes_enter(self) -> bool:
-        """Whether an Enter that the page hears of is one that ends what was just typed."""
-        return time.monotonic() < self._quiet_until
+        """Whether the Enter that the page tells of now is a field's."""
+        now = time.monotonic()
+        if now < self._owed_until:
+            self._owed_until = 0.0
+            return True
+        self._early = self.in_field and now - self._letter_at < TYPING_S
+        return self._early
 
 
 class Acts:
