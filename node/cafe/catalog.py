@@ -357,7 +357,7 @@ def read_csv(text: str, currency: str) -> tuple[list[dict[str, Any]], list[BadRo
             products.append(product)
         except Refused as refusal:
             bad.append(BadRow(line, refusal.code, str(refusal.details.get("what", ""))))
-        except (ValueError, ArithmeticError) as error:
+        except ValueError as error:
             bad.append(BadRow(line, "bad-number", str(error)))
     if not products and not bad:
         bad.append(BadRow(1, "empty", ""))

@@ -3,15 +3,17 @@ otherwise."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from babel.numbers import get_currency_precision
 
 from sync.errors import Refused
 
 MAX_QUANTITY, MAX_PRICE_MINOR = 10**6, 10**9
+_AMOUNT = re.compile(r"[+-]?(\d{1,15}(\.\d{0,8})?|\.\d{1,8})", re.ASCII)
 MAX_TICKET_MINOR = 10**15
 
 
@@ -140,10 +142,10 @@ def major(amount_minor: int, places: int) -> str:
 def parse_minor(text: str, currency: str) -> int:
     """Minor units of an amount such as ``3.70``; `ValueError` if it is no amount of this
     currency."""
-    try:
-        value = Decimal(text.strip()).scaleb(exponent(currency))
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not an amount") from None
-    if not value.is_finite() or value != value.to_integral_value():
+    plain = text.strip()
+    if not _AMOUNT.fullmatch(plain):
+        raise ValueError(f"{plain[:40]!r} is not an amount")
+    value = Decimal(plain).scaleb(exponent(currency))
+    if value != value.to_integral_value():
         raise ValueError(f"{text!r} has more decimals than {currency}")
     return int(value)

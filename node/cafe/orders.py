@@ -31,7 +31,7 @@ from node.cafe.kinds import (
     Reason,
     event,
 )
-from node.cafe.money import MAX_TICKET_MINOR, pay
+from node.cafe.money import MAX_PRICE_MINOR, pay
 from sync.domain import Context, Tables
 from sync.errors import Refused
 from sync.op import Event
@@ -430,12 +430,12 @@ def _judge_cash(
     if paid > total:
         if not taken:
             raise Refused("out-of-range", what="payments")
-        cash = min(command.cash_minor or 0, MAX_TICKET_MINOR)
+        cash = min(command.cash_minor or 0, MAX_PRICE_MINOR)
         return cash, [*doubts, "cash-differs"]
     due = pay(total, paid, None, *settings.cash_at(cafe, base)).cash
     cash = due if command.cash_minor is None else command.cash_minor
-    if taken:  # nobody takes more for a ticket: what is said beyond that is no cash
-        cash = min(cash, MAX_TICKET_MINOR)
+    if taken:  # nobody takes so much more than is due: what is said beyond that is no cash
+        cash = min(cash, due + MAX_PRICE_MINOR)
     tendered = command.tendered_minor
     if command.mode != 2 and tendered is not None and tendered < cash:
         if not taken:

@@ -144,6 +144,11 @@ class Street:
         """An act of the administrator, or before there is one of the server itself."""
         return self._act(self.hub, kind, body, self._people.get("Ada"), "")
 
+    def edit(self, number: int, kind: str, **body: Any) -> Receipt:
+        """An act of a station's vendor."""
+        who = self._people[f"Vendor {number}"]
+        return self._act(self.replicas[number], kind, body, who, "")
+
     def sell(self, number: int, lines: list[dict[str, Any]], **more: Any) -> Receipt:
         """An order of a station's vendor, or at 0 of the desk; raises what refuses it."""
         body = {"lines": lines, **more}
