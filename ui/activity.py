@@ -10,14 +10,14 @@ import flet as ft
 NOT_A_PERSON = frozenset({"resize", "media_change", "app_lifecycle_state_change", "connect"})
 
 
-def watch(page: ft.Page, touched: Callable[[], None]) -> None:
-    """Call ``touched`` at each click, key and letter."""
+def watch(page: ft.Page, acted: Callable[[str], None]) -> None:
+    """Call ``acted`` with the name of each event that a person causes: click, key, letter."""
     session: Any = page.session
     before = session.dispatch_event
 
     async def dispatch(control_id: int, name: str, data: Any) -> None:
         if name not in NOT_A_PERSON:
-            touched()
+            acted(name)
         await before(control_id, name, data)
 
     session.dispatch_event = dispatch

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -245,6 +246,12 @@ def touched(node: Node) -> None:
     _touched[node] = time.monotonic()
 
 
+async def _run(act: Callable[[], Any] | None) -> None:
+    result = act() if act is not None else None
+    if inspect.isawaitable(result):
+        await result
+
+
 def _newest_order(node: Node) -> int:
     """Place in the log of the order that came last and waits."""
     waiting = node.tables.table("orders").search(where("state") == "pending")
@@ -278,7 +285,13 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
     if node.operator is not None and 0 < idle_s <= time.monotonic() - _touched.get(node, math.inf):
         s.lock()
     touched(node)
-    activity.watch(page, lambda: touched(node))
+
+    def acted(name: str) -> None:
+        touched(node)
+        if name in ("tap", "click"):  # whoever touches something has left the field
+            s.typing.end()
+
+    activity.watch(page, acted)
 
     async def clock() -> None:
         while True:
@@ -303,17 +316,18 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
                 s.go(s.screens()[at].name)
         elif action == "lock":
             s.lock()
+        elif e.key == "Enter" and (scan := s.typing.loose()) and s.app.screen == "sell":
+            s.sell.query = scan
+            await _run(s.actions.get("scan"))
         elif e.key == "Enter" and s.typing.takes_enter():
             pass  # a field has it
         elif not action and s.app.screen == "sell" and not (e.ctrl or e.alt or e.meta):
-            s.sell.type(e.key, field=s.typing.in_field)
+            s.typing.key(e.key)
         elif not action and s.app.screen == "box":
             if e.key in BOX_KEYS:
                 s.box.press(BOX_KEYS[e.key])
         elif action in s.actions:
-            result = s.actions[action]()
-            if inspect.isawaitable(result):
-                await result
+            await _run(s.actions[action])
 
     def closed(e: Any) -> None:
         bridge.close()

@@ -73,3 +73,47 @@ def test_screen_opens_only_with_the_token_of_this_start(browser: Any, demo: Runn
     assert closed != "open"
     page.close()
     stolen.close()
+
+
+@pytest.mark.feature("RP-05")
+def test_scanner_fills_the_basket_and_charges_nothing(browser: Any, demo: Running) -> None:
+    """Four scans as a scanner types them, into the search and beside it; then one Enter sends."""
+    from playwright.sync_api import expect
+
+    station = open_screen(browser, demo.urls["station-2"])
+    expect(by_id(station, "tile-TEA")).to_be_visible()
+    station.wait_for_timeout(1500)
+    for code in ("TEA", "COLA"):
+        station.keyboard.type(code, delay=5)
+        station.keyboard.press("Enter")
+        station.wait_for_timeout(700)
+    expect(by_id(station, "total")).to_contain_text("₡2,150")
+    by_id(station, "tile-TEA").click()  # the focus is nowhere now
+    station.wait_for_timeout(700)
+    for code in ("TEA", "COLA"):
+        station.keyboard.type(code, delay=5)
+        station.keyboard.press("Enter")
+        station.wait_for_timeout(900)
+    expect(by_id(station, "total")).to_contain_text("₡5,250")
+    station.keyboard.press("Enter")
+    expect(by_id(station, "total")).to_contain_text("Total ₡0")
+    station.close()
+
+
+@pytest.mark.feature("RE-01", "CF-04")
+def test_reports_are_drawn_and_kept_as_a_file(browser: Any, demo: Running) -> None:
+    """A real chart, and a real download."""
+    from playwright.sync_api import expect
+
+    server = open_screen(browser, demo.urls["server"])
+    expect(by_id(server, "tile-TEA")).to_be_visible()
+    by_id(server, "tile-TEA").click()
+    server.wait_for_timeout(500)
+    server.keyboard.press("Enter")
+    expect(by_id(server, "total")).to_contain_text("Total ₡0")
+    by_id(server, "rail-reports").click()
+    expect(server.get_by_text("Sales by hour").first).to_be_visible()
+    with server.expect_download() as kept:
+        server.get_by_text("CSV", exact=True).first.click()
+    assert kept.value.suggested_filename.startswith("cabina-vendor-")
+    server.close()

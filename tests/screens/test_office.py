@@ -612,7 +612,7 @@ async def test_what_the_page_does_by_itself_is_no_touch(nodes: Nodes) -> None:
     """A resize keeps no screen unlocked; a click does."""
     async with screen_of(nodes.station) as screen:
         times: list[float] = []
-        activity.watch(screen.page, lambda: times.append(asyncio.get_running_loop().time()))
+        activity.watch(screen.page, lambda name: times.append(asyncio.get_running_loop().time()))
         await screen.fire(screen.page, "resize", {"width": 1200, "height": 700})
         assert not times
         await screen.click("tile-TEA")

@@ -65,7 +65,6 @@ class Screen:
         self._main, self._size = main, (width, height)
         self.crash = ""
         self.calls: list[str] = []
-        self._focused = ""
         self.messages = 0
         self.may_fault = False
         """Whether a part that cannot be drawn is what is looked for."""
@@ -176,9 +175,6 @@ class Screen:
         await self.settle()
 
     async def click(self, key: str) -> None:
-        if self._focused and self.has(self._focused):  # who clicks elsewhere leaves the field
-            await self.fire(self.find(self._focused), "blur")
-        self._focused = ""
         control = self.find(key)
         tapped = isinstance(control, ft.GestureDetector)
         await self.fire(control, "tap" if tapped else "click")
@@ -186,16 +182,12 @@ class Screen:
     async def type(self, key: str, value: str, *, submit: bool = False) -> None:
         """Type into a field; ``submit`` presses Enter in it."""
         control = self.find(key)
-        self._focused = key
-        await self.fire(control, "focus")
         self.session.apply_patch(control._i, {"value": value})
         await self.fire(control, "change", value)
-        if submit:  # the field loses the focus, and the page hears of the key as well
+        if submit:  # the page hears of the key as well
             control = self.find(key)
             self.session.apply_patch(control._i, {"value": value})
             await self.fire(control, "submit", value)
-            if self.has(key):
-                await self.fire(self.find(key), "blur")
             await self.press("Enter")
 
     async def turn(self, key: str, on: bool) -> None:

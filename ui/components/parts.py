@@ -273,25 +273,15 @@ async def _run(handler: Callable[..., Any], e: Any) -> None:
 def field(s: Session, **more: Any) -> ft.TextField:
     """A text field in the theme's looks."""
     p = s.palette
-    name = str(more.get("key", ""))
-
-    def focused(e: Any) -> None:
-        s.typing.begin(name)
 
     async def changed(e: Any) -> None:
-        s.typing.letter(name)
+        s.typing.letter()
         await _run(changing, e)
 
     changing = more.pop("on_change", None)
     if changing is not None:
         more["on_change"] = changed
-    blurred = more.pop("on_blur", None)
     submitted = more.pop("on_submit", None)
-
-    async def left(e: Any) -> None:
-        s.typing.end(name)
-        if blurred is not None:
-            await _run(blurred, e)
 
     async def entered(e: Any) -> None:
         s.typing.entered()
@@ -300,8 +290,6 @@ def field(s: Session, **more: Any) -> ft.TextField:
     if submitted is not None:
         more["on_submit"] = entered
     options: dict[str, Any] = {
-        "on_focus": focused,
-        "on_blur": left,
         "height": 48,
         "filled": True,
         "fill_color": p.surface,

@@ -282,14 +282,14 @@ def Finder() -> ft.Control:
         if box.current is not None:
             await box.current.focus()
 
-    async def enter() -> None:
-        if s.sell.query.strip():
-            take(s, s.sell.query.strip())
-            await focus()
-        else:
-            await charge(s)
+    async def scan() -> None:
+        take(s, s.sell.query.strip())
+        await focus()
 
-    s.actions["search"], s.actions["charge"] = focus, enter
+    async def charged() -> None:
+        await charge(s)
+
+    s.actions.update(search=focus, scan=scan, charge=charged)
     search = field(
         s,
         key="search",

@@ -137,11 +137,6 @@ class SellModel:
             self.items = {**self.items, self.current: changed}
         self.problem = ""
 
-    def type(self, key: str, *, field: bool) -> None:
-        """A key that no field took goes to the search: a scanner does not look where it types."""
-        if not field and len(key) == 1 and key.isprintable():
-            self.query += key.lower() if key.isalpha() else key
-
     def open_line(self, name: str) -> None:
         self.current = "" if self.current == name else name
 

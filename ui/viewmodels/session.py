@@ -70,34 +70,38 @@ class Typing:
     """
 
     def __init__(self) -> None:
-        self._field = ""
         self._letter_at = -TYPING_S
         self._owed_until = 0.0
         """Until when an Enter of the page is one that a field has told of already."""
         self._early = False
         """The page has told of an Enter that the field will tell of."""
+        self._loose, self._loose_at = "", 0.0
+        """Letters that the page has told of and no field has taken, and when the last one came."""
 
-    def begin(self, field: str) -> None:
-        """A field has got the focus."""
-        self._field = field
-
-    def letter(self, field: str) -> None:
+    def letter(self) -> None:
         """A field has got a letter."""
-        self._field, self._letter_at, self._early = field, time.monotonic(), False
+        self._letter_at, self._early, self._loose = time.monotonic(), False, ""
 
-    def end(self, field: str = "") -> None:
-        """A field has lost the focus; without a name: it is gone from the screen."""
-        if field in ("", self._field):
-            self._field = ""
+    def key(self, key: str) -> None:
+        """The page tells of a key. If a field has the focus, it tells of the same letter next."""
+        if len(key) == 1 and key.isprintable():
+            now = time.monotonic()
+            self._loose = key if now - self._loose_at > TYPING_S else self._loose + key
+            self._loose_at = now
+
+    def loose(self) -> str:
+        """What was typed into no field, such as a scan: a scanner does not look where it types."""
+        found, self._loose = self._loose, ""
+        return found if time.monotonic() - self._loose_at < TYPING_S else ""
+
+    def end(self) -> None:
+        """The field is gone from the screen."""
+        self._letter_at = -TYPING_S
 
     def entered(self) -> None:
         """A field tells of an Enter."""
         self._owed_until = 0.0 if self._early else time.monotonic() + TYPING_S
         self._letter_at, self._early = -TYPING_S, False
-
-    @property
-    def in_field(self) -> bool:
-        return bool(self._field)
 
     def takes_enter(self) -> bool:
         """Whether the Enter that the page tells of now is a field's."""
@@ -105,7 +109,7 @@ class Typing:
         if now < self._owed_until:
             self._owed_until = 0.0
             return True
-        self._early = self.in_field and now - self._letter_at < TYPING_S
+        self._early = now - self._letter_at < TYPING_S
         return self._early
 
 
