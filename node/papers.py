@@ -19,6 +19,8 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
+from node.cafe.catalog import quoted
+
 INK, GREY, ACCENT = "#132022", "#5F6D6F", "#0B6169"
 BARS = 31
 """So many bars at most: a month of days."""
@@ -41,14 +43,12 @@ def write_csv(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([[_tame(value) for value in row] for row in rows])
+    writer.writerows([[_cell(value) for value in row] for row in rows])
     return out.getvalue()
 
 
-def _tame(value: object) -> object:
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
+def _cell(value: object) -> object:
+    return quoted(value) if isinstance(value, str) else value
 
 
 def write_pdf(sheet: Sheet) -> bytes:

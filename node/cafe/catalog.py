@@ -370,15 +370,19 @@ def _product(values: Mapping[str, Any], currency: str) -> dict[str, Any]:
     shelf = values.get("stock") or ""
     if shelf and not 0 <= int(shelf) <= MAX_SHELF:
         raise Refused("bad-value", what=f"stock {shelf}")
+
+    def text_of(cell: str) -> str:
+        return tidy(unquoted(cell))
+
     readers: dict[str, tuple[str, Callable[[str], Any]]] = {
         "sku": ("sku", tidy),
-        "name": ("name", tidy),
+        "name": ("name", text_of),
         "price": ("price_minor", lambda text: parse_minor(text, currency)),
-        "barcode": ("barcode", tidy),
-        "category": ("category", tidy),
+        "barcode": ("barcode", text_of),
+        "category": ("category", text_of),
         "cost": ("cost_minor", lambda text: parse_minor(text or "0", currency)),
         "tax_percent": ("tax_bp", lambda text: percent_to_bp(text or "0")),
-        "icon": ("icon", tidy),
+        "icon": ("icon", text_of),
         "kind": ("kind", lambda text: tidy(text) or "product"),
         "minimum_stock": ("minimum", lambda text: int(text or "1")),
         "points": ("points", lambda text: int(text or "0")),
@@ -400,6 +404,20 @@ def _product(values: Mapping[str, Any], currency: str) -> dict[str, Any]:
             except Refused:
                 raise Refused("bad-text", what=repr(text)) from None
     return product
+
+
+_RUN = tuple("=+-@\t\r'")
+"""What a cell may begin with that a spreadsheet would run, and what keeps it from that."""
+
+
+def quoted(text: str) -> str:
+    """A cell that a spreadsheet shows and does not run."""
+    return f"'{text}" if text.startswith(_RUN) else text
+
+
+def unquoted(cell: str) -> str:
+    """The text of a cell that `quoted` wrote."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_RUN) else cell
 
 
 def percent_to_bp(text: str) -> int:
@@ -428,7 +446,8 @@ def write_csv(tables: Tables, currency: str) -> str:
         shelf = shelves.peek(row["sku"])
         writer.writerow(
             {
-                **{name: row[name] for name in ("sku", "name", "barcode", "category", "icon")},
+                "sku": row["sku"],
+                **{f: quoted(row[f]) for f in ("name", "barcode", "category", "icon")},
                 "kind": row["kind"],
                 "price": major(row["price_minor"], exponent(currency)),
                 "cost": major(row["cost_minor"], exponent(currency)),

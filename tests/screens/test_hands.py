@@ -241,7 +241,7 @@ async def test_blind_count_is_needed_and_stands(nodes: Nodes) -> None:
         assert not screen.has("collected-total")
 
 
-@pytest.mark.feature("OP-04", "SE-08")
+@pytest.mark.feature("OP-04")
 async def test_forms_and_secrets_go_with_who_filled_them_in(nodes: Nodes) -> None:
     """Whoever comes next finds the basket, and nothing else; a right that is gone closes its
     screen."""

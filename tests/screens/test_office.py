@@ -335,7 +335,7 @@ async def test_people_are_added_and_their_permissions_set_one_by_one(nodes: Node
         assert screen.has("problem")
 
 
-@pytest.mark.feature("SY-07", "SE-09")
+@pytest.mark.feature("SY-07", "CF-01")
 async def test_backup_and_mirror_are_made_from_the_screen(nodes: Nodes, tmp_path: Any) -> None:
     """A passphrase typed twice, one file, a second folder; each says what came of it."""
     async with screen_of(nodes.server) as screen:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import random
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from node.cafe import box, catalog, orders, receipts, records
 from node.cafe.pictures import named
+from node.papers import write_csv
 from node.roles.server import _read_unsent
 from node.text import when
 from sync.errors import Refused
@@ -128,7 +131,7 @@ def test_absurd_close_is_refused(rules: Rules) -> None:
             rules.do("box.close", by="Carl", tills=tills)
 
 
-@pytest.mark.feature("RE-01", "SE-08")
+@pytest.mark.feature("RE-01")
 @pytest.mark.parametrize("wall_ms", [1 << 62, -5, 5, 1_700_000_000_000 + 3 * 60_000])
 @pytest.mark.parametrize("age_ms", [-1, 0, 7_000])
 def test_wrong_clock_moves_no_sale_out_of_its_day(rules: Rules, wall_ms: int, age_ms: int) -> None:
@@ -344,3 +347,17 @@ def test_no_x_is_read_while_the_count_is_blind(rules: Rules) -> None:
     rules.do("settings.edit", by="Ada", blind_close=True)
     with refused("count-first"):
         rules.do("box.x", by="Carl")
+
+
+@pytest.mark.feature("SE-14", "CF-04")
+@pytest.mark.parametrize("name", ["=1+1", "-5", "@cmd", "+x", "'quoted", "'=x", "plain", "a=b"])
+def test_name_that_a_spreadsheet_would_run_is_quoted_and_read_back(rules: Rules, name: str) -> None:
+    """In the catalogue and in every table that is given out; the name itself stays what it was."""
+    product(rules, "ODD")
+    rules.do("product.edit", by="Ada", sku="ODD", changes={"name": [1, name]})
+    text = catalog.write_csv(rules.view, "EUR")
+    cells = [row["name"] for row in csv.DictReader(io.StringIO(text)) if row["sku"] == "ODD"]
+    assert not cells[0].startswith(("=", "+", "-", "@"))
+    products, bad = catalog.read_csv(text, "EUR")
+    assert not bad and products[-1]["name"] == name
+    assert write_csv(["a"], [[name]]).splitlines()[1].strip('"') == cells[0]
