@@ -84,7 +84,7 @@ def test_scanner_fills_the_basket_and_charges_nothing(browser: Any, demo: Runnin
     from playwright.sync_api import expect
 
     station = open_screen(browser, demo.urls["station-2"])
-    expect(by_id(station, "tile-TEA")).to_be_visible()
+    expect(by_id(station, "tile-TEA")).to_be_visible(timeout=30_000)
     for code, total in (("TEA", "₡950"), ("COLA", "₡2,150")):
         station.wait_for_function(_IN_FIELD)
         station.keyboard.type(code, delay=5)
@@ -108,7 +108,7 @@ def test_reports_are_drawn_and_kept_as_a_file(browser: Any, demo: Running) -> No
     from playwright.sync_api import expect
 
     server = open_screen(browser, demo.urls["server"])
-    expect(by_id(server, "tile-TEA")).to_be_visible()
+    expect(by_id(server, "tile-TEA")).to_be_visible(timeout=30_000)
     by_id(server, "tile-TEA").click()
     server.wait_for_timeout(500)
     server.keyboard.press("Enter")
