@@ -22,22 +22,27 @@ ACTS_AT_ONCE = 200
 COLUMNS = ("sales", "units", "sold", "refunded", "net")
 
 
-async def make_report(node: Node, first: str, last: str, vendor: str = "") -> reports.Report:
+async def make_report(node: Node, first: str, last: str) -> reports.Report:
     """A report of a period's days, made while everything else goes on; `Refused`
     ``bad-period``."""
     of = reports.period(node.tables, first, last)
-    made = reports.Report(node.tables, of.zone)
-    for number, _ in enumerate(reports.making(made, of, vendor), 1):
+    made = reports.Report(node.tables, of)
+    for number, _ in enumerate(reports.making(made), 1):
         if number % AT_A_TIME == 0:
             await asyncio.sleep(0)
     return made
 
 
+def method_name(node: Node, method: str) -> str:
+    """What a method of payment is called: by its owner, or by the café's language."""
+    return receipts.method_name(node.tables, method) or say(node.language, f"method.{method}")
+
+
 def line_name(node: Node, dimension: str, line: reports.Line) -> str:
     """What a line of a report is called, in the café's language."""
     language = node.language
-    if dimension == "method" and not line.name:
-        return say(language, f"method.{line.key}")
+    if dimension == "method":
+        return method_name(node, line.key)
     if dimension == "station" and not line.key:
         return say(language, "report.desk")
     if dimension == "hour":
@@ -79,7 +84,7 @@ def sheet_of(
     ]
     total = made.total
     sums = (total.sold_minor, total.refunded_minor, total.net_minor)
-    whole = dimension in ("day", "hour", "vendor", "station", "box")
+    whole = dimension in ("day", "hour", "vendor", "station")
     sheet = Sheet(
         title=say(language, "report.title", by=say(language, f"report.{dimension}")),
         subtitle=f"{cafe['name']} · {first} – {last}",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +14,7 @@ from tinydb import where
 from node.api import Node, settings
 from ui import activity, sound
 from ui.bridge import Bridge
-from ui.components.parts import icon, named, text
+from ui.components.parts import icon, named, run, text
 from ui.components.strip import Strip
 from ui.format import font_file
 from ui.keymap import action_for, cap
@@ -246,12 +244,6 @@ def touched(node: Node) -> None:
     _touched[node] = time.monotonic()
 
 
-async def _run(act: Callable[[], Any] | None) -> None:
-    result = act() if act is not None else None
-    if inspect.isawaitable(result):
-        await result
-
-
 def _newest_order(node: Node) -> int:
     """Place in the log of the order that came last and waits."""
     waiting = node.tables.table("orders").search(where("state") == "pending")
@@ -318,7 +310,7 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
             s.lock()
         elif e.key == "Enter" and (scan := s.typing.loose()) and s.app.screen == "sell":
             s.sell.query = scan
-            await _run(s.actions.get("scan"))
+            await run(s.actions["scan"])
         elif e.key == "Enter" and s.typing.takes_enter():
             pass  # a field has it
         elif not action and s.app.screen == "sell" and not (e.ctrl or e.alt or e.meta):
@@ -327,7 +319,7 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
             if e.key in BOX_KEYS:
                 s.box.press(BOX_KEYS[e.key])
         elif action in s.actions:
-            await _run(s.actions[action])
+            await run(s.actions[action])
 
     def closed(e: Any) -> None:
         bridge.close()

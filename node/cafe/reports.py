@@ -3,7 +3,7 @@
 All are folds of the same orders and refunds, so a figure is the same wherever it stands.
 
 By day and hour a sale counts when it was made, in the café's own time zone; by box it counts in the
-box that it was collected in, as its Z says.
+box that it was collected in, as its Z says, and a box belongs to the day on which it was opened.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Report:
     """A report in the making: fed with orders and refunds, then read by any dimension."""
 
     tables: Tables
-    zone: ZoneInfo
+    of: Period
     found: dict[str, dict[str, Line]] = field(
         default_factory=lambda: {name: {} for name in DIMENSIONS}
     )
@@ -117,7 +117,7 @@ class Report:
         return line
 
     def _moment(self, at_ms: int) -> tuple[str, str]:
-        moment = dt.datetime.fromtimestamp(at_ms / 1000, self.zone)
+        moment = dt.datetime.fromtimestamp(at_ms / 1000, self.of.zone)
         return moment.date().isoformat(), f"{moment.hour:02d}"
 
     def add(self, order: Mapping[str, Any]) -> None:
@@ -130,7 +130,6 @@ class Report:
             self._line("hour", hour),
             self._line("vendor", order["operator"]),
             self._line("station", order["station"]),
-            self._line("box", str(order["sold_in"])),
         ]
         for line in whole:
             line.sales += 1
@@ -164,7 +163,7 @@ class Report:
         line.sold_minor += amount
 
     def give_back(self, refund: Mapping[str, Any]) -> None:
-        """Count a refund, when and from which box it was given."""
+        """Count a refund, when it was given."""
         amount = refund["amount_minor"]
         day, hour = self._moment(refund["at_ms"])
         order = self.tables.table("orders").peek(refund["order"]) or {"lines": [], "station": ""}
@@ -174,7 +173,6 @@ class Report:
             self._line("hour", hour),
             self._line("vendor", refund["vendor"]),
             self._line("station", order["station"]),
-            self._line("box", str(refund["box"])),
         ):
             line.refunded_minor += amount
         for method, part in refund["methods"]:
@@ -194,13 +192,13 @@ class Report:
         """Its lines with their names: times in their order, the rest by what was sold."""
         if dimension not in DIMENSIONS:
             raise Refused("bad-field", what=dimension)
+        if dimension == "box":
+            return [_box_line(row) for row in boxes(self.tables, self.of)]
         found = list(self.found[dimension].values())
         for line in found:
             line.name = self._name(dimension, line.key)
         if dimension in ("day", "hour"):
             return sorted(found, key=lambda line: line.key)
-        if dimension == "box":
-            return sorted(found, key=lambda line: int(line.key))
         return sorted(found, key=lambda line: (-line.sold_minor, line.name))
 
     def _name(self, dimension: str, key: str) -> str:
@@ -234,23 +232,20 @@ def refunds(tables: Tables, of: Period) -> Iterator[Mapping[str, Any]]:
             yield row
 
 
-def making(made: Report, of: Period, vendor: str = "") -> Iterator[None]:
-    """Make a report an order or refund at a time, so that others may have their turn; ``vendor``
-    (hex id) for that one's alone."""
-    for order in sales(made.tables, of):
-        if not vendor or order["operator"] == vendor:
-            made.add(order)
+def making(made: Report) -> Iterator[None]:
+    """Make a report an order or refund at a time, so that others may have their turn."""
+    for order in sales(made.tables, made.of):
+        made.add(order)
         yield
-    for refund in refunds(made.tables, of):
-        if not vendor or refund["vendor"] == vendor:
-            made.give_back(refund)
+    for refund in refunds(made.tables, made.of):
+        made.give_back(refund)
         yield
 
 
-def report(tables: Tables, of: Period, vendor: str = "") -> Report:
+def report(tables: Tables, of: Period) -> Report:
     """The whole report at once."""
-    made = Report(tables, of.zone)
-    for _ in making(made, of, vendor):
+    made = Report(tables, of)
+    for _ in making(made):
         pass
     return made
 
@@ -270,6 +265,7 @@ def boxes(tables: Tables, of: Period) -> list[dict[str, Any]]:
                 "opened_ms": row["opened_ms"],
                 "closed_ms": z["closed_ms"],
                 "sales": z["sales"],
+                "units": sum(units for units, _ in z["categories"].values()),
                 "total_minor": z["total_minor"],
                 "refunded_minor": z.get("refunded_minor", 0),
                 "rounding_minor": z["rounding_minor"],
@@ -279,6 +275,12 @@ def boxes(tables: Tables, of: Period) -> list[dict[str, Any]]:
             }
         )
     return found[::-1]
+
+
+def _box_line(row: Mapping[str, Any]) -> Line:
+    line = Line(str(row["number"]), str(row["number"]), row["sales"], row["units"])
+    line.sold_minor, line.refunded_minor = row["total_minor"], row["refunded_minor"]
+    return line
 
 
 def vendor_total(tables: Tables, operator: str) -> dict[str, Any]:

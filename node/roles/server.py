@@ -89,6 +89,8 @@ class ServerNode(Node):
         self._listening, self._changing_printer = asyncio.Lock(), asyncio.Lock()
         self._may_listen = False
         """Whether stations are to be let in once the remote POS is on."""
+        self._look_at_door = asyncio.Event()
+        """Set when the door may have to be opened or closed."""
         self.port = settings_.port
         """Where stations find it."""
         self._context = pinned_context(
@@ -115,6 +117,7 @@ class ServerNode(Node):
         port. `OSError` when it is taken."""
         self._may_listen, self.port = True, _free_port(self.config.host, self.config.port)
         await self._follow_remote_pos()
+        self._in_background(self._keep_door())
         return self.port
 
     async def _follow_remote_pos(self) -> None:
@@ -289,24 +292,26 @@ class ServerNode(Node):
     def _changed(self, names: frozenset[str]) -> None:
         if "stations" in names:
             self._trust_stations()
-        if "settings" in names and self._may_listen:
-            self._in_background(self._follow_or_tell())
+        if "settings" in names:
+            self._look_at_door.set()
         if self.spooler and not names.isdisjoint(("prints", STATUS)):
             self.spooler.wake()
         if self.drawer and "counters" in names:
             self.drawer.look()
 
-    async def _follow_or_tell(self) -> None:
+    async def _keep_door(self) -> None:
+        """Follow the remote POS; as long as somebody else has the port, try again and again."""
         while True:
+            await self._look_at_door.wait()
+            self._look_at_door.clear()
             try:
                 await self._follow_remote_pos()
-            except OSError as error:  # somebody else has the port
+            except OSError as error:
                 _log.error("stations cannot be let in: %s", error)
                 self._alarm("port-taken", {"what": str(self.port)})
-                await asyncio.sleep(PORT_RETRY_S)
+                asyncio.get_running_loop().call_later(PORT_RETRY_S, self._look_at_door.set)
             else:
-                break
-        self._no_longer("port-taken")
+                self._no_longer("port-taken")
 
     def _trust_stations(self) -> None:
         for row in self.tables.table("stations"):

@@ -182,6 +182,8 @@ class Office:
             await self._page.screenshot(path=path)
             print(path)
             await self.click("theme")
+        await self._page.mouse.move(2, 2)  # its tooltip would lie over the button beside it
+        await asyncio.sleep(SETTLE_S)
 
     async def draw(self, node: Any) -> None:
         await self.go("reports")

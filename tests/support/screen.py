@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,8 +22,6 @@ from flet.messaging.connection import Connection
 from flet.messaging.protocol import MessageAction, configure_encode_object_for_msgpack
 from flet.messaging.session import Session
 from flet.pubsub.pubsub_hub import PubSubHub
-
-from ui.components import guard
 
 _pack = configure_encode_object_for_msgpack(BaseControl)
 
@@ -56,6 +55,17 @@ class _Connection(Connection):
         self.executor.shutdown(wait=False)
 
 
+class _Faults(logging.Handler):
+    """Keeps what the guard of the screens' parts says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append(self.format(record))
+
+
 class Screen:
     """One page, as its user sees it. Use as ``async with Screen(main) as screen``."""
 
@@ -66,12 +76,13 @@ class Screen:
         self.crash = ""
         self.calls: list[str] = []
         self.messages = 0
+        """How many were sent to the client."""
         self.may_fault = False
         """Whether a part that cannot be drawn is what is looked for."""
-        """How many were sent to the client."""
+        self._faults = _Faults()
 
     async def __aenter__(self) -> Screen:
-        guard.faults.clear()
+        logging.getLogger("ui.components.guard").addHandler(self._faults)
         self._connection = _Connection(self)
         self.session = Session(self._connection)
         self.page = self.session.page
@@ -98,6 +109,7 @@ class Screen:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.fire(self.page, "close")
+        logging.getLogger("ui.components.guard").removeHandler(self._faults)
         self.session.close()
         await asyncio.sleep(0)
         self._connection.dispose()
@@ -107,9 +119,14 @@ class Screen:
         """Let what was started finish: renders, and changes of the node, which come in bursts."""
         await asyncio.sleep(seconds)
         assert not self.crash, self.crash
-        assert self.may_fault or not guard.faults, guard.faults
+        assert self.may_fault or not self.faults, self.faults
         task = self.session._Session__updates_task
         assert task is None or not task.done() or task.cancelled(), task.exception()
+
+    @property
+    def faults(self) -> list[str]:
+        """Parts that could not be drawn, as the log has them."""
+        return self._faults.found
 
     # --- finding -------------------------------------------------------------
 

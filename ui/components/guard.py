@@ -18,9 +18,6 @@ from ui.components.parts import empty
 from ui.viewmodels.session import use_session
 
 _log = logging.getLogger(__name__)
-faults: list[str] = []
-"""What could not be drawn in this process, for whoever looks after it."""
-MOST_FAULTS = 50
 
 
 def part(draw: Callable[..., ft.Control]) -> Any:
@@ -30,10 +27,8 @@ def part(draw: Callable[..., ft.Control]) -> Any:
     def drawn(*args: Any, **kwargs: Any) -> ft.Control:
         try:
             return draw(*args, **kwargs)
-        except Exception as error:
+        except Exception:
             _log.exception("%s cannot be drawn", draw.__name__)
-            del faults[: -MOST_FAULTS + 1]
-            faults.append(f"{draw.__name__}: {error!r}")
             s = use_session()
             return empty(s, ft.Icons.BUILD_ROUNDED, s.text("fault"), s.text("fault_next"))
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import flet as ft
 
-from ui.components.parts import card, clipped, field, line_below, named, tappable, text
+from ui.components.parts import card, clipped, field, line_below, named, run, tappable, text
 from ui.format import drawable
 from ui.theme import Palette
 from ui.viewmodels.session import Session
@@ -63,9 +62,7 @@ def segments(
 
     def tapped(name: str) -> Callable[[Any], Any]:
         async def tap(e: Any) -> None:
-            result = choose(name)
-            if inspect.isawaitable(result):
-                await result
+            await run(choose, name)
 
         return tap
 
@@ -208,8 +205,12 @@ def typed(
     )
 
 
-def switch(s: Session, label: str, value: bool, changed: Callable[[bool], Any], key: str) -> Any:
+def switch(s: Session, label: str, value: bool, changed: Callable[[bool], Any], key: str) -> ft.Row:
     """A setting that is on or off, with its words beside it."""
+
+    async def turned(e: Any) -> None:
+        await run(changed, bool(e.control.value))
+
     return ft.Row(
         [
             text(s, label, "body", expand=True),
@@ -217,7 +218,7 @@ def switch(s: Session, label: str, value: bool, changed: Callable[[bool], Any], 
                 key=key,
                 value=value,
                 active_color=s.palette.accent,
-                on_change=lambda e: changed(bool(e.control.value)),
+                on_change=turned,
             ),
         ],
         spacing=12,

@@ -264,8 +264,9 @@ def empty(s: Session, glyph: ft.IconData, what: str, next_step: str) -> ft.Conta
     )
 
 
-async def _run(handler: Callable[..., Any], e: Any) -> None:
-    result = handler(e)
+async def run(handler: Callable[..., Any], *args: Any) -> None:
+    """Call a handler, whether it is a coroutine or not."""
+    result = handler(*args)
     if inspect.isawaitable(result):
         await result
 
@@ -276,7 +277,7 @@ def field(s: Session, **more: Any) -> ft.TextField:
 
     async def changed(e: Any) -> None:
         s.typing.letter()
-        await _run(changing, e)
+        await run(changing, e)
 
     changing = more.pop("on_change", None)
     if changing is not None:
@@ -285,7 +286,7 @@ def field(s: Session, **more: Any) -> ft.TextField:
 
     async def entered(e: Any) -> None:
         s.typing.entered()
-        await _run(submitted, e)
+        await run(submitted, e)
 
     if submitted is not None:
         more["on_submit"] = entered

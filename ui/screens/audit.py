@@ -99,7 +99,7 @@ def _detail(s: Session, act: dict[str, Any]) -> ft.Control:
     if not act["accepted"]:
         rows.append(note(s, s.text("audit.refused", code=act["code"]), bad=True, key="refused"))
     for name, value in act["body"].items():
-        shown = value.hex() if isinstance(value, bytes) else str(value)
+        shown = str(value)
         if len(shown) > LONGEST_SHOWN:
             shown = f"{shown[:LONGEST_SHOWN]}…"
         rows.append(text(s, name, "label", s.palette.text3))

@@ -7,7 +7,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import SyncError, box, receipts, z_text
+from node.api import SyncError, box, office, z_text
 from ui.components.guard import part
 from ui.components.paper import paper
 from ui.components.parts import amount, button, card, icon, line_below, named, tappable, text
@@ -215,7 +215,7 @@ def _field_label(s: Session, name: str) -> str:
     if kind == "unsent":
         return f"{s.text('close.unsent')} · {model.till_name(s.node, what)}"
     if kind == "method":
-        return receipts.method_name(s.node.tables, what) or s.text.say(f"method.{what}")
+        return office.method_name(s.node, what)
     if name == "leave":
         return s.text("close.leave")
     return s.text("close.piece", piece=s.text.money(int(name)))

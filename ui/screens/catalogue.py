@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import flet as ft
@@ -11,7 +12,7 @@ from node.api import SyncError
 from ui import files
 from ui.components.guard import part
 from ui.components.icons import ICONS, plate
-from ui.components.office import head, note, page, segments
+from ui.components.office import head, note, page, segments, switch
 from ui.components.parts import (
     button,
     card,
@@ -29,7 +30,8 @@ from ui.screens.count import stock_count
 from ui.screens.discounts import discounts
 from ui.theme import Tint
 from ui.viewmodels import catalogue as model
-from ui.viewmodels.catalogue import KINDS, NEW, BadField, BadRows
+from ui.viewmodels.catalogue import KINDS, BadRows
+from ui.viewmodels.forms import NEW, BadField
 from ui.viewmodels.sell import stock_of
 from ui.viewmodels.session import Session, use_session
 
@@ -187,21 +189,9 @@ def _picture(s: Session) -> ft.Control:
     return ft.Row(parts, spacing=12)
 
 
-def _switch(s: Session, name: str) -> ft.Control:
-    def changed(e: Any) -> None:
-        setattr(s.catalogue, name, bool(e.control.value))
-
-    return ft.Row(
-        [
-            text(s, s.text(f"product.{name}"), "body", expand=True),
-            ft.Switch(
-                key=f"product-{name}",
-                value=bool(getattr(s.catalogue, name)),
-                active_color=s.palette.accent,
-                on_change=changed,
-            ),
-        ]
-    )
+def _flag(s: Session, name: str) -> ft.Control:
+    label, value = s.text(f"product.{name}"), bool(getattr(s.catalogue, name))
+    return switch(s, label, value, partial(setattr, s.catalogue, name), f"product-{name}")
 
 
 async def _save(s: Session) -> None:
@@ -305,8 +295,8 @@ def _form(s: Session) -> ft.Control:
             spacing=8,
         ),
         _kinds(s),
-        _switch(s, "open_price"),
-        *([] if new else [_switch(s, "active")]),
+        _flag(s, "open_price"),
+        *([] if new else [_flag(s, "active")]),
         _picture(s),
         _icons(s),
     ]

@@ -11,7 +11,7 @@ from node.api import SyncError
 from ui.components.office import note, segments, switch, typed
 from ui.components.parts import button, card, choice, empty, text
 from ui.viewmodels import discounts as model
-from ui.viewmodels.discounts import NEW, BadField
+from ui.viewmodels.forms import NEW, BadField
 from ui.viewmodels.session import Session
 
 
@@ -38,14 +38,11 @@ def _form(s: Session) -> ft.Control:
         form.open(s.node, s.text, code)
         form.saved = s.text("product.saved")
 
-    def turned(on: bool) -> None:
-        async def work() -> None:
-            try:
-                await model.turn(s.node, form.selected, on)
-            except SyncError as error:
-                form.problem = s.text.error(error)
-
-        ft.context.page.run_task(work)
+    async def turned(on: bool) -> None:
+        try:
+            await model.turn(s.node, form.selected, on)
+        except SyncError as error:
+            form.problem = s.text.error(error)
 
     forms = [(name, s.text(f"discounts.{name}")) for name in ("percent", "fixed")]
     parts: list[ft.Control] = [

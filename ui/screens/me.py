@@ -6,7 +6,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import SyncError
+from node.api import SyncError, office
 from ui.components.guard import part
 from ui.components.office import note, page, typed
 from ui.components.parts import amount, button, card, icon, text
@@ -32,7 +32,7 @@ def _total(s: Session) -> ft.Control:
         amount(s, total["collected_minor"], key="my-total"),
     ]
     for method, sums in total["by_method"].items():
-        name = model.method_name(s.node, method, s.text.say)
+        name = office.method_name(s.node, method)
         shown = s.text.money(sums[0] if isinstance(sums, list | tuple) else sums)
         rows.append(ft.Row([text(s, name, "body", expand=True), text(s, shown, "strong")]))
     if total["refunded_minor"]:

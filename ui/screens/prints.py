@@ -11,6 +11,7 @@ from node.api import ServerNode, SyncError, receipts
 from ui.components.guard import part
 from ui.components.office import head, note, page, pill
 from ui.components.parts import button, card, empty, icon, text
+from ui.viewmodels import office as model
 from ui.viewmodels.session import Session, use_session
 
 SHOWN_AT_ONCE = 60
@@ -106,11 +107,9 @@ def Prints() -> ft.Control:
     async def test(e: Any) -> None:
         s.app.problem = ""
         try:
-            done = await s.door.call("test_print")
+            say(await model.test_print(s.door, s.text))
         except SyncError as error:
             s.app.problem = s.text.error(error)
-            return
-        say(s.text.why(done["why"]) if done["why"] else s.text("prints.tested"))
 
     parts: list[ft.Control] = [
         head(

@@ -6,7 +6,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import SyncError, receipts
+from node.api import SyncError, office, receipts
 from ui.components.guard import part
 from ui.components.office import Column, Row, head, note, page, pill, switch, table, typed
 from ui.components.parts import button, card, clipped, empty, field, text
@@ -125,7 +125,7 @@ def _detail(s: Session, row: dict[str, Any]) -> ft.Control:
     who = receipts.name_of(tables, row["operator"])
     paid = [(s.text.say("method.cash"), row["cash_minor"])] if row["cash_minor"] else []
     for method, amount in row["payments"]:
-        name = receipts.method_name(tables, method) or s.text.say(f"method.{method}")
+        name = office.method_name(s.node, method)
         paid.append((name, amount))
     lines: list[ft.Control] = [_one_line(s, row, at) for at in range(len(row["lines"]))]
     lines += [

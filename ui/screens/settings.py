@@ -14,7 +14,8 @@ from ui.components.office import head, note, page, pill, segments, switch
 from ui.components.office import typed as typed_field
 from ui.components.parts import button, card, choice, clipped, field, text
 from ui.viewmodels import office as model
-from ui.viewmodels.office import SECTIONS, SWITCHES, TEXTS, BadField
+from ui.viewmodels.forms import BadField
+from ui.viewmodels.office import SECTIONS, SWITCHES, TEXTS
 from ui.viewmodels.session import Session, use_session
 
 
@@ -47,13 +48,9 @@ def _edit(s: Session, values: dict[str, Any]) -> Callable[[], Awaitable[Any]]:
 
 
 def _setter(s: Session, name: str) -> Callable[[bool], Any]:
-    def set_it(on: bool) -> None:
+    async def set_it(on: bool) -> None:
         value: Any = (2 if on else 1) if name == "mode" else on
-
-        async def work() -> None:
-            await _try(s, _edit(s, {name: value}), s.text("settings.saved"))
-
-        ft.context.page.run_task(work)
+        await _try(s, _edit(s, {name: value}), s.text("settings.saved"))
 
     return set_it
 
@@ -181,13 +178,9 @@ def _methods(s: Session) -> list[ft.Control]:
         await _try(s, work, s.text("settings.saved"))
 
     def turn(code: str) -> Callable[[bool], Any]:
-        def turned(on: bool) -> None:
+        async def turned(on: bool) -> None:
             now = [{**m, "active": on} if m["method"] == code else m for m in model.methods(s.node)]
-
-            async def work() -> None:
-                await _try(s, _edit(s, {"methods": now}), s.text("settings.saved"))
-
-            ft.context.page.run_task(work)
+            await _try(s, _edit(s, {"methods": now}), s.text("settings.saved"))
 
         return turned
 
@@ -237,11 +230,9 @@ def _printing(s: Session) -> list[ft.Control]:
     async def test(e: Any = None) -> None:
         form.problem = form.saved = ""
         try:
-            done = await s.door.call("test_print")
+            form.saved = await model.test_print(s.door, s.text)
         except SyncError as error:
             form.problem = s.text.error(error)
-            return
-        form.saved = s.text.why(done["why"]) if done["why"] else s.text("prints.tested")
 
     return [
         text(s, s.text("settings.printer_now", address=now or s.text("settings.none")), "body"),
@@ -352,27 +343,24 @@ def _new_person(s: Session) -> list[ft.Control]:
 def _person(s: Session, key: str, row: Any) -> list[ft.Control]:
     name = row["name"]
 
-    def edit(fields: dict[str, Any]) -> Callable[[], Awaitable[Any]]:
+    async def edit(**fields: Any) -> None:
         async def work() -> None:
             await s.node.submit("operator.edit", {"operator": name, **fields})
 
-        return work
+        await _try(s, work, s.text("settings.saved"))
 
     async def role(chosen: str) -> None:
-        await _try(s, edit({"role": chosen}), s.text("settings.saved"))
+        await edit(role=chosen)
 
-    def run(fields: dict[str, Any]) -> None:
-        async def work() -> None:
-            await _try(s, edit(fields), s.text("settings.saved"))
-
-        ft.context.page.run_task(work)
+    async def enable(on: bool) -> None:
+        await edit(enabled=on)
 
     rows = []
     for permission, has, own in model.permissions_of(row):
 
-        def turned(on: bool, permission: str = permission) -> None:
+        async def turned(on: bool, permission: str = permission) -> None:
             now = s.node.tables.table("operators").row(key) or row
-            run(model.with_permission(now, permission, on))
+            await edit(**model.with_permission(now, permission, on))
 
         label = s.text(f"permission.{permission}")
         rows.append(switch(s, f"{label} *" if own else label, has, turned, f"may-{permission}"))
@@ -383,7 +371,7 @@ def _person(s: Session, key: str, row: Any) -> list[ft.Control]:
             s,
             s.text("people.on"),
             row["enabled"],
-            lambda on: run({"enabled": on}),
+            enable,
             "person-enabled",
         ),
         text(s, s.text("people.permissions"), "label", s.palette.text3),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import flet as ft
@@ -158,16 +157,12 @@ def Stations() -> ft.Control:
     assert isinstance(node, ServerNode)
     on = model.is_on(node)
 
-    async def new(e: Any) -> None:
-        ft.context.page.run_task(_open_door, s)
-        await asyncio.sleep(0)
+    def new(e: Any) -> None:
+        ft.context.page.run_task(_open_door, s)  # it waits for whoever knocks
 
-    def turn(value: bool) -> None:
-        async def turned() -> None:
-            done = s.text("stations.on" if value else "stations.off")
-            await _do(s, "settings.edit", {"remote_pos": value}, done)
-
-        ft.context.page.run_task(turned)
+    async def turn(value: bool) -> None:
+        done = s.text("stations.on" if value else "stations.off")
+        await _do(s, "settings.edit", {"remote_pos": value}, done)
 
     parts: list[ft.Control] = [
         head(

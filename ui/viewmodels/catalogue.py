@@ -11,9 +11,8 @@ import flet as ft
 from node.api import LocalDoor, Node, catalog, records
 from ui.format import Format, whole
 from ui.viewmodels import shelf
+from ui.viewmodels.forms import NEW, BadField, next_code
 
-NEW = "+"
-"""What is selected while a new product is being written."""
 KINDS = ("product", "service", "print", "scan", "disc")
 AMOUNTS, TEXTS = ("price", "cost"), ("name", "category", "barcode")
 SHOWN_AT_ONCE = 60
@@ -72,10 +71,6 @@ class BadRows(Exception):
     """A file was not taken; its argument is a list of sentences."""
 
 
-class BadField(Exception):
-    """A field holds what cannot be taken; its argument is the field's name."""
-
-
 def values_of(model: CatalogueModel, text: Format) -> dict[str, Any]:
     """The fields of a product as they are typed; `BadField`."""
     typed = {name: value.strip() for name, value in model.typed.items()}
@@ -110,7 +105,7 @@ async def save(node: Node, model: CatalogueModel, text: Format) -> tuple[str, bo
     which is an exception now). Raises `BadField`, `SyncError`."""
     values = values_of(model, text)
     if model.selected == NEW:
-        sku = model.typed["sku"].strip() or _next_code(node)
+        sku = model.typed["sku"].strip() or next_code(node, "products", "{:04d}")
         del values["active"]
         await node.submit("product.add", {"product": {"sku": sku, **values}})
         return sku, False
@@ -119,16 +114,6 @@ async def save(node: Node, model: CatalogueModel, text: Format) -> tuple[str, bo
         return model.selected, False
     receipt = await node.submit("product.edit", {"sku": model.selected, "changes": changes})
     return model.selected, any(body.get("conflicts") for _, _, body in receipt.events)
-
-
-def _next_code(node: Node) -> str:
-    """A code that no other node makes up: it bears this one's label."""
-    row = node.tables.table("stations").peek(node.node_id)
-    label = row["label"] if row is not None else "P"
-    number = len(node.tables.table("products")) + 1
-    while node.tables.table("products").peek(f"{label}-{number:04d}") is not None:
-        number += 1
-    return f"{label}-{number:04d}"
 
 
 async def move_stock(node: Node, model: CatalogueModel, direction: str) -> None:

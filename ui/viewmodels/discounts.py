@@ -9,12 +9,7 @@ import flet as ft
 
 from node.api import Node, catalog, records
 from ui.format import Format
-
-NEW = "+"
-
-
-class BadField(Exception):
-    """A field holds what cannot be taken; its argument is the field's name."""
+from ui.viewmodels.forms import NEW, BadField, next_code
 
 
 @ft.observable
@@ -67,7 +62,7 @@ async def save(node: Node, model: DiscountsModel, text: Format) -> str:
         raise BadField("name")
     values = {"name": model.name.strip(), "form": model.form, "value": _value(model, text)}
     if model.selected == NEW:
-        code = _next_code(node)
+        code = next_code(node, "discounts", "D{}")
         await node.submit("discount.add", {"discount": code, **values})
         return code
     changes = records.changes_to(model.shown, values)
@@ -82,13 +77,3 @@ async def turn(node: Node, discount: str, on: bool) -> None:
     row = node.tables.table("discounts").row(discount)
     changes = records.changes_to(row or {}, {"active": on})
     await node.submit("discount.edit", {"discount": discount, "changes": changes})
-
-
-def _next_code(node: Node) -> str:
-    """A code that no other node makes up: it bears this one's label."""
-    row = node.tables.table("stations").peek(node.node_id)
-    label = row["label"] if row is not None else "P"
-    number = len(node.tables.table("discounts")) + 1
-    while node.tables.table("discounts").peek(f"{label}-D{number}") is not None:
-        number += 1
-    return f"{label}-D{number}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import Node, receipts, reports
+from node.api import Node, reports
 from ui.viewmodels.cash import is_blind
 
 
@@ -29,7 +29,3 @@ def my_total(node: Node) -> dict[str, Any] | None:
     if node.operator is None or is_blind(node):
         return None
     return reports.vendor_total(node.tables, node.operator.hex())
-
-
-def method_name(node: Node, method: str, say: Any) -> str:
-    return receipts.method_name(node.tables, method) or str(say(f"method.{method}"))

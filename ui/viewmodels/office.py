@@ -10,9 +10,10 @@ from typing import Any
 
 import flet as ft
 
-from node.api import KINDS, Node, operators, settings
+from node.api import KINDS, LocalDoor, Node, operators, settings
 from ui.format import Format, whole
 from ui.roles import SCREENS
+from ui.viewmodels.forms import BadField
 
 SECTIONS = ("cafe", "selling", "methods", "printing", "people", "safety")
 TEXTS = {
@@ -67,10 +68,6 @@ class OfficeModel:
         self.person = "" if self.person == person else person
         self.name = self.password = self.again = self.problem = self.saved = ""
         self.role = "vendor"
-
-
-class BadField(Exception):
-    """A field holds what cannot be taken; its argument is the field's name."""
 
 
 def shown(node: Node, text: Format, name: str) -> str:
@@ -158,3 +155,9 @@ def with_permission(row: Mapping[str, Any], permission: str, on: bool) -> dict[s
     if not on and by_role:
         denied.append(permission)
     return {"granted": granted, "denied": denied}
+
+
+async def test_print(door: LocalDoor, text: Format) -> str:
+    """Print a page that shows every character; what came of it, as a sentence; `SyncError`."""
+    done = await door.call("test_print")
+    return text.why(done["why"]) if done["why"] else text("prints.tested")

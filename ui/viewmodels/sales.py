@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,12 +49,19 @@ def find(node: Node, query: str) -> list[dict[str, Any]]:
         return [_with_id(row) for row in rows]
     words = shelf.fold(wanted).split()
     found: list[dict[str, Any]] = []
-    for row in orders.latest("taken_ms", LOOKED_AT):
+    for row in _newest_first(node):
         if _sold(row) and all(word in _text(node, row) for word in words):
             found.append(_with_id(row))
             if len(found) == SHOWN_AT_ONCE:
                 break
     return found
+
+
+def _newest_first(node: Node) -> Iterator[Any]:
+    """Orders, the newest first, as far back as a search for words goes; read as they are needed."""
+    orders = node.tables.table("orders")
+    for skip in range(0, LOOKED_AT, SHOWN_AT_ONCE):
+        yield from orders.latest("taken_ms", SHOWN_AT_ONCE, skip)
 
 
 def _sold(row: Mapping[str, Any]) -> bool:
