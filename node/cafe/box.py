@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 from tinydb import where
 
-from node.cafe import exceptions, jobs, settings
+from node.cafe import exceptions, jobs, prints, settings
 from node.cafe.kinds import (
     Acting,
     Amount,
@@ -565,7 +565,7 @@ def apply_closed(tables: Tables, fact: BoxClosed) -> None:
     row = boxes.row(str(fact.number))
     if row is not None:
         boxes.put(str(fact.number), {**row, "state": "closed", "z": fact.z})
-    queue_print(tables, f"z-{fact.number}", "z", str(fact.number))
+    prints.queue(tables, f"z-{fact.number}", "z", str(fact.number))
 
 
 def reapply_closed(tables: Tables, fact: BoxClosed) -> None:
@@ -581,7 +581,7 @@ def reapply_closed(tables: Tables, fact: BoxClosed) -> None:
     if more or any(now[name] != fact.z.get(name, now[name]) for name in names):
         exceptions.note(tables, "box-differs", str(fact.number), more_minor=more)
     apply_closed(tables, fact)
-    hold_print(tables, f"z-{fact.number}", unknown=True)
+    prints.hold(tables, f"z-{fact.number}", unknown=True)
 
 
 def reapply_opened(tables: Tables, fact: BoxOpened) -> None:
@@ -625,7 +625,7 @@ def reapply_read(tables: Tables, fact: BoxRead) -> None:
     name = f"{fact.number}-{fact.reading}"
     if tables.table("readings").peek(name) is None:
         apply_read(tables, fact)
-        hold_print(tables, f"x-{name}", unknown=True)
+        prints.hold(tables, f"x-{name}", unknown=True)
 
 
 def reapply_drawer(tables: Tables, fact: DrawerOpened) -> None:
@@ -636,7 +636,7 @@ def apply_read(tables: Tables, fact: BoxRead) -> None:
     name = f"{fact.number}-{fact.reading}"
     tables.table("readings").put(name, fact.x)
     _change(tables, fact.number, readings=1)
-    queue_print(tables, f"x-{name}", "x", name)
+    prints.queue(tables, f"x-{name}", "x", name)
 
 
 def apply_moved(tables: Tables, fact: CashMoved) -> None:
@@ -787,7 +787,7 @@ def _ticket_job(tables: Tables, ticket: int, order_id: str) -> str:
     if other is not None and other["ref"] != order_id:  # given in two lives of the server
         exceptions.note(tables, "ticket-twice", job, order=order_id)
         job = f"t-{ticket}-{order_id[:8]}"
-    queue_print(tables, job, "ticket", order_id)
+    prints.queue(tables, job, "ticket", order_id)
     return job
 
 
@@ -850,33 +850,17 @@ def add_refund(
     _fold(tables, number, fold)
 
 
+def count_points(tables: Tables, number: int, *, taken: int = 0, given_back: int = 0) -> None:
+    """Count redeemed points as a method of payment: in points, never in money."""
+
+    def fold(now: dict[str, Any]) -> None:
+        count_method(now["methods"], "points", sold=taken, refunded=given_back)
+
+    _fold(tables, number, fold)
+
+
 def _add(totals: dict[str, int], key: str, amount: int) -> None:
     totals[key] = totals.get(key, 0) + amount
-
-
-def queue_print(tables: Tables, job: str, what: str, ref: str) -> None:
-    """Something is to be printed once; nothing happens in a café without a printer."""
-    if settings.cafe(tables).get("printing"):
-        row = {
-            "what": what,
-            "ref": ref,
-            "state": "waiting",
-            "why": "",
-            "tries": 0,
-            "copies": 0,
-            "older": False,
-        }
-        tables.table("prints").put(job, row)
-
-
-def hold_print(tables: Tables, job: str, *, unknown: bool) -> None:
-    """It may be on paper already: not to be printed by itself (``unknown``: a person decides), or
-    only once it is sure that nothing was lost."""
-    table = tables.table("prints")
-    row = table.row(job)
-    if row is not None:
-        row.update({"state": "unknown", "why": "print.restored"} if unknown else {"older": True})
-        table.put(job, row)
 
 
 # --- queries -----------------------------------------------------------------

@@ -38,6 +38,8 @@ MAX_PRODUCTS_AN_OP = 200
 PRICES_KEPT = 64
 MAX_SHELF = 10**9
 
+MADE = frozenset({"credit", "pin_card", "pin_ticket", "free_pass", "promotion"})
+"""Kinds of products that come with their profile, and that nobody makes by hand."""
 ProductKind = Literal["product", "service", "print", "scan", "disc"]
 Word = Annotated[str, Meta(max_length=40)]
 Minimum = Annotated[int, Meta(ge=0, le=10**6)]
@@ -137,6 +139,10 @@ def decide_import(tables: Tables, command: ImportCatalog, acting: Acting) -> lis
             raise Refused("repeated", what=product.sku)
         skus.add(product.sku)
         barcodes.add(product.barcode)
+    for sku in skus:
+        known = tables.table("products").peek(sku)
+        if known is not None and known["kind"] in MADE:
+            raise Refused("made-by-profile", what=sku)
     if not set(command.stock) <= {p.sku for p in command.products if p.kind == "product"}:
         raise Refused("no-stock", sku=next(iter(set(command.stock) - skus), ""))
     fact = ProductsPut(
@@ -169,6 +175,8 @@ def decide_add(tables: Tables, command: AddProduct, acting: Acting) -> list[Even
 def decide_edit(tables: Tables, command: EditProduct, acting: Acting) -> list[Event]:
     row = records.of(tables, "products", command.sku, "unknown-product")
     changes = records.read_changes(command.changes, ProductFields)
+    if row["kind"] in MADE and not {"kind", "open_price", "points"}.isdisjoint(changes):
+        raise Refused("made-by-profile", what=command.sku)
     return [records.edited("products", command.sku, records.merge(row, changes), acting)]
 
 
@@ -240,6 +248,14 @@ def apply_edited(tables: Tables, fact: records.RecordEdited) -> None:
     if fact.values:
         records.apply_values(row, fact)
         _put(tables, row, fact.seq, fact.chain)
+
+
+def put_made(tables: Tables, values: Mapping[str, Any], seq: int, chain: str) -> None:
+    """Put a product that a profile makes."""
+    table = tables.table("products")
+    plain = {"barcode": "", "cost_minor": 0, "tax_bp": 0, "icon": "", "category": ""}
+    row = {**_LATER, **plain, "prices": [], "order": len(table) + 1, **values}
+    _put(tables, row, seq, chain)
 
 
 def _put(tables: Tables, row: dict[str, Any], seq: int, chain: str) -> None:

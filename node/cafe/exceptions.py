@@ -26,6 +26,7 @@ RESOLUTIONS: dict[str, tuple[str, ...]] = {
     "closed-twice": ("noted",),
     "collected-late": ("noted",),
     "collected-twice": ("noted",),
+    "customer-deleted": ("noted",),
     "decided-twice": ("noted",),
     "duplicate-barcode": ("noted",),
     "duplicate-name": ("noted",),
@@ -33,6 +34,7 @@ RESOLUTIONS: dict[str, tuple[str, ...]] = {
     "edit-conflict": ("keep", "take"),
     "opened-twice": ("noted",),
     "oversold": ("noted",),
+    "pin-already-sold": ("noted",),
     "refunded-twice": ("noted",),
     "ticket-twice": ("noted",),
 }

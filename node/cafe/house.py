@@ -9,14 +9,20 @@ import msgspec
 from tinydb import where
 
 from node.cafe import (
+    accounts,
+    benefits,
     box,
     catalog,
+    customers,
     discounts,
     exceptions,
     jobs,
     operators,
     orders,
     pictures,
+    pins,
+    prints,
+    profiles,
     receipts,
     refunds,
     settings,
@@ -36,9 +42,15 @@ _ROOMS = (
     discounts,
     stock,
     jobs,
+    profiles,
+    customers,
+    accounts,
+    benefits,
+    pins,
     orders,
     refunds,
     box,
+    prints,
     receipts,
     exceptions,
 )
@@ -76,7 +88,9 @@ class Cafe:
         **box.INDEXES,
         **receipts.INDEXES,
         **exceptions.INDEXES,
-        "refusals": (("key",), ("seq",)),
+        **accounts.INDEXES,
+        **customers.INDEXES,
+        **pins.INDEXES,
     }
 
     def decide(self, tables: Tables, op: Op, context: Context) -> list[Event]:
@@ -134,10 +148,13 @@ class Cafe:
             "node": op.node.hex() if op is not None else "",
             "key": op.key.hex() if op is not None else "",
         }
+        if op is not None and op.kind in customers.PERSONAL:
+            customers.note_refused(tables, row, op)
         tables.table("refusals").put(str(seq), row)
 
     def erased(self, tables: Tables, key: bytes) -> None:
         tables.table("refusals").remove(where("key") == key.hex())
+        tables.table("erasing").drop(key.hex())
 
     def nodes(self, tables: Tables) -> list[bytes]:
         return [

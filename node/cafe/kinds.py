@@ -78,6 +78,8 @@ class Kind:
     refused."""
     anyone: bool = False
     """Whoever is signed in may do it, to what is their own."""
+    needs_server: bool = False
+    """A station does it only while it hears the server."""
     version: int = 1
 
 

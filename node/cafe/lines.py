@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 from msgspec.structs import replace
 
-from node.cafe import catalog, discounts, jobs
+from node.cafe import benefits, catalog, discounts, jobs
 from node.cafe.kinds import Code, Command, Hex, Price, Quantity
 from node.cafe.money import MAX_QUANTITY, MAX_TICKET_MINOR, line_amount
 from sync.domain import Tables
@@ -36,6 +36,8 @@ class Line(Command, frozen=True):
     """What an open price is for."""
     job: Hex | None = None
     """A parked print, scan or recording that is paid with this line."""
+    serials: Annotated[tuple[Annotated[int, Meta(ge=1, le=10**9)], ...], Meta(max_length=200)] = ()
+    """Of PIN cards: those that are handed over; the server names them where a station does not."""
 
 
 @dataclass(slots=True)
@@ -182,6 +184,8 @@ def judge(
         judged.off_now = judged.total - _expected(
             tables, lines, found, cuts, ticket_cuts, NOW, chain
         )
+    if "promotion" in judged.kinds:
+        judged.lines = [part for line in found for part in benefits.expand(tables, line)]
     return judged
 
 
@@ -217,6 +221,8 @@ def _kept(
         kept["note"] = line.note
     if line.job is not None:
         kept["job"] = line.job
+    if line.serials and kind == "pin_card":
+        kept["serials"] = list(line.serials)
     return kept
 
 

@@ -19,7 +19,19 @@ from msgspec import Meta
 from msgspec.structs import replace
 from tinydb import where
 
-from node.cafe import box, exceptions, jobs, lines, operators, settings, stations, stock
+from node.cafe import (
+    accounts,
+    box,
+    exceptions,
+    jobs,
+    lines,
+    operators,
+    pins,
+    prints,
+    settings,
+    stations,
+    stock,
+)
 from node.cafe.kinds import (
     Acting,
     Amount,
@@ -32,6 +44,7 @@ from node.cafe.kinds import (
     event,
 )
 from node.cafe.money import MAX_PRICE_MINOR, pay
+from node.cafe.profiles import CREDIT_SKU
 from sync.domain import Context, Tables
 from sync.errors import Refused
 from sync.op import Event
@@ -72,6 +85,8 @@ class PlaceOrder(Command, frozen=True):
     """Of the whole ticket."""
     payments: Payments = ()
     """What is not paid in cash; of an order that waits, what the customer means to pay with."""
+    customer: Hex | None = None
+    """Whose credit, pass or promotion it is, who pays with credit, and who earns points."""
     total_minor: Amount | None = None
     mode: Annotated[int, Meta(ge=0, le=2)] | None = None
     label: Annotated[str, Meta(max_length=24)] | None = None
@@ -156,6 +171,9 @@ class OrderPlaced(Fact, frozen=True):
     seq: int = 0
     claimed_minor: int | None = None
     """What its author said it comes to, where its lines come to something else."""
+    customer: str = ""
+    cards: list[list[Any]] = []
+    """``[line, serials]`` of cards that it holds while it waits."""
 
 
 class OrderAllowed(Fact, frozen=True):
@@ -206,6 +224,10 @@ class OrderCollected(Fact, frozen=True):
     deficits: list[list[Any]] = []
     pulse_age_ms: int = -1
     """How old the sale was that opens the drawer; −1 if it opens none."""
+    account: dict[str, Any] = {}
+    """What it does to its customer's account, as `accounts.of_sale` says."""
+    pins: list[list[Any]] = []
+    """The cards and tickets that it sells, as `pins.of_sale` says."""
 
 
 class OrderSold(Fact, frozen=True):
@@ -281,10 +303,14 @@ def fill(tables: Tables, command: PlaceOrder, station: str, folded: int) -> Plac
     ``station`` is the node's hex id, empty at the server's desk; ``folded`` its cursor.
     """
     filled = lines.fill(tables, command.lines)
+    if station:
+        filled = _with_cards(tables, filled, station)
     on_ticket = lines.fill_discounts(tables, command.discounts)
     opened = box.open_box(tables)
     mode = _mode(tables, station, command.unseen_s)
     mode = mode if command.mode is None else command.mode
+    if station and command.unseen_s:
+        mode = _mode_offline(tables, filled, command, mode)
     total = command.total_minor
     if total is None:
         total = lines.judge(tables, filled, on_ticket, folded, "", taken=False).total
@@ -314,6 +340,39 @@ def _mode(tables: Tables, station: str, unseen_s: int) -> int:
     return 2 if limit and unseen_s > limit else cafe.get("mode", 2)
 
 
+def _with_cards(
+    tables: Tables, filled: tuple[lines.Line, ...], station: str
+) -> tuple[lines.Line, ...]:
+    """The lines with the cards of its own that a station hands over, where it has enough."""
+    taken = {serial for line in filled for serial in line.serials}
+    found = []
+    for line in filled:
+        if not line.serials and (
+            serials := pins.fill(tables, line.sku, line.quantity, station, taken)
+        ):
+            taken.update(serials)
+            line = replace(line, serials=serials)
+        found.append(line)
+    return tuple(found)
+
+
+def _mode_offline(
+    tables: Tables, filled: Collection[lines.Line], command: PlaceOrder, mode: int
+) -> int:
+    """How an order is taken without the server: what only that can make waits, and takes no money;
+    `Refused` ``needs-server`` for credit, ``no-cards`` for cards of nobody here."""
+    if any(payment.method == accounts.CREDIT for payment in command.payments):
+        raise Refused("needs-server", kind=accounts.CREDIT)
+    products = tables.table("products")
+    kinds = {(products.peek(line.sku) or {}).get("kind"): line for line in filled}
+    card = kinds.get("pin_card")
+    if card is not None and any(
+        not ln.serials for ln in filled if (products.peek(ln.sku) or {}).get("kind") == "pin_card"
+    ):
+        raise Refused("no-cards", what=card.sku)
+    return 2 if mode == 1 and not DEFERRED.isdisjoint(kinds) else mode
+
+
 def _paid(payments: Collection[Payment]) -> int:
     return sum([payment.amount_minor for payment in payments])
 
@@ -339,6 +398,8 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         node="server" if acting.desk else "station",
         online=context.server,
     )
+    if not context.server and _waits_for_server(command, judged.lines):
+        took_money = False
     tolerance = cafe.get("tolerance_minor", 0)
     more_doubts, more_flags = lines.judge_sum(
         command.mode,
@@ -354,6 +415,9 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         doubts.append("mode-differs")
     cash, doubt = _judge_cash(cafe, command, judged.total, base, taken)
     doubts += doubt
+    more_doubts, more_flags = _judge_account(tables, command, judged, acting, took_money, taken)
+    doubts += more_doubts
+    flags += more_flags
     if context.age_ms >= 0 and clock_is_off(context.at_ms - context.age_ms - context.op.wall_ms):
         flags.append("clock")
     if not taken:
@@ -377,7 +441,9 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         flags=doubts + flags,
         cash_minor=cash if took_money else None,
         off=judged.off,
-        payments=_sound_payments(cafe, command.payments, judged.total),
+        payments=_sound_payments(cafe, command, judged.total),
+        customer=command.customer or "",
+        cards=[] if doubts else _promised(tables, judged.lines, took_money),
         claimed_minor=command.total_minor if command.total_minor != judged.total else None,
         deficits=[] if doubts else deficits,
         seq=context.seq,
@@ -393,6 +459,8 @@ def _judge_right(
 ) -> tuple[list[str], list[str]]:
     """(flags, doubts) by the rights of who sold; `Refused` where no money was taken."""
     wanted = ["order.place"]
+    if any(line.sku == CREDIT_SKU for line in command.lines):
+        wanted.append("credit.topup")
     if command.discounts or any(line.discounts for line in command.lines):
         wanted.append("discount.apply")
     if any(line.job for line in command.lines):
@@ -405,6 +473,51 @@ def _judge_right(
     had = all(operators.may_at(acting.operator, right, base) for right in wanted)
     stands, flag = operators.judge_right(had, False, command.unseen_s)
     return ([flag], []) if stands else ([], [flag])
+
+
+def _waits_for_server(command: PlaceOrder, judged: list[dict[str, Any]]) -> bool:
+    """Whether only the server can finish it: it names the cards, and knows what credit is left."""
+    by_credit = any(payment.method == accounts.CREDIT for payment in command.payments)
+    return by_credit or pins.waits_for_server(judged)
+
+
+def _judge_account(
+    tables: Tables,
+    command: PlaceOrder,
+    judged: lines.Judged,
+    acting: Acting,
+    took_money: bool,
+    taken: bool,
+) -> tuple[list[str], list[str]]:
+    """(doubts, flags) of its customer's account and of its cards; `Refused` where no money was
+    taken yet."""
+    doubts: list[str] = []
+    flags: list[str] = []
+    payments = [(payment.method, payment.amount_minor) for payment in command.payments]
+    customer = command.customer or ""
+    try:
+        accounts.check_sale(tables, customer, judged.lines, payments, acting, money=took_money)
+    except Refused as refusal:
+        if not taken:
+            raise
+        only_credit = all(line["kind"] == "credit" for line in judged.lines)
+        mild = refusal.code == "below-minimum" or (refusal.code == "deleted" and only_credit)
+        flag = "customer-deleted" if refusal.code == "deleted" else refusal.code
+        (flags if mild else doubts).append(flag)
+    if pins.is_sold_here(judged.lines):
+        try:
+            pins.check_sale(tables, judged.lines, acting.station_id, final=took_money)
+        except Refused as refusal:
+            if not taken:
+                raise
+            sold_twice = refusal.code == "pin-already-sold"
+            (flags if sold_twice else doubts).append(refusal.code)
+    return doubts, flags
+
+
+def _promised(tables: Tables, judged: list[dict[str, Any]], took_money: bool) -> list[list[Any]]:
+    """``[line, serials]`` of the cards that an order which waits holds."""
+    return [] if took_money or not pins.is_sold_here(judged) else pins.promise(tables, judged)
 
 
 def _was_mode_1(cafe: Mapping[str, Any], command: PlaceOrder, base: int) -> bool:
@@ -422,7 +535,7 @@ def _judge_cash(
     doubts, paid = [], 0
     if command.payments:
         named = [payment.method for payment in command.payments]
-        if not _are_methods(cafe, named, given_up=taken):
+        if not _are_methods(cafe, named, customer=command.customer, given_up=taken):
             if not taken:
                 raise Refused("unknown-method", what=", ".join(named))
             doubts.append("unknown-method")
@@ -446,15 +559,16 @@ def _judge_cash(
     return cash, doubts
 
 
-def _sound_payments(
-    cafe: Mapping[str, Any], payments: Collection[Payment], total: int
-) -> list[list[Any]]:
+def _sound_payments(cafe: Mapping[str, Any], command: PlaceOrder, total: int) -> list[list[Any]]:
     """``[method, amount]`` of what can be counted: the café's own methods, each once, and no more
     than the order comes to. What is left out, its flags tell."""
+    if not command.payments:
+        return []
     known = {method["method"] for method in cafe.get("methods", ())}
+    known |= {accounts.CREDIT} if command.customer else set()
     found: dict[str, int] = {}
     left = total
-    for payment in payments:
+    for payment in command.payments:
         if payment.method in known and left > 0:
             amount = min(left, payment.amount_minor)
             found[payment.method] = found.get(payment.method, 0) + amount
@@ -462,11 +576,14 @@ def _sound_payments(
     return [[method, amount] for method, amount in found.items()]
 
 
-def _are_methods(cafe: Mapping[str, Any], named: list[str], *, given_up: bool = False) -> bool:
-    """Whether these are methods of the café's, each once; ``given_up`` also those that it takes no
-    more."""
+def _are_methods(
+    cafe: Mapping[str, Any], named: list[str], *, customer: str | None, given_up: bool = False
+) -> bool:
+    """Whether these are methods of the café's, or a customer's account, each once; ``given_up``
+    also those that it takes no more."""
     methods = cafe.get("methods", ())
     known = {method["method"] for method in methods if method["active"] or given_up}
+    known |= {accounts.CREDIT} if customer else set()
     return known.issuperset(named) and len(set(named)) == len(named)
 
 
@@ -483,7 +600,14 @@ def _collected(
     context = acting.context
     opened = box.current(tables)
     number, late = box.counted_in(placed.box if placed.mode == 1 else 0, opened["number"])
-    paid = sum([amount for _, amount in (placed.payments if payments is None else payments)])
+    paying = placed.payments if payments is None else payments
+    paid = sum([amount for _, amount in paying])
+    account: dict[str, Any] = {}
+    sold: list[list[Any]] = []
+    if placed.customer:
+        account = accounts.of_sale(tables, placed.customer, placed.lines, paying, acting)
+    if pins.is_sold_here(placed.lines):
+        sold = pins.of_sale(tables, placed.lines, context.at_ms)
     tendered = cash if tendered_minor is None else max(cash, tendered_minor)
     return OrderCollected(
         order=placed.order,
@@ -502,6 +626,8 @@ def _collected(
         payments=payments,
         deficits=deficits or [],
         pulse_age_ms=_pulse_age_ms(tables, placed.mode, acting),
+        account=account,
+        pins=sold,
     )
 
 
@@ -573,7 +699,7 @@ def decide_collect(tables: Tables, command: CollectOrder, acting: Acting) -> lis
         payments = [[payment.method, payment.amount_minor] for payment in command.payments]
     paid: list[list[Any]] = row["payments"] if payments is None else payments
     named = [method for method, _ in paid]
-    if not _are_methods(settings.cafe(tables), named):
+    if not _are_methods(settings.cafe(tables), named, customer=row.get("customer")):
         raise Refused("unknown-method", what=", ".join(named))
     rest = sum([amount for _, amount in paid])
     step = settings.cash_at(settings.cafe(tables), acting.context.seq)
@@ -592,6 +718,11 @@ def _collect(
     payments: list[list[Any]] | None,
 ) -> list[Event]:
     placed = _placed_of(order, row)
+    paying = row["payments"] if payments is None else payments
+    customer = placed.customer
+    accounts.check_sale(tables, customer, placed.lines, paying, acting, money=True)
+    if pins.is_sold_here(placed.lines):
+        pins.check_sale(tables, placed.lines, row["station"], final=True, order=order)
     deficits = stock.deficits(tables, lines.units_of(row["lines"]), hold=False)
     fact = _collected(tables, placed, acting, cash, tendered_minor, payments, deficits)
     return [event("order.collected", fact)]
@@ -606,6 +737,7 @@ def _placed_of(order: str, row: Mapping[str, Any]) -> OrderPlaced:
         state=row["state"],
         flags=row["flags"],
         payments=row["payments"],
+        customer=row.get("customer", ""),
         **{name: row[name] for name in names},
     )
 
@@ -669,7 +801,7 @@ def _row(tables: Tables, fact: OrderPlaced) -> dict[str, Any]:
     if fact.station:
         counters, name = tables.table("counters"), f"orders/{fact.station}"
         counters.put(name, {"value": stations.orders_of(tables, fact.station) + 1})
-    return {
+    row = {
         "label": fact.label,
         "station": fact.station,
         "operator": fact.operator,
@@ -692,6 +824,9 @@ def _row(tables: Tables, fact: OrderPlaced) -> dict[str, Any]:
         "held": [],
         "history": [[fact.state, fact.at_ms, fact.operator]],
     }
+    if fact.customer:
+        row["customer"] = fact.customer
+    return row
 
 
 def apply_placed(tables: Tables, fact: OrderPlaced) -> None:
@@ -702,6 +837,11 @@ def apply_placed(tables: Tables, fact: OrderPlaced) -> None:
         box.add_till_cash(tables, fact.operator, fact.station, fact.cash_minor or 0)
     elif fact.state == "pending":
         row["held"] = stock.hold(tables, lines.units_of(fact.lines))
+    if fact.cards:
+        row["cards"] = fact.cards
+        for at, serials in fact.cards:
+            row["lines"] = pins.with_serials(row["lines"], at, serials)
+        pins.hold(tables, fact.cards, fact.order)
     tables.table("orders").put(fact.order, row)
 
 
@@ -740,6 +880,12 @@ def _sell(
     row["history"].append(["collected", fact.at_ms, fact.operator])
     stock.release(tables, row["held"])
     row["held"] = []
+    tickets: list[str] = []
+    if fact.pins:
+        tickets = pins.apply_sale(tables, fact.pins, fact.order, row, fact.at_ms)
+    if fact.account:
+        row["account"] = fact.account
+        accounts.apply_sale(tables, fact.account, fact.order, row, fact.at_ms)
     tables.table("orders").put(fact.order, row)
     stock.sell(tables, lines.units_of(row["lines"]))
     for line in row["lines"]:
@@ -747,8 +893,9 @@ def _sell(
             jobs.apply_paid(tables, line["job"], fact.order, fact.at_ms)
     stock.note_oversold(tables, deficits, fact.order, fact.at_ms)
     job = box.add_sale(tables, fact.box, fact.order, row, fact.ticket)
-    if job and (recovered or fact.older):
-        box.hold_print(tables, job, unknown=recovered or fact.lost)
+    if recovered or fact.older:
+        for name in filter(None, (job, *tickets)):
+            prints.hold(tables, name, unknown=recovered or fact.lost)
     if fact.pulse_age_ms >= 0 and not recovered:
         box.pulse_drawer(tables, fact.pulse_age_ms)
 
@@ -778,6 +925,7 @@ def _end(tables: Tables, order: str, state: str, at_ms: int, operator: str, **ch
     before = tables.table("orders").peek(order)
     if before is not None:
         stock.release(tables, before["held"])
+        pins.release(tables, before.get("cards", ()), order)
         _move(tables, order, state, at_ms, operator, held=[], **changes)
 
 

@@ -174,6 +174,8 @@ def ticket(tables: Tables, job: str) -> dict[str, Any]:
         return {**common, "z": z_lines(tables, x)}
     if row["what"] == "refund":
         return {**common, **_refund(tables, ref)}
+    if row["what"] == "pin":
+        return {**common, **_pin(tables, ref)}
     return {**common, **_sale(tables, ref)}
 
 
@@ -232,6 +234,23 @@ def _refund(tables: Tables, ref: str) -> dict[str, Any]:
         "total_minor": refund["amount_minor"],
         "payments": [[method_name(tables, m), amount] for m, amount in refund["methods"]],
         "taxes": [(bp, gross, gross - tax, tax) for bp, gross, tax in refund["taxes"]],
+    }
+
+
+def _pin(tables: Tables, ref: str) -> dict[str, Any]:
+    """A PIN ticket; the PIN itself is opened by the server when it is printed."""
+    row = tables.table("pins").peek(ref)
+    assert row is not None
+    product = tables.table("products").peek(row["profile"])
+    assert product is not None
+    return {
+        "serial": row["serial"],
+        "name": product["name"],
+        "minutes": row["left_s"] // 60,
+        "price_minor": product["price_minor"],
+        "expires": row["expires"],
+        "text": row["text"],
+        "at_ms": row["made_ms"],
     }
 
 

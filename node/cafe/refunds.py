@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 from msgspec.structs import replace
 
-from node.cafe import box, exceptions, lines, settings, stock
+from node.cafe import accounts, box, exceptions, lines, pins, prints, settings, stock
 from node.cafe.kinds import Acting, Command, EventKind, Fact, Hex, Kind, Quantity, Reason, event
 from node.cafe.money import refund_cash, refund_tax, refund_units, shares
 from sync.domain import Tables
@@ -64,6 +64,10 @@ class SaleRefunded(Fact, frozen=True):
     operator: str
     at_ms: int
     box: int
+    account: dict[str, Any] = {}
+    """What it does to the customer's account, as `accounts.of_refund` says."""
+    pins: list[int] = []
+    """Serials that are worth nothing any more."""
 
 
 # --- decide ------------------------------------------------------------------
@@ -80,6 +84,8 @@ def decide_refund(tables: Tables, command: RefundSale, acting: Acting) -> list[E
     left = left_of(row["total_minor"], gone["minor"])
     amount = _amount(command, back, left)
     methods, cash_due = _methods(tables, row, gone, amount, command.method)
+    serials = pins.check_refund(tables, row["lines"], back)
+    account = accounts.of_refund(tables, command.order, row, back, methods, amount)
     restocked = []
     if command.restock:
         units = [{**row["lines"][at], "quantity": units} for at, units, _ in back]
@@ -98,6 +104,8 @@ def decide_refund(tables: Tables, command: RefundSale, acting: Acting) -> list[E
         operator=acting.operator_id,
         at_ms=acting.context.at_ms,
         box=opened["number"],
+        account=account,
+        pins=serials,
     )
     return [event("sale.refunded", fact)]
 
@@ -248,6 +256,10 @@ def apply_refunded(tables: Tables, fact: SaleRefunded) -> None:
         else:
             gone["methods"][method] = gone["methods"].get(method, 0) + amount
     gone["cash_due"] += fact.cash_due_minor
+    if fact.account:
+        gone["credit"] = gone.get("credit", 0) - fact.account.get("credit", 0)
+        accounts.apply_refund(tables, fact.account, fact.order, fact.operator, fact.at_ms)
+    pins.apply_refund(tables, fact.pins, fact.operator, fact.at_ms)
     row["refunded"] = gone
     row["history"].append(["refunded", fact.at_ms, fact.operator])
     orders.put(fact.order, row)
@@ -263,10 +275,12 @@ def apply_refunded(tables: Tables, fact: SaleRefunded) -> None:
     )
     stock.restock(tables, [(sku, units) for sku, units in fact.restocked])
     kept: dict[str, Any] = {
-        name: getattr(fact, name) for name in fact.__struct_fields__ if name != "refund"
+        name: getattr(fact, name)
+        for name in fact.__struct_fields__
+        if name not in ("refund", "account", "pins")
     }
     tables.table("refunds").put(fact.refund, {**kept, "vendor": row["operator"]})
-    box.queue_print(tables, f"r-{fact.refund[:16]}", "refund", fact.refund)
+    prints.queue(tables, f"r-{fact.refund[:16]}", "refund", fact.refund)
 
 
 def reapply_refunded(tables: Tables, fact: SaleRefunded) -> None:
@@ -284,7 +298,7 @@ def reapply_refunded(tables: Tables, fact: SaleRefunded) -> None:
     if opened is not None and box.is_closed(tables, fact.box):
         fact = replace(fact, box=opened["number"])
     apply_refunded(tables, fact)
-    box.hold_print(tables, f"r-{fact.refund[:16]}", unknown=True)
+    prints.hold(tables, f"r-{fact.refund[:16]}", unknown=True)
 
 
 KINDS = (Kind("sale.refund", RefundSale, "sale.refund", decide_refund, server_only=True),)

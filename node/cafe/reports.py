@@ -77,7 +77,7 @@ class Period:
 
 def period(tables: Tables, first: str, last: str) -> Period:
     """Days written as ``2026-11-22``; `Refused` ``bad-period``."""
-    zone = zone_of(tables)
+    zone = settings.zone(tables)
     try:
         days = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
     except ValueError:
@@ -87,13 +87,9 @@ def period(tables: Tables, first: str, last: str) -> Period:
     return Period(*days, zone)
 
 
-def zone_of(tables: Tables) -> ZoneInfo:
-    return ZoneInfo(settings.cafe(tables).get("time_zone", "UTC"))
-
-
 def today(tables: Tables, now_ms: int) -> dt.date:
     """The café's date at an instant."""
-    return dt.datetime.fromtimestamp(now_ms / 1000, zone_of(tables)).date()
+    return dt.datetime.fromtimestamp(now_ms / 1000, settings.zone(tables)).date()
 
 
 @dataclass

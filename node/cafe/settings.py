@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 from msgspec import Meta
@@ -197,6 +197,11 @@ def apply_set(tables: Tables, fact: SettingsSet) -> None:
 def cafe(tables: Tables) -> Mapping[str, Any]:
     """The settings; empty before the café was created."""
     return tables.table("settings").peek("cafe") or {}
+
+
+def zone(tables: Tables) -> ZoneInfo:
+    """The café's own time zone."""
+    return ZoneInfo(cafe(tables).get("time_zone", "UTC"))
 
 
 def remote_pos(tables: Tables) -> bool:

@@ -160,6 +160,8 @@ class Node:
             raise Refused("unknown-kind", kind=kind)
         if self.operator is None and len(self.tables.table("operators")):
             raise Refused("not-signed-in")
+        if known.needs_server and not self.hears_server:
+            raise Refused("needs-server", kind=kind)
         body = msgspec.to_builtins(fields) if isinstance(fields, Command) else dict(fields or {})
         command = read_command(known, body)
         async with self._submitting:  # labels are given in the order in which ops are made
@@ -173,6 +175,11 @@ class Node:
         if isinstance(command, jobs.ParkJob):
             return jobs.fill(self.tables, command)
         return command
+
+    @property
+    def hears_server(self) -> bool:
+        """Whether what only the server can say is at hand."""
+        return True
 
     def _station_id(self) -> str:
         return ""

@@ -106,8 +106,12 @@ class StationNode(Node):
 
     @property
     def unseen_s(self) -> int:
-        """Seconds since the server was heard last."""
-        return 0 if self.online else max(0, self.clock.mono_ms() - self._seen_ms) // 1000
+        """Seconds since the server was heard last; 0 only while it is."""
+        return 0 if self.online else max(1, (self.clock.mono_ms() - self._seen_ms) // 1000)
+
+    @property
+    def hears_server(self) -> bool:
+        return self.online
 
     def _last_contact_ms(self) -> int:
         """By the file of the run before, and the wall clock: a monotonic one ends with its boot."""

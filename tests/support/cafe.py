@@ -7,6 +7,7 @@ from typing import Any
 from node.cafe import orders, stock
 from node.cafe.house import KINDS, Cafe
 from node.cafe.kinds import body_of, read_command
+from node.cafe.profiles import CREDIT_SKU
 from sync.codec import as_written
 from sync.domain import Context
 from sync.identity import Ed25519Signer, node_id
@@ -32,6 +33,7 @@ class Rules:
         """What the author's clock says; 0 for the right time."""
         self.age_ms = 0
         self.people: dict[str, bytes] = {}
+        self._secrets = 0
         self.deficits: list[list[Any]] = []
         """Of the last act."""
         self.do(
@@ -69,6 +71,49 @@ class Rules:
             for sku, price in prices.items()
         ]
         self.do("catalog.import", by="Ada", products=products)
+
+    def profile(self, profile: str = "STD", **values: Any) -> None:
+        """A registered profile: points for each 1000, 10 points are 60 minutes."""
+        known = {"name": profile.title(), "price_minor": 500, "points": 1, "per_minor": 1000}
+        self.do("profile.add", by="Ada", profile=profile, values={**known, **values})
+
+    def customer(
+        self, user: str, balance: dict[str, int] | None = None, profile: str = "STD"
+    ) -> str:
+        """A customer with this user name; the id."""
+        if self.view.table("profiles").peek(profile) is None:
+            self.profile(profile)
+        customer = self.do("customer.create", by="Carl", profile=profile)
+        self.do("customer.describe", by="Carl", customer=customer, person={"user": user})
+        if balance:
+            fields = {name: [0, value] for name, value in balance.items()}
+            self.do("customer.balance", by="Ada", customer=customer, reason="as told", **fields)
+        return customer
+
+    def charge(self, customer: str, amount: int, **more: Any) -> str:
+        """Add credit; the order's id."""
+        line = {"sku": CREDIT_SKU, "quantity": 1, "price_minor": amount}
+        more = {"at": SERVER, "by": "Carl", **more}
+        return self.order(full_lines=[line], customer=customer, **more)
+
+    def pin_profile(self, sku: str, form: str = "card", **more: Any) -> None:
+        """A profile of an hour."""
+        fields = {"name": sku.title(), "minutes": 60, "price_minor": 500, **more}
+        self.do("pin.profile", by="Ada", sku=sku, form=form, **fields)
+
+    def secrets(self, count: int) -> list[list[str]]:
+        """(index, text) of so many PINs that nobody has."""
+        self._secrets += count
+        numbers = range(self._secrets - count, self._secrets)
+        return [[f"{number:032x}", f"{number:042x}"] for number in numbers]
+
+    def pins(self, profile: str, count: int, **more: Any) -> None:
+        """Make cards."""
+        self.do("pin.make", by="Ada", profile=profile, secrets=self.secrets(count), **more)
+
+    def spares(self, count: int) -> None:
+        """Codes for tickets."""
+        self.do("pin.spare", secrets=self.secrets(count))
 
     def do(
         self, kind: str, *, by: str = "", at: bytes = SERVER, base: int | None = None, **body: Any

@@ -1,0 +1,770 @@
+"""What moves on a customer's account: charges, purchases, points, time; and the record of it.
+
+Every change goes through `move`, which writes the movement with what is left beside it: the running
+balance is the account. What a sale or a refund does is worked out where it is decided, and stands
+in its event; here it is only added up.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+from msgspec import Meta
+from tinydb import where
+
+from node.cafe import benefits, box, credit, exceptions, profiles, records, settings, stock
+from node.cafe.credit import Balance
+from node.cafe.kinds import Acting, Code, Command, EventKind, Fact, Hex, Kind, Quantity, event
+from node.cafe.operators import may
+from node.cafe.points import Points, earn, redeem_products, redeem_time
+from sync.domain import Tables
+from sync.errors import Refused
+from sync.op import Event
+
+CREDIT = "credit"
+"""The method of payment that is the customer's own account."""
+FOR_CUSTOMERS = frozenset({"credit", "free_pass", "promotion"})
+"""Kinds of lines that only a registered customer can have."""
+NEAR_DAYS = 7
+MOST_BUCKETS = 200
+
+# --- commands ----------------------------------------------------------------
+
+Money = Annotated[int, Meta(ge=-(10**15), le=10**15)]
+
+
+class EditBalance(Command, frozen=True):
+    """Correct credit, points or expiry by hand: each as ``[was, is]``; minutes cannot be."""
+
+    customer: Hex
+    credit: tuple[Money, Money] | None = None
+    points: tuple[Money, Money] | None = None
+    expires: tuple[int, int] | None = None
+    """Ordinals of local days, 0 for never."""
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+class TransferCredit(Command, frozen=True):
+    customer: Hex
+    to: Hex
+    amount_minor: box.Sum
+
+
+class Wanted(Command, frozen=True):
+    sku: Code
+    quantity: Quantity = 1
+
+
+class RedeemPoints(Command, frozen=True):
+    """Change points into time, or into products."""
+
+    customer: Hex
+    points: Annotated[int, Meta(ge=1, le=10**12)] | None = None
+    products: Annotated[tuple[Wanted, ...], Meta(max_length=20)] = ()
+
+
+class UndoRedeem(Command, frozen=True):
+    """Take back what was redeemed, as long as nothing of it was used."""
+
+    redemption: Hex
+
+
+class ExpireCredit(Command, frozen=True):
+    """The server's calendar ends what was good until yesterday."""
+
+    customer: Hex
+
+
+# --- events ------------------------------------------------------------------
+
+
+class BalanceEdited(Fact, frozen=True):
+    customer: str
+    credit: int
+    """What was added to it; negative if it is less now."""
+    points: int
+    expires: list[int] | None
+    """``[was, is]``."""
+    reason: str
+    operator: str
+    at_ms: int
+
+
+class CreditTransferred(Fact, frozen=True):
+    customer: str
+    to: str
+    amount_minor: int
+    expires: int
+    """Of who receives it."""
+    operator: str
+    at_ms: int
+
+
+class PointsRedeemed(Fact, frozen=True):
+    redemption: str
+    customer: str
+    points: int
+    minutes: int
+    products: list[list[Any]]
+    """``[sku, name, quantity, points]``."""
+    units: list[list[Any]]
+    """``[sku, units]`` that left the shelf."""
+    operator: str
+    station: str
+    at_ms: int
+    box: int
+    seq: int
+
+
+class RedeemUndone(Fact, frozen=True):
+    redemption: str
+    operator: str
+    at_ms: int
+    box: int
+
+
+class CreditExpired(Fact, frozen=True):
+    customer: str
+    credit: int
+    bonus: int
+    at_ms: int
+
+
+# --- an account ----------------------------------------------------------------
+
+
+def new_account(profile: str, at_ms: int) -> dict[str, Any]:
+    """Row of a new account."""
+    return {
+        "profile": profile,
+        "deleted": False,
+        "lock": None,
+        "credit": 0,
+        "bonus": 0,
+        "expires": 0,
+        "points": 0,
+        "rest": 0,
+        "unit": 1,
+        "redeemed": [],
+        "promotions": [],
+        "passes": [],
+        "charges": 0,
+        "moves": 0,
+        "created_ms": at_ms,
+    }
+
+
+def balance_of(row: Mapping[str, Any]) -> Balance:
+    return Balance(row["credit"], row["bonus"], row["expires"])
+
+
+def points_of(row: Mapping[str, Any]) -> Points:
+    return Points(row["points"], row["rest"], row["unit"])
+
+
+def redeemed_s(row: Mapping[str, Any]) -> int:
+    """Seconds that were redeemed and are left."""
+    return sum(seconds for seconds, _, _ in row["redeemed"])
+
+
+def today(tables: Tables, at_ms: int) -> int:
+    """Ordinal of the café's own date at an instant."""
+    zone = settings.zone(tables)
+    return dt.datetime.fromtimestamp(at_ms / 1000, zone).date().toordinal()
+
+
+def change(tables: Tables, customer: str, **fields: Any) -> None:
+    """Put fields of an account that are no sums."""
+    table = tables.table("customers")
+    row = table.row(customer)
+    if row is not None:
+        table.put(customer, {**row, **fields})
+
+
+def move(
+    tables: Tables,
+    customer: str,
+    what: str,
+    at_ms: int,
+    operator: str,
+    *,
+    station: str = "",
+    ref: str = "",
+    credit: int = 0,
+    bonus: int = 0,
+    points: int = 0,
+    seconds: int = 0,
+    **details: Any,
+) -> None:
+    """Change an account's sums, and write down what happened with what is left."""
+    table = tables.table("customers")
+    row = table.row(customer)
+    if row is None:
+        return
+    row["credit"] += credit
+    row["bonus"] += bonus
+    row["points"] += points
+    row["moves"] += 1
+    table.put(customer, row)
+    number = row["moves"]
+    movement = {
+        "customer": customer,
+        "number": number,
+        "what": what,
+        "at_ms": at_ms,
+        "operator": operator,
+        "station": station,
+        "ref": ref,
+        "credit": credit,
+        "bonus": bonus,
+        "points": points,
+        "seconds": seconds,
+        "credit_after": row["credit"],
+        "bonus_after": row["bonus"],
+        "points_after": row["points"],
+        "details": details,
+    }
+    tables.table("movements").put(f"{customer}/{number}", movement)
+
+
+# --- what a sale does ------------------------------------------------------------
+
+
+def of(tables: Tables, customer: str) -> Mapping[str, Any]:
+    """Row of an account that is there, or `Refused` ``unknown-customer``, ``deleted``."""
+    row = records.of(tables, "customers", customer, "unknown-customer")
+    if row["deleted"]:
+        raise Refused("deleted")
+    return row
+
+
+def credit_lines_minor(lines: Iterable[Mapping[str, Any]]) -> int:
+    """What of an order's lines buys credit, and so cannot be paid with it."""
+    return sum(line["amount_minor"] for line in lines if _buys_credit(line))
+
+
+def _by_account(payments: Iterable[Sequence[Any]]) -> int:
+    """What of ``[method, amount]`` is the customer's account."""
+    return sum(amount for method, amount in payments if method == CREDIT)
+
+
+def _buys_credit(line: Mapping[str, Any]) -> bool:
+    return line["kind"] == "credit" or "credit_minor" in line
+
+
+def check_sale(
+    tables: Tables,
+    customer: str,
+    lines: Sequence[Mapping[str, Any]],
+    payments: Iterable[Sequence[Any]],
+    acting: Acting,
+    *,
+    money: bool,
+) -> None:
+    """`Refused` if a sale cannot be put on an account: ``customer-needed``, ``unknown-customer``,
+    ``deleted``, ``below-minimum``, and where ``money`` is spent now ``barred``, ``not-enough-
+    credit``, ``credit-for-credit``."""
+    needs = any(line["kind"] in FOR_CUSTOMERS for line in lines)
+    paid = _by_account(payments)
+    if not customer:
+        if needs or paid:
+            raise Refused("customer-needed")
+        return
+    row = of(tables, customer)
+    bought = credit_lines_minor(lines)
+    if any(line["kind"] == "credit" for line in lines):
+        minimum = profiles.of(tables, row["profile"])["minimum_minor"]
+        first = row["charges"] == 0
+        credit.top_up(balance_of(row), bought, first=first, minimum=minimum)
+    if paid:
+        total = sum(line["amount_minor"] for line in lines)
+        if paid > total - bought:
+            raise Refused("credit-for-credit")
+        if money:
+            _spend(tables, row, paid, acting)
+
+
+def _spend(
+    tables: Tables, row: Mapping[str, Any], amount: int, acting: Acting
+) -> tuple[int, int, int]:
+    """(of the bonus, of the credit, as debt); `Refused` ``barred``, ``not-enough-credit``."""
+    check_free(row, acting.context.at_ms)
+    may_owe = acting.desk and may(acting.operator, "customer.debt")
+    most = profiles.of(tables, row["profile"])["max_debt_minor"] if may_owe else 0
+    return credit.spend(balance_of(row), amount, most)[1]
+
+
+def check_free(row: Mapping[str, Any], at_ms: int) -> None:
+    """`Refused` ``barred`` for a customer who is locked now."""
+    if is_locked(row, at_ms):
+        raise Refused("barred", reason=row["lock"]["reason"])
+
+
+def is_locked(row: Mapping[str, Any], now_ms: int) -> bool:
+    """Whether a customer is barred now; the last lock in the server's order is the one that
+    counts."""
+    lock = row["lock"]
+    return bool(lock) and (lock["until_ms"] == 0 or now_ms < lock["until_ms"])
+
+
+def of_sale(
+    tables: Tables,
+    customer: str,
+    lines: Sequence[Mapping[str, Any]],
+    payments: Iterable[Sequence[Any]],
+    acting: Acting,
+) -> dict[str, Any]:
+    """What a sale that is final now does to the account, as its event says it; empty for nothing.
+    `check_sale` comes before. A charge for somebody who has left is for a person.
+
+    `Refused`: ``already-over`` for a pass whose time is.
+    """
+    row = tables.table("customers").peek(customer) if customer else None
+    if row is None:
+        return {}
+    if row["deleted"]:
+        return {"customer": customer, "unclaimed": credit_lines_minor(lines)}
+    at_ms = acting.context.at_ms
+    profile = profiles.of(tables, row["profile"])
+    paid = _by_account(payments)
+    bought = credit_lines_minor(lines)
+    total = sum(line["amount_minor"] for line in lines)
+    earning = bought + (total - bought - paid if profile["on_purchases"] else 0)
+    bonus = sum(line.get("bonus_minor", 0) for line in lines)
+    does: dict[str, Any] = {"customer": customer, "credit": bought, "bonus": bonus}
+    if bought:
+        today_ = today(tables, at_ms)
+        days = profile["expiry_days"]
+        after = credit.top_up(balance_of(row), bought, today=today_, valid_days=days)
+        does["expires"] = after.expires
+    if paid:
+        does["spent"] = list(_spend(tables, row, paid, acting))
+    if earning and profile["points"]:
+        does["earned"] = [earning, profile["points"], profile["per_minor"]]
+    passes, minutes = [], []
+    for line in lines:
+        if line["kind"] == "free_pass":
+            offer = tables.table("offers").peek(line["sku"])
+            assert offer is not None  # an offer stays
+            passes.append([*benefits.window(offer, at_ms, settings.zone(tables)), line["sku"]])
+        elif "minutes" in line:
+            ends_ms = _end_of(tables, at_ms, line["days"])
+            minutes.append([line["minutes"] * 60, ends_ms, line["sku"]])
+    return does | ({"passes": passes} if passes else {}) | ({"minutes": minutes} if minutes else {})
+
+
+def _end_of(tables: Tables, at_ms: int, days: int) -> int:
+    """End of the N-th local day after an instant, in ms; 0 for never."""
+    if not days:
+        return 0
+    day = dt.date.fromordinal(today(tables, at_ms) + days + 1)
+    return benefits.instant_ms(day, dt.time(), settings.zone(tables))
+
+
+def apply_sale(
+    tables: Tables, does: Mapping[str, Any], order: str, row: Mapping[str, Any], at_ms: int
+) -> None:
+    """Fold what a sale does to an account."""
+    customer, operator = does["customer"], row["operator"]
+    if "unclaimed" in does:
+        amount = does["unclaimed"]
+        kept = {"customer": customer, "amount_minor": amount, "at_ms": at_ms}
+        tables.table("unclaimed").put(order, kept)
+        exceptions.note(tables, "customer-deleted", order, at_ms, amount_minor=amount)
+        return
+    account = tables.table("customers").row(customer)
+    if account is None:
+        return
+    points = _earn(account, does)
+    if does["credit"]:
+        account.update(expires=does["expires"], charges=account["charges"] + 1)
+    _add_buckets(account, does, order)
+    tables.table("customers").put(customer, account)
+    spent = does.get("spent", [0, 0, 0])
+    bought = does["credit"] or does["bonus"]
+    what = "charged" if bought else "purchase"
+    move(
+        tables, customer, what, at_ms, operator,
+        station=row["station"], ref=order, points=points,
+        credit=does["credit"] - spent[1] - spent[2], bonus=does["bonus"] - spent[0],
+        seconds=sum(seconds for seconds, _, _ in does.get("minutes", ())),
+    )  # fmt: skip
+
+
+def _earn(account: dict[str, Any], does: Mapping[str, Any]) -> int:
+    """Points that are earned or taken back; the rest is carried in the account."""
+    if "earned" not in does:
+        return 0
+    after = earn(points_of(account), *does["earned"])
+    account.update(rest=after.rest, unit=after.unit)
+    return after.balance - int(account["points"])
+
+
+def _add_buckets(account: dict[str, Any], does: Mapping[str, Any], order: str) -> None:
+    for since, until, sku in does.get("passes", ()):
+        account["passes"].append(
+            {"from_ms": since, "to_ms": until, "sku": sku, "order": order, "active": True}
+        )
+    for seconds, ends_ms, sku in does.get("minutes", ()):
+        account["promotions"].append(
+            {
+                "seconds": seconds,
+                "of": seconds,
+                "ends_ms": ends_ms,
+                "sku": sku,
+                "order": order,
+                "active": True,
+            }
+        )
+    account["passes"] = account["passes"][-MOST_BUCKETS:]
+    account["promotions"] = account["promotions"][-MOST_BUCKETS:]
+
+
+# --- what a refund does ------------------------------------------------------------
+
+
+def of_refund(
+    tables: Tables,
+    order: str,
+    sale: Mapping[str, Any],
+    back: Sequence[Sequence[int]],
+    methods: Iterable[Sequence[Any]],
+    amount: int,
+) -> dict[str, Any]:
+    """What giving back ``amount`` of a sale, ``back`` its lines, does to the account.
+
+    `Refused`: ``deleted``, ``not-enough-credit``, ``used-already``, ``lines-needed``.
+    """
+    did = sale.get("account")
+    if not did or "unclaimed" in did:
+        return did or {}
+    lines, customer = sale["lines"], did["customer"]
+    bound = [line for line in lines if line["kind"] in FOR_CUSTOMERS or "combo" in line]
+    if bound and sum(part for _, _, part in back) != amount:
+        raise Refused("lines-needed")
+    row = of(tables, customer)
+    gone = sum(part for at, _, part in back if at < len(lines) and _buys_credit(lines[at]))
+    does: dict[str, Any] = {"customer": customer, "credit": -gone, "bonus": 0}
+    if gone:
+        before = sale.get("refunded", {}).get("credit", 0)
+        credit.check_refund(row["credit"], did["credit"], before, gone)
+        if did["bonus"]:
+            _check_untouched(row, did, gone)
+            does["bonus"] = -did["bonus"]
+    _take_back_buckets(row, order, lines, back, does)
+    paid = _by_account(methods)
+    if paid:
+        does["given_back"] = _to_account(did["spent"], sale.get("refunded", {}), paid)
+    if "earned" in did:
+        earning, points, unit = did["earned"]
+        most = gone + (amount - gone - paid if earning > did["credit"] else 0)
+        if most:
+            does["earned"] = [-most, points, unit]
+    return does
+
+
+def _check_untouched(row: Mapping[str, Any], did: Mapping[str, Any], gone: int) -> None:
+    if gone != did["credit"] or row["bonus"] < did["bonus"]:
+        raise Refused("used-already")
+
+
+def _take_back_buckets(
+    row: Mapping[str, Any],
+    order: str,
+    lines: Sequence[Mapping[str, Any]],
+    back: Sequence[Sequence[int]],
+    does: dict[str, Any],
+) -> None:
+    """Passes and minutes go back whole, and only while nobody has used them."""
+    back_at = {at: units for at, units, _ in back}
+    combos = {line["combo"] for at, line in enumerate(lines) if at in back_at and "combo" in line}
+    for at, line in enumerate(lines):
+        whole = back_at.get(at, 0) == line["quantity"]
+        if line.get("combo") in combos and not whole:
+            raise Refused("used-already")
+        if line["kind"] == "free_pass" and at in back_at and not whole:
+            raise Refused("used-already")
+    passes = [lines[at]["sku"] for at in back_at if lines[at]["kind"] == "free_pass"]
+    minutes = [lines[at]["sku"] for at in back_at if "minutes" in lines[at]]
+    for sku in minutes:
+        mine = [b for b in row["promotions"] if (b["order"], b["sku"]) == (order, sku)]
+        if not mine or any(bucket["seconds"] != bucket["of"] for bucket in mine):
+            raise Refused("used-already")
+    for sku in passes:
+        mine = [b for b in row["passes"] if (b["order"], b["sku"]) == (order, sku)]
+        if not mine or any(bucket.get("used") for bucket in mine):
+            raise Refused("used-already")
+    if passes or minutes:
+        does["buckets"] = [*passes, *minutes]
+
+
+def _to_account(spent: Sequence[int], gone: Mapping[str, Any], paid: int) -> list[int]:
+    """``[bonus, credit]`` that ``paid`` more of a purchase gives back: the debt first, which is
+    credit too, then the credit, then the bonus."""
+    _, of_credit, debt = spent
+    before = gone.get("methods", {}).get(CREDIT, 0)
+    to_credit = max(0, min(paid, of_credit + debt - before))
+    return [paid - to_credit, to_credit]
+
+
+def apply_refund(
+    tables: Tables, does: Mapping[str, Any], order: str, operator: str, at_ms: int
+) -> None:
+    """Fold what a refund does to an account."""
+    customer = does["customer"]
+    if "unclaimed" in does:
+        tables.table("unclaimed").drop(order)
+        return
+    account = tables.table("customers").row(customer)
+    if account is None:
+        return
+    points = _earn(account, does)
+    gone = does.get("buckets", ())
+    for name in ("passes", "promotions"):
+        account[name] = [b for b in account[name] if not (b["order"] == order and b["sku"] in gone)]
+    tables.table("customers").put(customer, account)
+    bonus, of_credit = does.get("given_back", [0, 0])
+    move(
+        tables, customer, "refunded", at_ms, operator, ref=order, points=points,
+        credit=does["credit"] + of_credit, bonus=does["bonus"] + bonus,
+    )  # fmt: skip
+
+
+# --- decide --------------------------------------------------------------------
+
+
+def decide_balance(tables: Tables, command: EditBalance, acting: Acting) -> list[Event]:
+    row = of(tables, command.customer)
+    if not command.reason.strip():
+        raise Refused("reason-needed")
+    changes = {}
+    for name in ("credit", "points", "expires"):
+        said = getattr(command, name)
+        if said is None:
+            continue
+        was, wanted = said
+        if row[name] != was:
+            raise Refused("changed-meanwhile", what=name)
+        if wanted != was:
+            changes[name] = wanted
+    if not changes:
+        raise Refused("nothing-to-do")
+    expires = changes.get("expires")
+    if expires is not None and not 0 <= expires <= dt.date.max.toordinal():
+        raise Refused("out-of-range", what="expires")
+    credit.check_room(changes.get("credit", 0))
+    fact = BalanceEdited(
+        customer=command.customer,
+        credit=changes.get("credit", row["credit"]) - row["credit"],
+        points=changes.get("points", row["points"]) - row["points"],
+        expires=None if expires is None else [row["expires"], expires],
+        reason=command.reason,
+        operator=acting.operator_id,
+        at_ms=acting.context.at_ms,
+    )
+    return [event("balance.edited", fact)]
+
+
+def decide_transfer(tables: Tables, command: TransferCredit, acting: Acting) -> list[Event]:
+    if command.customer == command.to:
+        raise Refused("bad-field", what="to")
+    source, target = of(tables, command.customer), of(tables, command.to)
+    check_free(source, acting.context.at_ms)
+    _, after = credit.transfer(balance_of(source), balance_of(target), command.amount_minor)
+    fact = CreditTransferred(
+        customer=command.customer,
+        to=command.to,
+        amount_minor=command.amount_minor,
+        expires=after.expires,
+        operator=acting.operator_id,
+        at_ms=acting.context.at_ms,
+    )
+    return [event("credit.transferred", fact)]
+
+
+def decide_redeem(tables: Tables, command: RedeemPoints, acting: Acting) -> list[Event]:
+    row = of(tables, command.customer)
+    check_free(row, acting.context.at_ms)
+    profile = profiles.of(tables, row["profile"])
+    minutes, products, units = 0, [], []
+    if command.products and command.points is None:
+        values: list[tuple[int, int]] = []
+        for one in command.products:
+            product = records.of(tables, "products", one.sku, "unknown-product")
+            if not product["active"]:
+                raise Refused("not-for-sale", sku=one.sku)
+            values.append((product["points"], one.quantity))
+            taken = product["points"] * one.quantity
+            products.append([one.sku, product["name"], one.quantity, taken])
+            if product["kind"] == "product":
+                units.append([one.sku, one.quantity])
+        points = redeem_products(row["points"], values)
+    elif command.points is not None and not command.products:
+        need, worth = profile["need"], profile["minutes"]
+        minutes, points = redeem_time(row["points"], command.points, need, worth)
+    else:
+        raise Refused("bad-field", what="points, products")
+    fact = PointsRedeemed(
+        redemption=acting.context.op.key.hex(),
+        customer=command.customer,
+        points=points,
+        minutes=minutes,
+        products=products,
+        units=units,
+        operator=acting.operator_id,
+        station=acting.station_id,
+        at_ms=acting.context.at_ms,
+        box=box.current(tables)["number"],
+        seq=acting.context.seq,
+    )
+    return [event("points.redeemed", fact)]
+
+
+def decide_undo(tables: Tables, command: UndoRedeem, acting: Acting) -> list[Event]:
+    row = records.of(tables, "redemptions", command.redemption, "unknown-redemption")
+    if row["undone"]:
+        raise Refused("bad-state", state="undone", label="")
+    account = of(tables, row["customer"])
+    mine = [left for left, of_, ref in account["redeemed"] if ref == command.redemption]
+    if row["minutes"] and mine != [row["minutes"] * 60]:
+        raise Refused("used-already")
+    fact = RedeemUndone(
+        redemption=command.redemption,
+        operator=acting.operator_id,
+        at_ms=acting.context.at_ms,
+        box=box.current(tables)["number"],
+    )
+    return [event("redeem.undone", fact)]
+
+
+def decide_expire(tables: Tables, command: ExpireCredit, acting: Acting) -> list[Event]:
+    row = of(tables, command.customer)
+    at_ms = acting.context.at_ms
+    after, forfeited = credit.expire(balance_of(row), today(tables, at_ms))
+    if after.expires == row["expires"]:
+        raise Refused("too-early")
+    credit_gone = row["credit"] - after.credit
+    fact = CreditExpired(
+        customer=command.customer, credit=credit_gone, bonus=forfeited - credit_gone, at_ms=at_ms
+    )
+    return [event("credit.expired", fact)]
+
+
+# --- apply -----------------------------------------------------------------------
+
+
+def apply_balance(tables: Tables, fact: BalanceEdited) -> None:
+    details: dict[str, Any] = {"reason": fact.reason}
+    if fact.expires is not None:
+        change(tables, fact.customer, expires=fact.expires[1])
+        details["expires"] = fact.expires
+    move(
+        tables, fact.customer, "edited", fact.at_ms, fact.operator,
+        credit=fact.credit, points=fact.points, **details,
+    )  # fmt: skip
+
+
+def apply_transferred(tables: Tables, fact: CreditTransferred) -> None:
+    amount, at_ms = fact.amount_minor, fact.at_ms
+    move(tables, fact.customer, "given", at_ms, fact.operator, ref=fact.to, credit=-amount)
+    change(tables, fact.to, expires=fact.expires)
+    move(tables, fact.to, "received", at_ms, fact.operator, ref=fact.customer, credit=amount)
+
+
+def apply_redeemed(tables: Tables, fact: PointsRedeemed) -> None:
+    seconds = fact.minutes * 60
+    account = tables.table("customers").row(fact.customer)
+    if account is None:
+        return
+    if seconds:
+        account["redeemed"].append([seconds, fact.seq, fact.redemption])
+        account["redeemed"] = account["redeemed"][-MOST_BUCKETS:]
+        tables.table("customers").put(fact.customer, account)
+    move(
+        tables, fact.customer, "redeemed", fact.at_ms, fact.operator, station=fact.station,
+        ref=fact.redemption, points=-fact.points, seconds=seconds, products=fact.products,
+    )  # fmt: skip
+    stock.sell(tables, [(sku, units) for sku, units in fact.units])
+    box.count_points(tables, fact.box, taken=fact.points)
+    row = {
+        "customer": fact.customer,
+        "points": fact.points,
+        "minutes": fact.minutes,
+        "products": fact.products,
+        "units": fact.units,
+        "undone": False,
+        "at_ms": fact.at_ms,
+    }
+    tables.table("redemptions").put(fact.redemption, row)
+
+
+def apply_undone(tables: Tables, fact: RedeemUndone) -> None:
+    table = tables.table("redemptions")
+    row = table.row(fact.redemption)
+    if row is None or row["undone"]:
+        return
+    table.put(fact.redemption, {**row, "undone": True})
+    account = tables.table("customers").row(row["customer"])
+    if account is None:
+        return
+    account["redeemed"] = [one for one in account["redeemed"] if one[2] != fact.redemption]
+    tables.table("customers").put(row["customer"], account)
+    move(
+        tables, row["customer"], "redeem-undone", fact.at_ms, fact.operator,
+        ref=fact.redemption, points=row["points"], seconds=-row["minutes"] * 60,
+    )  # fmt: skip
+    stock.restock(tables, [(sku, units) for sku, units in row["units"]])
+    box.count_points(tables, fact.box, given_back=row["points"])
+
+
+def apply_expired(tables: Tables, fact: CreditExpired) -> None:
+    change(tables, fact.customer, expires=0)
+    move(tables, fact.customer, "expired", fact.at_ms, "", credit=-fact.credit, bonus=-fact.bonus)
+
+
+# --- queries ---------------------------------------------------------------------
+
+
+def movements(
+    tables: Tables, customer: str, count: int, before: int = 1 << 62
+) -> list[Mapping[str, Any]]:
+    """Movements of an account, the newest first."""
+    row = tables.table("customers").peek(customer)
+    last = min(before - 1, row["moves"] if row is not None else 0)
+    table = tables.table("movements")
+    found = (table.peek(f"{customer}/{number}") for number in range(last, max(0, last - count), -1))
+    return [movement for movement in found if movement is not None]
+
+
+def near_expiry(tables: Tables, at_ms: int) -> list[tuple[str, Mapping[str, Any]]]:
+    """Accounts whose credit is good for seven days at most, the nearest first."""
+    last = today(tables, at_ms) + NEAR_DAYS
+    rows = tables.table("customers").matching(where("expires") <= last)
+    found = [(str(row.doc_id), row) for row in rows if row["expires"] and not row["deleted"]]
+    return sorted(found, key=lambda one: one[1]["expires"])
+
+
+def overdue(tables: Tables, at_ms: int) -> list[str]:
+    """Accounts whose credit was good until yesterday."""
+    day = today(tables, at_ms)
+    rows = tables.table("customers").matching(where("expires") < day)
+    return [str(row.doc_id) for row in rows if row["expires"] and not row["deleted"]]
+
+
+KINDS = (
+    Kind("customer.balance", EditBalance, "customer.balance", decide_balance, needs_server=True),
+    Kind("credit.transfer", TransferCredit, "credit.transfer", decide_transfer, needs_server=True),
+    Kind("points.redeem", RedeemPoints, "points.redeem", decide_redeem, needs_server=True),
+    Kind("points.undo", UndoRedeem, "points.redeem", decide_undo, needs_server=True),
+    Kind("credit.expire", ExpireCredit, "", decide_expire, server_only=True),
+)
+EVENTS = (
+    EventKind("balance.edited", BalanceEdited, apply_balance),
+    EventKind("credit.transferred", CreditTransferred, apply_transferred),
+    EventKind("points.redeemed", PointsRedeemed, apply_redeemed),
+    EventKind("redeem.undone", RedeemUndone, apply_undone),
+    EventKind("credit.expired", CreditExpired, apply_expired),
+)
+INDEXES = {"customers": ((), ("expires",))}

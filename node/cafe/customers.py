@@ -1,0 +1,534 @@
+"""Registered customers: who they are, whether they are locked, and that they are gone.
+
+What a person told of themselves stands in acts of its own and in a table of its own (``people``),
+so that it can be taken out of every log when they leave; the account (``customers``) and what moved
+on it stay. Contact data are sealed to the café: stations carry them and cannot read them.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+from tinydb import where
+
+from node.cafe import accounts, box, catalog, profiles, records
+from node.cafe.kinds import Acting, Code, Command, EventKind, Fact, Hex, Kind, Reason, event
+from sync.domain import Tables
+from sync.errors import Refused
+from sync.op import Event, Op
+
+HOUR_S, DAY_S = 3600, 86_400
+LONGEST_LOCK_S = 365 * DAY_S
+LONGEST_REASON = 500
+SHORTEST_USER, LONGEST_USER = 4, 32
+CONFLICTS_KEPT = 20
+
+# --- commands ----------------------------------------------------------------
+
+User = Annotated[str, Meta(max_length=40)]
+PersonName = Annotated[str, Meta(max_length=60)]
+Sealed = Annotated[str, Meta(max_length=2048, pattern=r"^([0-9a-f]{2})*\Z")]
+
+
+class CreateCustomer(Command, frozen=True):
+    """A new account; who it is for is said by `DescribeCustomer`."""
+
+    profile: Code
+
+
+class Person(Command, frozen=True):
+    """What a customer tells of themselves; the sealed ones only the server can read."""
+
+    user: User
+    first: PersonName = ""
+    last: PersonName = ""
+    document: Sealed = ""
+    email: Sealed = ""
+    phone: Sealed = ""
+    birth: Sealed = ""
+    photo: Sealed = ""
+
+
+class DescribeCustomer(Command, frozen=True):
+    """Say whose a new account is."""
+
+    customer: Hex
+    person: Person
+
+
+class EditCustomer(Command, frozen=True):
+    """Change what is known of a person: field → [version of it that was seen, new value]."""
+
+    customer: Hex
+    changes: records.ChangeMap
+
+
+class PersonFields(Command, frozen=True):
+    """What may stand in the fields of a person."""
+
+    user: User | None = None
+    first: PersonName | None = None
+    last: PersonName | None = None
+    document: Sealed | None = None
+    email: Sealed | None = None
+    phone: Sealed | None = None
+    birth: Sealed | None = None
+    photo: Sealed | None = None
+
+
+class SetProfile(Command, frozen=True):
+    """Another profile for a customer."""
+
+    customer: Hex
+    profile: Code
+
+
+class LockCustomer(Command, frozen=True):
+    """Bar a customer for some hours or days, or with neither until they are unlocked."""
+
+    customer: Hex
+    hours: Annotated[int, Meta(ge=-(10**6), le=10**6)] | None = None
+    days: Annotated[int, Meta(ge=-(10**6), le=10**6)] | None = None
+    reason: Annotated[str, Meta(max_length=10_000)] = ""
+
+
+class UnlockCustomer(Command, frozen=True):
+    customer: Hex
+
+
+class DeleteCustomer(Command, frozen=True):
+    """A customer leaves: what is left of their credit is paid out or forfeited, a debt is paid
+    before or written off, and their personal data is erased."""
+
+    customer: Hex
+    credit: Literal["refund", "forfeit"]
+    reason: Reason
+    write_off: bool = False
+
+
+# --- events ------------------------------------------------------------------
+
+
+class CustomerCreated(Fact, frozen=True):
+    customer: str
+    profile: str
+    operator: str
+    station: str
+    at_ms: int
+
+
+class PersonDescribed(Fact, frozen=True):
+    """Folded into ``people`` and nothing else: it can be erased."""
+
+    customer: str
+    person: dict[str, Any]
+    wanted: str
+    """The user name that was asked for, which somebody else may have had already."""
+    key: str
+
+
+class PersonEdited(Fact, frozen=True):
+    """Folded into ``people`` and nothing else: it can be erased."""
+
+    customer: str
+    values: dict[str, Any]
+    conflicts: dict[str, list[Any]]
+    settled: list[str]
+    """Fields whose conflict a person has looked at."""
+    operator: str
+    at_ms: int
+    key: str
+
+
+class ProfileSet(Fact, frozen=True):
+    customer: str
+    profile: str
+    operator: str
+    at_ms: int
+
+
+class CustomerLocked(Fact, frozen=True):
+    customer: str
+    locked: bool
+    until_ms: int
+    """Server's UTC; 0 until somebody unlocks."""
+    reason: str
+    operator: str
+    station: str
+    at_ms: int
+
+
+class CustomerDeleted(Fact, frozen=True):
+    customer: str
+    paid_out_minor: int
+    forfeited_minor: int
+    """Credit and bonus that went."""
+    written_off_minor: int
+    reason: str
+    operator: str
+    at_ms: int
+    box: int
+    keys: list[str]
+    """Of the acts whose bodies are to be erased."""
+
+
+# --- who -----------------------------------------------------------------------
+
+
+def fold_user(user: str) -> str:
+    """A user name as it is compared: NFC, case-folded."""
+    return unicodedata.normalize("NFC", user).strip().casefold()
+
+
+def check_user(user: str) -> str:
+    """The user name as it is kept, or `Refused` ``bad-user``."""
+    kept = unicodedata.normalize("NFC", user).strip()
+    if not SHORTEST_USER <= len(kept) <= LONGEST_USER or "~" in kept:
+        raise Refused("bad-user", shortest=SHORTEST_USER, longest=LONGEST_USER)
+    return kept
+
+
+def free_name(user: str, is_taken: Any) -> tuple[str, bool]:
+    """(the name that is still free, whether it is another than was wanted)."""
+    name, number = user, 1
+    while is_taken(fold_user(name)):
+        number += 1
+        name = f"{user}~{number}"
+    return name, number > 1
+
+
+def find(tables: Tables, user: str) -> str:
+    """Id of the customer with this user name, or `Refused` ``unknown-customer``."""
+    row = tables.table("people").get(where("folded") == fold_user(user))
+    if row is None:
+        raise Refused("unknown-customer", what=user[:40])
+    return str(row.doc_id)
+
+
+def full_name(tables: Tables, customer: str) -> str:
+    """First and last name, or the user name; empty for who has left."""
+    row = tables.table("people").peek(customer)
+    if row is None:
+        return ""
+    return f"{row['first']} {row['last']}".strip() or str(row["user"])
+
+
+# --- locks ---------------------------------------------------------------------
+
+BARRED = frozenset({"sign-in", "redeem", "spend", "transfer"})
+"""What a locked customer cannot do; charging and receiving go on."""
+
+
+def lock_until(at_s: int, hours: int | None, days: int | None, reason: str) -> int | None:
+    """Instant at which a lock ends, None for never. `Refused` ``out-of-range``, ``too-long``."""
+    if len(reason) > LONGEST_REASON:
+        raise Refused("too-long", what="reason", longest=LONGEST_REASON)
+    if hours is None and days is None:
+        return None
+    length_s = (hours or 0) * HOUR_S + (days or 0) * DAY_S
+    if not HOUR_S <= length_s <= LONGEST_LOCK_S:
+        raise Refused("out-of-range", what="hours")
+    return at_s + length_s
+
+
+# --- decide --------------------------------------------------------------------
+
+
+def decide_create(tables: Tables, command: CreateCustomer, acting: Acting) -> list[Event]:
+    profile = profiles.of(tables, command.profile)
+    if not profile["active"]:
+        raise Refused("unknown-profile", what=command.profile)
+    fact = CustomerCreated(
+        customer=acting.context.op.key.hex(),
+        profile=command.profile,
+        operator=acting.operator_id,
+        station=acting.station_id,
+        at_ms=acting.context.at_ms,
+    )
+    return [event("customer.created", fact)]
+
+
+def decide_describe(tables: Tables, command: DescribeCustomer, acting: Acting) -> list[Event]:
+    of(tables, command.customer)
+    people = tables.table("people")
+    if people.peek(command.customer) is not None:
+        raise Refused("already-exists", what="customer")
+    wanted = check_user(command.person.user)
+    name = _free(tables, wanted, acting)
+    person = {**msgspec.to_builtins(command.person), "user": name}
+    key = acting.context.op.key.hex()
+    fact = PersonDescribed(customer=command.customer, person=person, wanted=wanted, key=key)
+    return [event("customer.described", fact)]
+
+
+def _free(tables: Tables, wanted: str, acting: Acting) -> str:
+    """A user name that nobody has: at the place where it is asked for it is the wanted one, or
+    `Refused` ``name-taken``."""
+    people = tables.table("people")
+    name, other = free_name(wanted, lambda folded: people.contains(where("folded") == folded))
+    if other and (acting.desk or not acting.context.server):
+        raise Refused("name-taken", name=wanted)
+    return name
+
+
+def decide_edit(tables: Tables, command: EditCustomer, acting: Acting) -> list[Event]:
+    of(tables, command.customer)
+    row = tables.table("people").peek(command.customer)
+    if row is None:
+        raise Refused("unknown-customer", what="")
+    changes = dict(records.read_changes(command.changes, PersonFields))
+    if "user" in changes:
+        seen, wanted = changes["user"]
+        kept = check_user(wanted)
+        if fold_user(kept) != row["folded"]:
+            kept = _free(tables, kept, acting)
+        changes["user"] = (seen, kept)
+    merged = records.merge(row, changes)
+    fact = PersonEdited(
+        customer=command.customer,
+        values=merged.values,
+        conflicts=merged.conflicts,
+        settled=[field for field in changes if field in row["conflicts"]] if acting.desk else [],
+        operator=acting.operator_id,
+        at_ms=acting.context.at_ms,
+        key=acting.context.op.key.hex(),
+    )
+    return [event("customer.edited", fact)]
+
+
+def decide_profile(tables: Tables, command: SetProfile, acting: Acting) -> list[Event]:
+    of(tables, command.customer)
+    if not profiles.of(tables, command.profile)["active"]:
+        raise Refused("unknown-profile", what=command.profile)
+    fact = ProfileSet(
+        customer=command.customer,
+        profile=command.profile,
+        operator=acting.operator_id,
+        at_ms=acting.context.at_ms,
+    )
+    return [event("customer.profile-set", fact)]
+
+
+def decide_lock(tables: Tables, command: LockCustomer, acting: Acting) -> list[Event]:
+    of(tables, command.customer)
+    at_ms = acting.context.at_ms
+    until_s = lock_until(at_ms // 1000, command.hours, command.days, command.reason)
+    until_ms = 0 if until_s is None else until_s * 1000 + at_ms % 1000
+    return _locked(command.customer, True, until_ms, command.reason, acting)
+
+
+def decide_unlock(tables: Tables, command: UnlockCustomer, acting: Acting) -> list[Event]:
+    row = of(tables, command.customer)
+    if not row["lock"]:
+        raise Refused("not-locked")
+    return _locked(command.customer, False, 0, "", acting)
+
+
+def _locked(customer: str, locked: bool, until_ms: int, reason: str, acting: Acting) -> list[Event]:
+    fact = CustomerLocked(
+        customer=customer,
+        locked=locked,
+        until_ms=until_ms,
+        reason=reason,
+        operator=acting.operator_id,
+        station=acting.station_id,
+        at_ms=acting.context.at_ms,
+    )
+    return [event("customer.locked", fact)]
+
+
+def decide_delete(tables: Tables, command: DeleteCustomer, acting: Acting) -> list[Event]:
+    row = of(tables, command.customer)
+    if not command.reason.strip():
+        raise Refused("reason-needed")
+    credit, bonus = row["credit"], row["bonus"]
+    if credit > 0 and command.credit == "refund" and not acting.desk:
+        raise Refused("server-only", kind="customer.delete")
+    if credit < 0 and not command.write_off:
+        raise Refused("in-debt", debt_minor=-credit)
+    opened = box.current(tables)
+    paid_out = max(0, credit) if command.credit == "refund" else 0
+    person = tables.table("people").peek(command.customer) or {"keys": []}
+    refused = [
+        str(other["key"])
+        for other in tables.table("refusals").search(where("about") == command.customer)
+    ]
+    fact = CustomerDeleted(
+        customer=command.customer,
+        paid_out_minor=paid_out,
+        forfeited_minor=max(0, credit) - paid_out + bonus,
+        written_off_minor=max(0, -credit),
+        reason=command.reason,
+        operator=acting.operator_id,
+        at_ms=acting.context.at_ms,
+        box=opened["number"],
+        keys=[*person["keys"], *refused],
+    )
+    return [event("customer.deleted", fact)]
+
+
+def of(tables: Tables, customer: str) -> Mapping[str, Any]:
+    """Row of an account, or `Refused`: ``unknown-customer``, ``deleted``."""
+    row = records.of(tables, "customers", customer, "unknown-customer")
+    if row["deleted"]:
+        raise Refused("deleted")
+    return row
+
+
+# --- apply -----------------------------------------------------------------------
+
+
+def apply_created(tables: Tables, fact: CustomerCreated) -> None:
+    row = accounts.new_account(fact.profile, fact.at_ms)
+    tables.table("customers").put(fact.customer, row)
+    accounts.move(tables, fact.customer, "created", fact.at_ms, fact.operator, station=fact.station)
+
+
+def apply_described(tables: Tables, fact: PersonDescribed) -> None:
+    row = {**fact.person, "keys": [fact.key], "conflicts": {}}
+    row["renamed"] = fact.wanted if fact.person["user"] != fact.wanted else ""
+    _put_person(tables, fact.customer, row)
+
+
+def apply_edited(tables: Tables, fact: PersonEdited) -> None:
+    row = tables.table("people").row(fact.customer)
+    if row is None:
+        return
+    row["conflicts"] = {f: c for f, c in row["conflicts"].items() if f not in fact.settled}
+    for field, values in fact.conflicts.items():
+        _, first, _ = row.get("versions", {}).get(field, [1, "", 0])
+        row["conflicts"][field] = [*values, first, fact.operator, fact.at_ms]
+    records.bump(row, fact.values, fact.operator, fact.at_ms)
+    row.update(fact.values)
+    if "user" in fact.values:
+        row["renamed"] = fact.values["user"] if "~" in fact.values["user"] else ""
+    row["keys"].append(fact.key)
+    _put_person(tables, fact.customer, row)
+
+
+def _put_person(tables: Tables, customer: str, row: dict[str, Any]) -> None:
+    row["folded"] = fold_user(row["user"])
+    row["search"] = catalog.fold(f"{row['user']} {row['last']} {row['first']}")
+    tables.table("people").put(customer, row)
+
+
+def apply_profile(tables: Tables, fact: ProfileSet) -> None:
+    accounts.change(tables, fact.customer, profile=fact.profile)
+    accounts.move(tables, fact.customer, "profile", fact.at_ms, fact.operator, detail=fact.profile)
+
+
+def apply_locked(tables: Tables, fact: CustomerLocked) -> None:
+    lock = {"until_ms": fact.until_ms, "reason": fact.reason} if fact.locked else None
+    accounts.change(tables, fact.customer, lock=lock)
+    accounts.move(
+        tables,
+        fact.customer,
+        "locked" if fact.locked else "unlocked",
+        fact.at_ms,
+        fact.operator,
+        station=fact.station,
+        detail=fact.reason,
+        until_ms=fact.until_ms,
+    )
+
+
+def apply_deleted(tables: Tables, fact: CustomerDeleted) -> None:
+    row = tables.table("customers").peek(fact.customer)
+    if row is None or row["deleted"]:
+        return
+    credit, bonus = row["credit"], row["bonus"]
+    accounts.move(
+        tables, fact.customer, "deleted", fact.at_ms, fact.operator,
+        credit=-credit, bonus=-bonus, detail=fact.reason,
+    )  # fmt: skip
+    accounts.change(tables, fact.customer, deleted=True, lock=None, expires=0)
+    tables.table("people").drop(fact.customer)
+    for key in fact.keys:
+        tables.table("erasing").put(key, {"customer": fact.customer})
+    if fact.paid_out_minor:
+        moved = box.CashMoved(
+            box=fact.box,
+            amount_minor=-fact.paid_out_minor,
+            reason=fact.reason,
+            operator=fact.operator,
+            at_ms=fact.at_ms,
+        )
+        box.apply_moved(tables, moved)
+
+
+def reapply_deleted(tables: Tables, fact: CustomerDeleted) -> None:
+    """What was paid out in a box that this life has closed is for a person."""
+    row = tables.table("customers").peek(fact.customer)
+    if row is None or row["deleted"]:
+        return
+    paid_out, fact = fact.paid_out_minor, msgspec.structs.replace(fact, paid_out_minor=0)
+    apply_deleted(tables, fact)
+    if paid_out:
+        moved = box.CashMoved(
+            box=fact.box,
+            amount_minor=-paid_out,
+            reason=fact.reason,
+            operator=fact.operator,
+            at_ms=fact.at_ms,
+        )
+        box.reapply_moved(tables, moved)
+
+
+def note_refused(tables: Tables, refusal: dict[str, Any], op: Op) -> None:
+    """An act with personal data was refused: it is erased with its customer, or at once if they
+    have left; what it said stands in no refusal."""
+    about = op.body.get("customer")
+    refusal["about"] = about if isinstance(about, str) else ""
+    refusal["details"] = {}
+    row = tables.table("customers").peek(refusal["about"])
+    if row is not None and row["deleted"]:
+        tables.table("erasing").put(op.key.hex(), {"customer": refusal["about"]})
+
+
+# --- queries ---------------------------------------------------------------------
+
+
+def search(tables: Tables, words: str, limit: int) -> list[tuple[str, Mapping[str, Any]]]:
+    """(id, person) whose user, last or first name begin with these words, accents ignored."""
+    wanted = catalog.fold(words).split()
+    found = [
+        (customer, row)
+        for customer, row in tables.table("people").scan()
+        if all(any(part.startswith(word) for part in row["search"].split()) for word in wanted)
+    ]
+    return sorted(found, key=lambda one: one[1]["search"])[:limit]
+
+
+def doubtful(tables: Tables) -> Sequence[tuple[str, Mapping[str, Any]]]:
+    """People with a name that somebody else had first, or with an edit that came second."""
+    return [
+        (customer, row)
+        for customer, row in tables.table("people").scan()
+        if row["renamed"] or row["conflicts"]
+    ]
+
+
+KINDS = (
+    Kind("customer.create", CreateCustomer, "customer.create", decide_create),
+    Kind("customer.describe", DescribeCustomer, "customer.create", decide_describe),
+    Kind("customer.edit", EditCustomer, "customer.edit", decide_edit),
+    Kind("customer.profile", SetProfile, "customer.edit", decide_profile, needs_server=True),
+    Kind("customer.lock", LockCustomer, "customer.lock", decide_lock),
+    Kind("customer.unlock", UnlockCustomer, "customer.lock", decide_unlock),
+    Kind("customer.delete", DeleteCustomer, "customer.delete", decide_delete, needs_server=True),
+)
+EVENTS = (
+    EventKind("customer.created", CustomerCreated, apply_created),
+    EventKind("customer.described", PersonDescribed, apply_described),
+    EventKind("customer.edited", PersonEdited, apply_edited),
+    EventKind("customer.profile-set", ProfileSet, apply_profile),
+    EventKind("customer.locked", CustomerLocked, apply_locked),
+    EventKind("customer.deleted", CustomerDeleted, apply_deleted, reapply=reapply_deleted),
+)
+INDEXES = {"people": (("folded",), ()), "refusals": (("key", "about"), ("seq",))}
+PERSONAL = frozenset({"customer.describe", "customer.edit"})
+"""Kinds whose bodies hold personal data, and are erased with their customer."""
