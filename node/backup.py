@@ -40,7 +40,7 @@ FORMAT = 1
 ABOUT, SECRETS, CERTIFICATE = "about.json", "secrets", "tls.crt"
 RECOVERY_FILE = "recovery"
 """In the folder of keys: the keys themselves under the recovery passphrase, for each backup."""
-_SECRET = ("node.key", "tls.key", "cafe.key")
+_SECRET = ("node.key", "tls.key", "cafe.key", "pins.key")
 _FILE = re.compile(r"canon-\d{6}\.log")
 _PICTURE = re.compile(rf"{PICTURES_FOLDER}/{NAME.pattern}")
 COPY_BYTES = 1 << 20

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from node import pincodes
 from sync.certificates import make_certificate, pin
 from sync.clock import Clock
 from sync.identity import Ed25519Signer, node_id
@@ -91,13 +92,14 @@ def load(folder: Path) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A node's private things: its Ed25519 key, its TLS key and certificate, a server's café
-    key."""
+    """A node's private things: its Ed25519 key, its TLS key and certificate, a server's café key
+    and the keys of its PINs."""
 
     signer: Ed25519Signer
     tls_key: bytes
     certificate: bytes
     cafe_key: bytes = b""
+    pin_keys: bytes = b""
 
     @property
     def node(self) -> bytes:
@@ -117,17 +119,20 @@ def make_keys(folder: Path, cafe_key: bytes = b"") -> Keys:
     write_private(keys / "node.key", signer.private)
     write_private(keys / "tls.key", tls_key)
     write_private(keys / "tls.crt", certificate)
+    pin_keys = pincodes.new_keys() if cafe_key else b""
     if cafe_key:
         write_private(keys / "cafe.key", cafe_key)
-    return Keys(signer, tls_key, certificate, cafe_key)
+        write_private(keys / "pins.key", pin_keys)
+    return Keys(signer, tls_key, certificate, cafe_key, pin_keys)
 
 
 def load_keys(folder: Path) -> Keys:
     keys = folder / "keys"
-    cafe_key = keys / "cafe.key"
+    is_server = (keys / "cafe.key").exists()
     return Keys(
         Ed25519Signer((keys / "node.key").read_bytes()),
         (keys / "tls.key").read_bytes(),
         (keys / "tls.crt").read_bytes(),
-        cafe_key.read_bytes() if cafe_key.exists() else b"",
+        (keys / "cafe.key").read_bytes() if is_server else b"",
+        (keys / "pins.key").read_bytes() if is_server else b"",
     )

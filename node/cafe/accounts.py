@@ -264,8 +264,8 @@ def check_sale(
     money: bool,
 ) -> None:
     """`Refused` if a sale cannot be put on an account: ``customer-needed``, ``unknown-customer``,
-    ``deleted``, ``below-minimum``, and where ``money`` is spent now ``barred``, ``not-enough-
-    credit``, ``credit-for-credit``."""
+    ``deleted``, ``below-minimum``, ``credit-for-credit``, and where it is final (``money``)
+    ``barred``, ``not-enough-credit``, ``already-over``."""
     needs = any(line["kind"] in FOR_CUSTOMERS for line in lines)
     paid = _by_account(payments)
     if not customer:
@@ -284,6 +284,18 @@ def check_sale(
             raise Refused("credit-for-credit")
         if money:
             _spend(tables, row, paid, acting)
+    if money:
+        _windows(tables, lines, acting.context.at_ms)
+
+
+def _windows(tables: Tables, lines: Iterable[Mapping[str, Any]], at_ms: int) -> list[list[Any]]:
+    """``[from, to, sku]`` of the passes that are sold now; `Refused` ``already-over``."""
+    zone, offers = settings.zone(tables), tables.table("offers")
+    return [
+        [*benefits.window(offers.row(line["sku"]) or {}, at_ms, zone), line["sku"]]
+        for line in lines
+        if line["kind"] == "free_pass"
+    ]
 
 
 def _spend(
@@ -317,10 +329,7 @@ def of_sale(
     acting: Acting,
 ) -> dict[str, Any]:
     """What a sale that is final now does to the account, as its event says it; empty for nothing.
-    `check_sale` comes before. A charge for somebody who has left is for a person.
-
-    `Refused`: ``already-over`` for a pass whose time is.
-    """
+    `check_sale` comes before. A charge for somebody who has left is for a person."""
     row = tables.table("customers").peek(customer) if customer else None
     if row is None:
         return {}
@@ -343,15 +352,12 @@ def of_sale(
         does["spent"] = list(_spend(tables, row, paid, acting))
     if earning and profile["points"]:
         does["earned"] = [earning, profile["points"], profile["per_minor"]]
-    passes, minutes = [], []
-    for line in lines:
-        if line["kind"] == "free_pass":
-            offer = tables.table("offers").peek(line["sku"])
-            assert offer is not None  # an offer stays
-            passes.append([*benefits.window(offer, at_ms, settings.zone(tables)), line["sku"]])
-        elif "minutes" in line:
-            ends_ms = _end_of(tables, at_ms, line["days"])
-            minutes.append([line["minutes"] * 60, ends_ms, line["sku"]])
+    passes = _windows(tables, lines, at_ms)
+    minutes = [
+        [line["minutes"] * 60, _end_of(tables, at_ms, line["days"]), line["sku"]]
+        for line in lines
+        if "minutes" in line
+    ]
     return does | ({"passes": passes} if passes else {}) | ({"minutes": minutes} if minutes else {})
 
 

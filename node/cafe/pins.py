@@ -752,6 +752,7 @@ def _sell(
     if not promised:
         _take_off(tables, row["profile"], before[1], [serial])
     table.put(str(serial), row)
+    _end_recall(tables, before[1])
 
 
 def check_refund(tables: Tables, lines: Sequence[Mapping[str, Any]], back: Any) -> list[int]:
@@ -790,6 +791,7 @@ def _keep(tables: Tables, serial: int, row: dict[str, Any], before: tuple[str, s
         if after[0] == "in_stock":
             _put_on(tables, row["profile"], after[1], [serial])
     tables.table("pins").put(str(serial), row)
+    _end_recall(tables, before[1])
 
 
 def _put_on(tables: Tables, profile: str, holder: str, serials: Iterable[int]) -> None:
@@ -806,8 +808,13 @@ def _take_off(tables: Tables, profile: str, holder: str, serials: Iterable[int])
         tables.table("shelves").put(f"{profile}/{holder}", row)
     else:
         tables.table("shelves").drop(f"{profile}/{holder}")
-        if holder and not held_by(tables, holder):
-            tables.table("recalls").drop(holder)
+
+
+def _end_recall(tables: Tables, station: str) -> None:
+    """A station that holds nothing any more has given back what it was asked for."""
+    recalls = tables.table("recalls")
+    if station and recalls.peek(station) is not None and not held_by(tables, station):
+        recalls.drop(station)
 
 
 def _count(tables: Tables, serial: int) -> None:
@@ -871,7 +878,7 @@ KINDS = (
     Kind("pin.review", ReviewPins, "pin.review", decide_review, server_only=True),
     Kind("pin.stock", StockPins, "pin.stock", decide_stock, server_only=True),
     Kind("pin.consign", ConsignPins, "pin.consign", decide_consign, server_only=True),
-    Kind("pin.return", ReturnPins, "order.place", decide_return),
+    Kind("pin.return", ReturnPins, "", decide_return),
     Kind("pin.recall", RecallPins, "pin.consign", decide_recall, server_only=True),
     Kind("pin.burn", BurnPins, "pin.delete", decide_burn, server_only=True),
     Kind("pin.delete", DeletePins, "pin.delete", decide_delete, server_only=True),

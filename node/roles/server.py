@@ -4,7 +4,6 @@ close."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 import socket
@@ -20,7 +19,7 @@ from tinydb import where
 from websockets.asyncio.server import Server as WebsocketServer
 
 from node import config
-from node.cafe import box, operators, orders, receipts, settings
+from node.cafe import box, operators, receipts, settings
 from node.cafe.house import KINDS
 from node.cafe.kinds import Command
 from node.cafe.money import MAX_TICKET_MINOR
@@ -29,7 +28,9 @@ from node.devices.ports import Printer
 from node.devices.printers import open_printer
 from node.devices.spooler import Spooler
 from node.pictures import copy_missing
+from node.pincodes import PinCodes
 from node.roles.base import Node
+from node.roles.upkeep import Upkeep
 from sync import server as listener
 from sync.certificates import pin, pinned_context
 from sync.clock import Clock
@@ -47,7 +48,6 @@ _log = logging.getLogger(__name__)
 INCIDENT_EVERY_S = 60.0
 HOLD_RETRY_S = 2.0
 PORT_RETRY_S = 5.0
-EXPIRE_EVERY_S = 1.0
 UNSENT_TOLD = 2_000
 """Orders at most that a station names when it says what it still has."""
 
@@ -78,7 +78,6 @@ class ServerNode(Node):
         self._take_printer(printer)
         self._unsent: dict[str, list[tuple[bytes, int]]] = {}
         """Per station, (key, amount) of the orders that it said it still has."""
-        self._expiry: asyncio.Task[None] | None = None
         self._waited = frozenset(
             str(row.doc_id)
             for row in self.tables.table("prints").search(where("state") == "waiting")
@@ -103,6 +102,8 @@ class ServerNode(Node):
         self._incidents: dict[str, tuple[int, asyncio.TimerHandle | None]] = {}
         self._notes: set[asyncio.Task[Any]] = set()
         self._online: frozenset[bytes] = frozenset()
+        self.codes = PinCodes(keys.pin_keys, self.cafe_id)
+        self.upkeep = Upkeep(self, self._do_self)
 
     async def start(self) -> None:
         await super().start()
@@ -110,7 +111,7 @@ class ServerNode(Node):
         self.driver.subscribe(self._changed)
         if self.spooler:
             self.spooler.start()
-        self._expiry = asyncio.get_running_loop().create_task(self._expire())
+        self.upkeep.start()
 
     async def listen(self) -> int:
         """Open the door for stations, or, while the remote POS is off, do so once it is on; the
@@ -137,9 +138,7 @@ class ServerNode(Node):
         self._may_listen = False
         await self._follow_remote_pos()
         await self._drop_printer()
-        if self._expiry is not None:
-            self._expiry.cancel()
-            await asyncio.gather(self._expiry, return_exceptions=True)
+        await self.upkeep.stop()
         for _, timer in self._incidents.values():
             if timer is not None:
                 timer.cancel()
@@ -252,6 +251,8 @@ class ServerNode(Node):
             labels = [self.tables.table("stations").peek(station) for station in missing]
             names = ", ".join(f"{row['label']} {row['name']}" for row in labels if row)
             raise Refused("stations-missing", names=names)
+        if kind in ("order.place", "order.collect"):
+            await self.upkeep.look_at_printer()
         receipt = await super().submit(kind, fields, key)
         if kind == "station.override":
             for _, _, body in receipt.events:
@@ -398,19 +399,13 @@ class ServerNode(Node):
         logo = self.picture(settings.cafe(self.tables).get("logo", ""))
         if logo is not None:
             ticket = {**ticket, "picture": logo}
+        if ticket["what"] == "pin":
+            return {**ticket, "pin": self.codes.open(ticket["text"])}
         if ticket["what"] == "ticket":
             text = receipts.code_text(self.cafe_id, ticket)
             code = receipts.write_code(text, self.keys.signer.sign(text))
             return {**ticket, "code": code}
         return ticket
-
-    async def _expire(self) -> None:
-        """End orders whose time is over, by this machine's clock."""
-        while True:
-            for order in orders.overdue(self.tables, self.clock.wall_ms()):
-                with contextlib.suppress(SyncError):  # looked at meanwhile, or a full disk
-                    await self._do_self("order.expire", {"order": order})
-            await asyncio.sleep(EXPIRE_EVERY_S)
 
     # --- acts of the node itself ---------------------------------------------
 

@@ -14,7 +14,8 @@ import msgpack
 from msgspec.structs import replace
 
 from node import config
-from node.cafe import orders
+from node.cafe import orders, pins
+from node.cafe.house import KINDS
 from node.cafe.kinds import Command
 from node.roles.base import Node
 from sync.certificates import pin, pinned_context
@@ -80,10 +81,13 @@ class StationNode(Node):
         """When the server was heard last, on this machine's monotonic clock; below 0 if that was
         before this start."""
         self._contact_due_ms = 0
+        self._returning: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await super().start()
         self.driver.subscribe(self._watch_operators)
+        self.driver.subscribe(self._watch_recall)
+        self._watch_recall(frozenset({"recalls"}))
         self.client.start()
         self._watch = asyncio.get_running_loop().create_task(self._follow_link())
 
@@ -213,6 +217,32 @@ class StationNode(Node):
             raise Refused("no-keys", name=row["name"])
         wrapped: dict[str, Any] = keys[operator]
         return wrapped
+
+    # --- cards ---------------------------------------------------------------
+
+    async def return_cards(self, serials: list[int]) -> None:
+        """Give cards back to the server; `Refused` ``not-yours``, ``promised``."""
+        body = {"serials": serials}
+        await self.driver.act("pin.return", KINDS["pin.return"].version, body, self.operator)
+
+    def _watch_recall(self, names: frozenset[str]) -> None:
+        """The server wants its cards back: it gets those that nobody was promised."""
+        if "recalls" in names and self.tables.table("recalls").peek(self.node_id) is not None:
+            shelves = self.tables.table("shelves").scan()
+            serials = [
+                serial
+                for _, row in shelves
+                if row["holder"] == self.node_id
+                for serial in pins.lowest(row["ranges"], pins.size(row["ranges"]))
+            ]
+            if serials:
+                self._returning = asyncio.get_running_loop().create_task(self._give_back(serials))
+
+    async def _give_back(self, serials: list[int]) -> None:
+        try:
+            await self.return_cards(serials)
+        except SyncError as error:  # sold meanwhile, or a full disk: once more at the next start
+            _log.info("cards were not given back: %s", error)
 
     # --- how it is -----------------------------------------------------------
 

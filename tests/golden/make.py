@@ -113,6 +113,7 @@ def cafe() -> Bench:
     for _ in range(3):
         day.sell(tendered_minor=300)
     shop(day)
+    club(day)
     day.desk("incident.note", code="cloned", node=day.station)
     for outcome in ("printed", "unknown", "not_started"):
         job = day.job("waiting")
@@ -124,6 +125,7 @@ def cafe() -> Bench:
     day.desk("station.override", "Ada", station=day.station)
     day.desk("box.close", "Ada", declared_minor=300, leave_minor=0)
     day.desk("station.revoke", "Ada", station=day.station)
+    day.desk("pin.burn", "Ada", station=day.station, reason="lost")
     return bench
 
 
@@ -180,6 +182,64 @@ def shop(day: Day) -> None:
     day.desk("operator.password", "Ada", sealed_key="01")
     key = Ed25519Signer(b"Vera anew".ljust(32, b".")).public
     day.desk("operator.reset", operator="Vera", public_key=key.hex(), sealed_key="02")
+
+
+def club(day: Day) -> None:
+    """Customers, points, passes, PIN cards and tickets."""
+    values = {"name": "Std", "price_minor": 500, "points": 1, "per_minor": 100, "expiry_days": 1}
+    for profile in ("STD", "OLD"):
+        day.desk("profile.add", "Ada", profile=profile, values=values)
+    day.desk("profile.edit", "Ada", profile="OLD", values={**values, "name": "Old"})
+    rule = {"points": 2, "per_minor": 100, "need": 10, "minutes": 60}
+    day.desk("points.settings", "Ada", profile="STD", **rule)
+    ana, bea = (day.desk("customer.create", "Ada", profile="STD") for _ in range(2))
+    for customer, user in ((ana, "ana.m"), (bea, "bea.m")):
+        day.desk("customer.describe", "Ada", customer=customer, person={"user": user})
+    day.desk("customer.edit", "Ada", customer=ana, changes={"first": [1, "Ana"]})
+    day.desk("customer.profile", "Ada", customer=ana, profile="OLD")
+    day.desk("customer.lock", "Ada", customer=ana, hours=1, reason="noise")
+    day.desk("customer.unlock", "Ada", customer=ana)
+    day.desk("offer.add", "Ada", sku="DAY", name="Day", form="day", price_minor=700)
+    mug = {"sku": "MUG", "name": "Mug", "price_minor": 900, "points": 3}
+    day.desk("product.add", "Ada", product=mug)
+
+    def sell(customer: str, *lines: tuple[str, int], **more: Any) -> str:
+        full = [{"sku": sku, "quantity": 1, "price_minor": price} for sku, price in lines]
+        total = sum(price for _, price in lines)
+        cash = {"cash_minor": total, **more}
+        return day.sell(lines=full, total_minor=total, customer=customer, **cash)
+
+    charge = sell(ana, ("C:CREDIT", 3000), ("DAY", 700))
+    sell(ana, ("MUG", 900), payments=[{"method": "credit", "amount_minor": 900}], cash_minor=0)
+    day.desk("customer.balance", "Ada", customer=ana, points=[30, 40], reason="as promised")
+    day.desk("points.redeem", "Ada", customer=ana, points=10)
+    mugs = day.desk("points.redeem", "Ada", customer=ana, products=[{"sku": "MUG"}])
+    day.desk("points.undo", "Ada", redemption=mugs)
+    day.desk("sale.refund", "Ada", order=charge, lines=[{"line": 1, "units": 1}], reason="rain")
+    day.desk("credit.transfer", "Ada", customer=ana, to=bea, amount_minor=100)
+    fields = {"price_minor": 500, "minutes": 60, "validity": "sale", "days": 1}
+    for sku, form in (("CARD", "card"), ("HOUR", "ticket")):
+        day.desk("pin.profile", "Ada", sku=sku, name=sku.title(), form=form, **fields)
+    secrets = [[f"{number:032x}", f"{number:042x}"] for number in range(9)]
+    day.desk("pin.make", "Ada", profile="CARD", secrets=secrets[:6])
+    day.desk("pin.spare", secrets=secrets[6:])
+    day.desk("pin.review", "Ada", serials=[1, 2, 3, 4, 5, 6], purpose="sheet")
+    day.desk("pin.stock", "Ada", serials=[1, 2, 3, 4, 5], direction="in")
+    day.desk("pin.consign", "Ada", serials=[1, 2, 3], station=day.station)
+    day.sell(
+        lines=[{"sku": "CARD", "quantity": 1, "price_minor": 500, "serials": [1]}],
+        total_minor=500,
+        cash_minor=500,
+    )
+    sell("", ("HOUR", 500))
+    day.desk("pin.recall", "Ada", station=day.station)
+    day.act(day.bench.replica, "pin.return", "", serials=[2])
+    day.desk("pin.delete", "Ada", serials=[5], reason="torn")
+    day.desk("printer.note", ready=False)
+    day.bench.pass_time(3 * 24 * 3600)
+    day.desk("credit.expire", customer=bea)
+    day.desk("pin.expire", serials=[1])
+    day.desk("customer.delete", "Ada", customer=bea, credit="forfeit", reason="moved")
 
 
 def engine() -> Bench:
@@ -245,7 +305,11 @@ def files_of(bench: Bench) -> tuple[dict[str, bytes], dict[str, Any]]:
         "server": bench.server_key.public.hex(),
         "head": [bench.hub.head.n, bench.hub.head.hash.hex()],
         "digest": view.digest().hex(),
-        "tables": {name: dict(view.table(name).scan()) for name in sorted(view.store.tables)},
+        "tables": {
+            name: rows
+            for name in sorted(view.store.tables)
+            if (rows := dict(view.table(name).scan()))
+        },
     }
     return {name: disk.read(name) for name in names}, expected
 
