@@ -371,18 +371,18 @@ def _end_of(tables: Tables, at_ms: int, days: int) -> int:
 
 def apply_sale(
     tables: Tables, does: Mapping[str, Any], order: str, row: Mapping[str, Any], at_ms: int
-) -> None:
-    """Fold what a sale does to an account."""
+) -> list[int]:
+    """Fold what a sale does to an account; ``[credit, bonus, points]`` after it."""
     customer, operator = does["customer"], row["operator"]
     if "unclaimed" in does:
         amount = does["unclaimed"]
         kept = {"customer": customer, "amount_minor": amount, "at_ms": at_ms}
         tables.table("unclaimed").put(order, kept)
         exceptions.note(tables, "customer-deleted", order, at_ms, amount_minor=amount)
-        return
+        return []
     account = tables.table("customers").row(customer)
     if account is None:
-        return
+        return []
     points = _earn(account, does)
     if does["credit"]:
         account.update(expires=does["expires"], charges=account["charges"] + 1)
@@ -397,6 +397,8 @@ def apply_sale(
         credit=does["credit"] - spent[1] - spent[2], bonus=does["bonus"] - spent[0],
         seconds=sum(seconds for seconds, _, _ in does.get("minutes", ())),
     )  # fmt: skip
+    now = tables.table("customers").peek(customer) or account
+    return [now["credit"], now["bonus"], now["points"]]
 
 
 def _earn(account: dict[str, Any], does: Mapping[str, Any]) -> int:

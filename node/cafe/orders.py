@@ -884,8 +884,8 @@ def _sell(
     if fact.pins:
         tickets = pins.apply_sale(tables, fact.pins, fact.order, row, fact.at_ms)
     if fact.account:
-        row["account"] = fact.account
-        accounts.apply_sale(tables, fact.account, fact.order, row, fact.at_ms)
+        after = accounts.apply_sale(tables, fact.account, fact.order, row, fact.at_ms)
+        row["account"] = {**fact.account, "after": after}
     tables.table("orders").put(fact.order, row)
     stock.sell(tables, lines.units_of(row["lines"]))
     for line in row["lines"]:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from node.cafe import exceptions, settings
+from node.cafe import customers, exceptions, settings
 from node.cafe.kinds import Acting, Command, EventKind, Fact, Kind, Name, Reason, event
 from node.cafe.money import taxes
 from sync.codec import pack, unpack
@@ -208,11 +208,22 @@ def _sale(tables: Tables, ref: str) -> dict[str, Any]:
         "total_minor": order["total_minor"],
         "rounding_minor": order["rounding_minor"],
         "cash_minor": order["cash_minor"],
-        "payments": [[method_name(tables, m), amount] for m, amount in order["payments"]],
+        "payments": [[m, method_name(tables, m), amount] for m, amount in order["payments"]],
+        "customer": _account(tables, order),
         "tendered_minor": order["tendered_minor"],
         "change_minor": order["change_minor"],
         "taxes": taxes((line["amount_minor"], line["tax_bp"]) for line in order["lines"]),
     }
+
+
+def _account(tables: Tables, order: Mapping[str, Any]) -> dict[str, Any]:
+    """The customer's name and what the sale left on their account; empty where it did nothing."""
+    after = order.get("account", {}).get("after")
+    if not after:
+        return {}
+    credit, bonus, points = after
+    name = customers.full_name(tables, order["account"]["customer"])
+    return {"name": name or "–", "credit": credit, "bonus": bonus, "points": points}
 
 
 def _refund(tables: Tables, ref: str) -> dict[str, Any]:
@@ -232,7 +243,7 @@ def _refund(tables: Tables, ref: str) -> dict[str, Any]:
             for at, units, amount in refund["lines"]
         ],
         "total_minor": refund["amount_minor"],
-        "payments": [[method_name(tables, m), amount] for m, amount in refund["methods"]],
+        "payments": [[m, method_name(tables, m), amount] for m, amount in refund["methods"]],
         "taxes": [(bp, gross, gross - tax, tax) for bp, gross, tax in refund["taxes"]],
     }
 

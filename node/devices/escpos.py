@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import os
 import tempfile
@@ -11,7 +12,9 @@ from typing import Any
 
 from PIL import Image
 
+from node.cafe.pins import label
 from node.text import currency_sign, money, percent, say, when
+from node.text import day as day_text
 
 PAGES = {"cp437": 0, "cp850": 2, "cp852": 18, "cp858": 19, "cp1252": 16, "iso8859-15": 40}
 """Code pages by Python's name, and the number that most printers have for each."""
@@ -191,6 +194,9 @@ def _ticket(page: _Page, ticket: dict[str, Any]) -> None:
         page.wrapped(f"{line['quantity']} {line['name']}", page.money(gross))
         if line.get("note"):
             page.line(f"  {line['note']}")
+        if line.get("kind") == "pin_card":
+            serials = ", ".join(label("card", serial) for serial in line["serials"])
+            page.wrapped(f"  {page.say('ticket.serials', serials=serials)}", "")
     for name, less in ticket["off"]:
         page.wrapped(page.say("ticket.discount", name=name), page.money(-less))
     if ticket["rounding_minor"]:
@@ -200,8 +206,8 @@ def _ticket(page: _Page, ticket: dict[str, Any]) -> None:
         page.say("ticket.total"), page.money(ticket["total_minor"] + ticket["rounding_minor"])
     )
     _taxes(page, ticket)
-    for name, amount in ticket["payments"]:
-        page.line(name, page.money(amount))
+    for method, name, amount in ticket["payments"]:
+        page.line(name or page.say(f"method.{method}"), page.money(amount))
     if ticket["tendered_minor"] or not ticket["payments"]:
         page.line(
             page.say("ticket.cash", amount=page.money(ticket["tendered_minor"])),
@@ -209,11 +215,44 @@ def _ticket(page: _Page, ticket: dict[str, Any]) -> None:
             if ticket["change_minor"]
             else "",
         )
+    if ticket.get("customer"):
+        _account(page, ticket["customer"])
     page.line()
     for text in ticket["footer"].splitlines() or [page.say("ticket.thanks")]:
         page.centre(text)
     if ticket.get("code"):
         page.qr(ticket["code"])
+
+
+def _account(page: _Page, customer: dict[str, Any]) -> None:
+    """What the sale has left on the customer's account."""
+    page.rule()
+    page.line(page.say("ticket.customer", name=customer["name"]))
+    page.line(page.say("ticket.balance"), page.money(customer["credit"]))
+    if customer["bonus"]:
+        page.line(page.say("ticket.bonus"), page.money(customer["bonus"]))
+    page.line(page.say("ticket.points"), str(customer["points"]))
+
+
+def _pin(page: _Page, ticket: dict[str, Any]) -> None:
+    """The one paper on which a PIN stands in clear."""
+    _head(page, ticket)
+    page.centre(page.say("ticket.pin"))
+    page.centre(ticket["name"], large=True)
+    page.line()
+    page.centre(" ".join(ticket["pin"]), large=True)
+    page.line()
+    page.line(page.say("ticket.pin-minutes", minutes=ticket["minutes"]))
+    if ticket["expires"]:
+        page.line(
+            page.say(
+                "ticket.pin-until",
+                day=day_text(dt.date.fromordinal(ticket["expires"]), page.language),
+            )
+        )
+    serial = label("ticket", ticket["serial"])
+    page.line(page.say("ticket.pin-serial", serial=serial), page.money(ticket["price_minor"]))
+    page.qr(ticket["pin"])
 
 
 def _head(page: _Page, ticket: dict[str, Any]) -> None:
@@ -246,8 +285,8 @@ def _refund(page: _Page, ticket: dict[str, Any]) -> None:
     page.rule()
     page.large(page.say("ticket.total"), page.money(-ticket["total_minor"]))
     _taxes(page, ticket)
-    for name, amount in ticket["payments"]:
-        page.line(name or page.say("method.cash"), page.money(-amount))
+    for method, name, amount in ticket["payments"]:
+        page.line(name or page.say(f"method.{method}"), page.money(-amount))
     page.line()
     for text in ticket["reason"].splitlines():
         page.line(text)
@@ -281,6 +320,7 @@ def _z(page: _Page, ticket: dict[str, Any]) -> None:
 
 _PARTS: dict[str, Callable[[_Page, dict[str, Any]], None]] = {
     "ticket": _ticket,
+    "pin": _pin,
     "refund": _refund,
     "test": _test,
     "x": _z,
@@ -355,7 +395,9 @@ def _methods(
     for one in z["methods"]:
         if one["sold_minor"] or one["refunded_minor"]:
             name = one["name"] or word(f"method.{one['method']}")
-            lines.append((f"  {name}", money_text(one["net_minor"])))
+            in_points = one["method"] == "points"  # they are counted, and never money
+            net = str(one["net_minor"]) if in_points else money_text(one["net_minor"])
+            lines.append((f"  {name}", net))
             if one["difference_minor"]:
                 lines.append((f"    {word('z.difference')}", money_text(one["difference_minor"])))
     return [("-", ""), (word("z.methods"), ""), *lines] if lines else []

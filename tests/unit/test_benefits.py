@@ -154,7 +154,7 @@ def test_used_minutes_of_a_combo_do_not_go_back() -> None:
 @pytest.mark.feature("RP-07", "RP-08")
 def test_combo_of_products_needs_no_customer_and_takes_discounts() -> None:
     """The discount comes off the one price, before it is split."""
-    rules, _ = shop()
+    rules, customer = shop()
     parts = [{"sku": "COFFEE"}, {"sku": "CAKE"}]
     offer(rules, "SNACK", "combo", parts=parts, price_minor=500)
     rules.do("discount.add", by="Ada", discount="TEN", name="Ten", form="percent", value=1000)
@@ -162,6 +162,9 @@ def test_combo_of_products_needs_no_customer_and_takes_discounts() -> None:
     row = rules.row("orders", order)
     assert row["total_minor"] == 450
     assert [ln["amount_minor"] for ln in row["lines"]] == [164, 286]
+    offer(rules, "TIME", "combo", minutes=30)
+    both = rules.order(at=SERVER, by="Carl", customer=customer, lines={"TIME": 1, "CAKE": 1})
+    assert [ln["sku"] for ln in rules.row("orders", both)["lines"]] == ["TIME", "CAKE"]
     rules.do("sale.refund", by="Ada", order=order, reason="x")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from node.cafe import accounts, customers
+from node.cafe import accounts, credit, customers, receipts
 from node.cafe.kinds import body_of
 from sync.errors import Refused
 from tests.support.cafe import SERVER, STATION, Rules
@@ -696,3 +696,36 @@ def test_command_says_what_it_was_given() -> None:
     """What is not said of a person is not in the op."""
     command = customers.DescribeCustomer(customer="00", person=customers.Person(user="ana.m"))
     assert body_of(command)["person"]["user"] == "ana.m"
+
+
+def test_account_holds_no_more_than_a_log_can() -> None:
+    """Neither by a charge nor by hand."""
+    rules = Rules(mode=1)
+    customer = rules.customer("ana.m", balance={"credit": 10**15})
+    with refused("out-of-range"):
+        rules.charge(customer, 1)
+
+
+def test_time_that_is_billed_in_pieces_is_one_piece() -> None:
+    """Where a promotion ends just as another begins nobody pays twice for the border."""
+    used = credit.use_time(0, 100, [(40, 60)], [(10, 15, 1)], [])
+    assert (used.promotion, used.passes, used.billed) == (10, 20, [[10, 40], [60, 100]])
+    used = credit.use_time(0, 100, [(40, 60), (50, 50)], [(10, 5, 1)], [(3, 2), (4, 1)])
+    assert (used.promotion, used.redeemed, used.billed_s) == (5, 7, 68)
+
+
+@pytest.mark.feature("PR-01", "RC-11")
+def test_ticket_says_what_is_left_on_the_account() -> None:
+    """Of who has left it says no name any more."""
+    rules = Rules(mode=1)
+    customer = rules.customer("ana.m")
+    rules.charge(customer, 2500)
+    shown = receipts.ticket(rules.view, "t-1")
+    assert shown["customer"] == {"name": "ana.m", "credit": 2500, "bonus": 0, "points": 2}
+    delete = {"customer": customer, "credit": "forfeit", "reason": "x"}
+    rules.do("customer.delete", by="Ada", **delete)
+    assert receipts.ticket(rules.view, "t-1")["customer"]["name"] == "–"
+    pays = [{"method": "credit", "amount_minor": 100}]
+    other = rules.customer("bea.m", balance={"credit": 500})
+    rules.order(at=SERVER, by="Carl", customer=other, payments=pays)
+    assert receipts.ticket(rules.view, "t-2")["payments"] == [["credit", "", 100]]

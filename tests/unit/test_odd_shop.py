@@ -37,7 +37,7 @@ def test_method_that_was_used_keeps_its_name() -> None:
     assert receipts.method_name(rules.view, "card") == "Card"
     assert receipts.method_name(rules.view, "gone") == "gone"
     assert receipts.method_name(rules.view, "cash") == ""
-    assert receipts.ticket(rules.view, "t-1")["payments"] == [["Card", 200]]
+    assert receipts.ticket(rules.view, "t-1")["payments"] == [["card", "Card", 200]]
     with refused("unknown-method"):
         rules.order(
             at=SERVER, by="Carl", payments=[{"method": "card", "amount_minor": 200}], cash_minor=0

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cafe import accounts, pins
+from node.cafe import accounts, orders, pins, receipts
+from node.cafe.house import KINDS
+from node.cafe.kinds import Acting, read_command
+from sync.domain import Context
 from sync.errors import Refused
 from tests.support.cafe import SERVER, STATION, Rules
 
@@ -412,3 +416,48 @@ def test_fold_of_cards_that_are_not_here_tells_a_person() -> None:
     codes = [row["code"] for _, row in rules.view.table("exceptions").scan()]
     assert codes == ["pin-already-sold", "pin-already-sold"]
     assert pin(rules, 1)["state"] == "in_stock"
+
+
+def test_order_of_cards_and_coffee_sells_both() -> None:
+    """Lines that are no cards pass by."""
+    rules = shop(3)
+    lines = {"COFFEE": 1, "CARD": 1}
+    order = rules.order(at=SERVER, by="Carl", lines=lines)
+    assert serials_of(rules, order) == [1]
+    rules.do("sale.refund", by="Ada", order=order, reason="x")
+    waiting = rules.order(lines=lines, mode=2, cash_minor=None)
+    assert serials_of(rules, waiting) == [2]
+    line = {"sku": "CARD", "quantity": 1, "price_minor": 500, "serials": [3]}
+    both = [{"sku": "COFFEE", "quantity": 1}, line]
+    assert serials_of(rules, rules.order(at=SERVER, by="Carl", full_lines=both)) == [3]
+
+
+@pytest.mark.feature("PN-12", "SE-08")
+def test_print_job_of_a_ticket_holds_no_pin() -> None:
+    """It names a serial; what is printed is opened when it is sent."""
+    rules = Rules(mode=1)
+    rules.pin_profile("HOUR", form="ticket", validity="sale", days=1)
+    rules.spares(1)
+    rules.order(at=SERVER, by="Carl", lines={"HOUR": 1})
+    shown = receipts.ticket(rules.view, "p-1")
+    assert (shown["serial"], shown["minutes"], shown["price_minor"]) == (1, 60, 500)
+    assert shown["text"] == pin(rules, 1)["text"] and "pin" not in shown
+
+
+@pytest.mark.feature("RP-17", "RP-28")
+def test_station_leaves_to_the_server_what_only_that_can_finish() -> None:
+    """What it shows of its own is no sale yet."""
+    rules = shop(3)
+    command = read_command(KINDS["order.place"], {"lines": [{"sku": "CARD", "quantity": 1}]})
+    filled = orders.fill(rules.view, command, PATIO, rules.view.cursor)
+    assert filled.mode == 1
+    op: Any = SimpleNamespace(
+        chain=STATION + b"epoch000", base=0, key=b"k" * 16, wall_ms=0, node=STATION
+    )
+    context = Context(
+        op=op, operator=rules.people["Vera"], server=False, desk=False, seq=99, at_ms=1, age_ms=0
+    )
+    acting = Acting(context, rules.people["Vera"].hex(), rules.row(
+        "operators", rules.people["Vera"].hex()), rules.row("stations", PATIO), True)  # fmt: skip
+    ((kind, _, _),) = orders.decide_place(rules.view, filled, acting)
+    assert kind == "order.placed"

@@ -87,7 +87,11 @@ def test_discounts_and_methods_stand_on_the_ticket() -> None:
     """Each with its name; a ticket that is all card has no cash line."""
     line = {"quantity": 1, "name": "Soup", "amount_minor": 150, "off_minor": 50, "note": "hot"}
     shown = ticket(
-        lines=[line], off=[["Ten", 50]], payments=[["Card", 150]], tendered_minor=0, change_minor=0
+        lines=[line],
+        off=[["Ten", 50]],
+        payments=[["card", "Card", 150]],
+        tendered_minor=0,
+        change_minor=0,
     )
     text = decoded(compose(shown, b"0001")).papers[0].text
     for words in ("Soup", "2,00 €", "Descuento Ten", "-0,50 €", "Card", "hot"):

@@ -572,7 +572,7 @@ def test_owners_methods_never_enter_the_drawer_and_are_declared_apart() -> None:
     assert (card["net_minor"], card["declared_minor"], card["difference_minor"]) == (350, 340, -10)
     assert z["expected_minor"] == 50
     ticket = receipts.ticket(rules.view, "t-1")
-    assert ticket["payments"] == [["Card", 150]]
+    assert ticket["payments"] == [["card", "Card", 150]]
 
 
 @pytest.mark.feature("RP-28")
@@ -689,7 +689,7 @@ def test_money_goes_back_the_way_it_came() -> None:
         [["cash", 200], ["card", 100]],
     ]
     ticket = receipts.ticket(rules.view, f"r-{refunds[2].doc_id[:16]}")
-    assert ticket["payments"] == [["", 200], ["Card", 100]]
+    assert ticket["payments"] == [["cash", "", 200], ["card", "Card", 100]]
 
 
 @given(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import string
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,8 @@ from node.cafe.house import KINDS
 from node.text import LANGUAGES, explain, money, percent, say, when, words
 from sync.errors import Damaged, Disconnected, FolderBusy, Refused, StorageFailed
 from ui.format import drawable, texts
+
+ROOT = Path(__file__).parents[2]
 
 
 def _gaps(text: str) -> set[str]:
@@ -73,3 +77,21 @@ def test_every_error_has_a_sentence(language: str) -> None:
 def test_sign_that_the_font_lacks_is_drawn_as_a_box() -> None:
     """One emoji in a name must not make the client ask for glyphs for ever."""
     assert drawable("Café ₡ → 🙂") == "Café ₡ → □"
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_every_refusal_has_a_sentence_of_its_own(language: str) -> None:
+    """Whatever code is raised where a person asks for something, they read what to do."""
+    raised = {
+        node.args[0].value
+        for path in (ROOT / "node").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "Refused"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert len(raised) > 80
+    known = {key.removeprefix("refused.") for key in words(language)}
+    told = {key.partition(".")[0] for key in known}
+    assert raised - told == set()
