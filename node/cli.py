@@ -34,10 +34,12 @@ from node.cafe import receipts
 from node.cafe.catalog import read_csv, read_stock
 from node.cafe.house import KINDS, Cafe
 from node.cafe.reports import DIMENSIONS
+from node.cards import FONTS
 from node.control import ControlClient, ControlServer, Door, LocalDoor, NotRunning
 from node.demo import Demo, Options, Plan, SettableClock, run_headless
 from node.devices.printers import open_printer
 from node.pairing import PAIRING_PORT, join
+from node.pincards import LIVE_WARNED
 from node.roles.base import Node
 from node.roles.server import ServerNode
 from node.text import explain, money, say, when
@@ -149,10 +151,10 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--log", type=Path, metavar="FOLDER", help="another node's folder")
     verify.add_argument("--ticket", metavar="CODE", help="what the QR on a ticket says")
     verify.add_argument("--key", metavar="HEX", help="the server's public key, of show status")
-    importer = add("import", "import a catalogue as CSV")
-    exporter = add("export", "write the catalogue as CSV")
+    importer = add("import", "import a catalogue, or customers, as CSV")
+    exporter = add("export", "write the catalogue, or the customers, as CSV")
     for command in (importer, exporter):
-        command.add_argument("what", choices=("catalogue",))
+        command.add_argument("what", choices=("catalogue", "customers"))
         command.add_argument("file", type=Path)
     report = add("report", "what was sold in a period, by one of: " + ", ".join(DIMENSIONS))
     report.add_argument("by", choices=DIMENSIONS, metavar="BY")
@@ -160,6 +162,26 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--to", dest="last", required=True, metavar="YYYY-MM-DD")
     report.add_argument("--csv", type=Path, metavar="FILE")
     report.add_argument("--pdf", type=Path, metavar="FILE")
+    customer = add("customer", "a registered customer: made, changed, looked at, tracked")
+    customer.add_argument("action", choices=("add", "edit", "show", "tracking"))
+    customer.add_argument("user")
+    customer.add_argument("--profile", default="", help="of add")
+    for name in ("user", "first", "last", "document", "email", "phone", "birth"):
+        customer.add_argument(f"--{name}", dest=f"new_{name}", help="of add and edit")
+    customer.add_argument("--csv", type=Path, metavar="FILE", help="of tracking")
+    cards = add("pins", "at the server: PIN cards are made, found, looked at, printed")
+    cards.add_argument("action", choices=("make", "find", "look", "sheet", "list"))
+    cards.add_argument("what", nargs="?", default="", help="profile of make; else 501-540,550")
+    cards.add_argument("--count", type=_positive, default=1)
+    cards.add_argument("--stock", action="store_true", help="enter them into stock at once")
+    cards.add_argument("--state", default="")
+    cards.add_argument("--profile", default="")
+    cards.add_argument("--file", type=Path, help="of sheet (PDF) and list (CSV or PDF)")
+    cards.add_argument("--title", default="")
+    cards.add_argument("--font", default="semibold", choices=tuple(FONTS))
+    cards.add_argument("--colour", default="")
+    cards.add_argument("--background", type=Path, help="a PNG or JPEG")
+    cards.add_argument("--no-qr", action="store_true")
     audit = add("audit", "at the server: who did what, where and when, the newest first")
     audit.add_argument("--operator", default="", metavar="NAME")
     audit.add_argument("--kind", default="", help="a kind, or its beginning: order.")
@@ -333,10 +355,16 @@ async def _at_door(args: argparse.Namespace, folder: Path, door: Door) -> int:
                 "add_operator", name=args.name, role=args.role, password=_password(args)
             )
             _print(args, added, lambda a: [a["operator"]])
+        case "import" if args.what == "customers":
+            await _import_customers(args, door)
         case "import":
             await _import(args, door)
         case "export":
-            _write(args.file, (await door.call("export_catalogue"))["csv"].encode())
+            _write(args.file, (await door.call(f"export_{args.what}"))["csv"].encode())
+        case "customer":
+            await _customer(args, door)
+        case "pins":
+            await _pins(args, door)
         case "report":
             await _report(args, door)
         case "audit":
@@ -622,6 +650,88 @@ def _act_lines(acts: list[dict[str, Any]]) -> list[str]:
         + (f"  ({act['code']})" if act["code"] else "")
         for act in acts
     ]
+
+
+async def _import_customers(args: argparse.Namespace, door: Door) -> None:
+    text = _read(args.file).decode("utf-8", "replace")
+    reason = say(language(), "import.customers")
+    done = await door.call("import_customers", csv=text, reason=reason)
+    if "bad" in done:
+        lines = [say(language(), "error.catalogue", count=len(done["bad"]), file=args.file)]
+        lines += [
+            f"  {line}: {say(language(), f'csv.{code}', what=what)}"
+            for line, code, what in done["bad"]
+        ]
+        raise Failure("\n".join(lines))
+    _print(args, done, lambda d: [str(d["customers"])])
+
+
+async def _customer(args: argparse.Namespace, door: Door) -> None:
+    names = ("user", "first", "last", "document", "email", "phone", "birth")
+    typed = {n: text for n in names if (text := getattr(args, f"new_{n}")) is not None}
+    match args.action:
+        case "add":
+            typed["user"] = args.user
+            done = await door.call("create_customer", profile=args.profile, typed=typed)
+            _print(args, done, lambda d: [d["customer"]])
+        case "edit":
+            known = await door.call("customer", user=args.user)
+            done = await door.call("edit_customer", customer=known["id"], typed=typed)
+            _print(args, done, lambda _: [])
+        case "show":
+            found = await door.call("customer", user=args.user)
+            _print(args, found, lambda f: _row_lines([f]))
+        case _ if args.csv is not None:
+            _write(args.csv, (await door.call("tracking_csv", user=args.user))["csv"].encode())
+        case _:
+            _print(args, await door.call("tracking", user=args.user), _row_lines)
+
+
+PINS_A_CALL = 200
+
+
+async def _pins(args: argparse.Namespace, door: Door) -> None:
+    match args.action:
+        case "make":
+            await _make_pins(args, door)
+        case "find":
+            search = {"profile": args.profile, "state": args.state, "serials": args.what}
+            _print(args, await door.call("find_pins", **search), _row_lines)
+        case "look":
+            shown = await door.call("look_at_pins", serials=args.what)
+            _print(args, shown, lambda rows: [f"{r['serial']}  {r['pin']}" for r in rows])
+        case _ if args.file is None:
+            raise Failure("--file", 2)
+        case "sheet":
+            background = base64.b64encode(_read(args.background) if args.background else b"")
+            design = {"title": args.title, "font": args.font, "colour": args.colour}
+            done = await door.call(
+                "pin_sheet",
+                serials=args.what,
+                background=background.decode(),
+                qr=not args.no_qr,
+                **design,
+            )
+            _write(args.file, base64.b64decode(done["data"]))
+        case "list":
+            kind = "pdf" if args.file.suffix == ".pdf" else "csv"
+            done = await door.call("pin_list", serials=args.what, kind=kind)
+            _write(args.file, base64.b64decode(done["data"]))
+
+
+async def _make_pins(args: argparse.Namespace, door: Door) -> None:
+    """A call for some at a time: the bar moves, and Ctrl+C ends it between two."""
+    first, last, live = 0, 0, 0
+    with _bar(args, "pins") as advance:
+        for at in range(0, args.count, PINS_A_CALL):
+            count = min(PINS_A_CALL, args.count - at)
+            done = await door.call("make_pins", profile=args.what, count=count, stock=args.stock)
+            first, last, live = first or done["first"], done["last"], done["live"]
+            advance(at + count, args.count)
+    if live > LIVE_WARNED:
+        _tell(say(language(), "pin.many", count=live))
+    result = {"first": first, "last": last, "live": live}
+    _print(args, result, lambda r: [f"{r['first']}-{r['last']}"])
 
 
 async def _import(args: argparse.Namespace, door: Door) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from node import backup, config, mirror, office
+from node import backup, config, mirror, office, people, pincards
 from node.audit import Search
 from node.bootstrap import (
     add_operator,
@@ -25,7 +25,7 @@ from node.bootstrap import (
     reset_operator,
     switch_remote_pos_on,
 )
-from node.cafe import catalog, records, settings
+from node.cafe import catalog, customers, records, settings
 from node.cafe.catalog import MAX_PRODUCTS_AN_OP, write_csv
 from node.cafe.house import KINDS
 from node.cafe.kinds import read_command
@@ -66,6 +66,18 @@ class LocalDoor:
             "report": self._report,
             "report_file": self._report_file,
             "audit": self._audit,
+            "create_customer": self._create_customer,
+            "edit_customer": self._edit_customer,
+            "customer": self._customer,
+            "tracking": self._tracking,
+            "tracking_csv": self._tracking_csv,
+            "export_customers": self._export_customers,
+            "import_customers": self._import_customers,
+            "make_pins": self._make_pins,
+            "find_pins": self._find_pins,
+            "look_at_pins": self._look_at_pins,
+            "pin_sheet": self._pin_sheet,
+            "pin_list": self._pin_list,
             "change_password": self._change_password,
             "reset_operator": self._reset_operator,
             "test_print": self._test_print,
@@ -196,6 +208,68 @@ class LocalDoor:
         operator = search.pop("operator", "")
         who = office.operator_id(node, operator) if operator else ""
         return await office.find_acts(node, Search(operator=who, **search), limit)
+
+    async def _create_customer(self, profile: str, typed: dict[str, str]) -> Any:
+        return {"customer": await people.create(self.node, profile, typed)}
+
+    async def _edit_customer(self, customer: str, typed: dict[str, str]) -> Any:
+        return {"changed": await people.edit(self.node, customer, typed)}
+
+    async def _customer(self, user: str) -> Any:
+        """One customer, with what the server alone can read."""
+        self._permitted("customer.read")
+        tables = self.node.tables
+        customer = customers.find(tables, user)
+        person = customers.person(tables, customer)
+        names = {name: person[name] for name in people.NAMES}
+        account = tables.table("customers").row(customer) or {}
+        return {"id": customer, **names, **people.contact_of(self.node, person), **account}
+
+    async def _tracking(self, user: str, limit: int = 200) -> Any:
+        self._permitted("customer.read")
+        return people.tracking(self.node, customers.find(self.node.tables, user), limit)
+
+    async def _tracking_csv(self, user: str) -> Any:
+        self._permitted("customer.read")
+        return {"csv": people.tracking_csv(self.node, customers.find(self.node.tables, user))}
+
+    async def _export_customers(self) -> Any:
+        return {"csv": people.export_csv(self._server("customer.edit"))}
+
+    async def _import_customers(self, csv: str, reason: str) -> Any:
+        """How many; or its bad rows, and nothing is done."""
+        node = self._server("customer.balance")
+        rows, bad = people.read_csv(node, csv)
+        if bad:
+            return {"bad": [[row.line, row.code, row.what] for row in bad]}
+        return {"customers": await people.import_rows(node, rows, reason)}
+
+    async def _make_pins(self, profile: str, count: int, stock: bool) -> Any:
+        node = self._server("pin.make")
+        made = await pincards.make(node, profile, count, stock=stock)
+        return {"first": made[0], "last": made[-1], "live": pincards.live(node)}
+
+    async def _find_pins(self, profile: str = "", state: str = "", serials: str = "") -> Any:
+        node = self._server("pin.stock")
+        known = pincards.read_serials(serials) if serials else ()
+        return pincards.find(node, profile=profile, state=state, serials=known)
+
+    async def _look_at_pins(self, serials: str) -> Any:
+        node = self._server("pin.review")
+        shown = await pincards.reveal(node, pincards.read_serials(serials), "look")
+        return [{"serial": serial, "pin": pin} for serial, pin in shown]
+
+    async def _pin_sheet(self, serials: str, background: str = "", **design: Any) -> Any:
+        node = self._server("pin.review")
+        picture = base64.b64decode(background)
+        chosen = pincards.design_of(node, background=picture, **design)
+        data = await pincards.sheet(node, pincards.read_serials(serials), chosen)
+        return {"data": base64.b64encode(data).decode()}
+
+    async def _pin_list(self, serials: str, kind: str) -> Any:
+        node = self._server("pin.review")
+        data = await pincards.list_file(node, pincards.read_serials(serials), kind)
+        return {"data": base64.b64encode(data).decode()}
 
     async def _import_catalogue(
         self, products: list[dict[str, Any]], stock: dict[str, int] | None = None

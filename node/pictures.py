@@ -35,6 +35,31 @@ _TRIES = ((1.0, 85), (1.0, 70), (0.75, 70), (0.5, 60), (0.35, 50), (0.25, 40))
 def shrink(data: bytes) -> bytes:
     """A PNG or JPEG of at most 5 MB as a WebP of at most 32 KB, without anything but its pixels.
     `Refused` ``bad-picture``."""
+    plain = _opened(data)
+    plain.thumbnail((SIDE_PX, SIDE_PX))
+    for part, quality in _TRIES:
+        size = (max(1, int(plain.width * part)), max(1, int(plain.height * part)))
+        out = io.BytesIO()
+        plain.resize(size).save(out, "WEBP", quality=quality)
+        if out.tell() <= MAX_BYTES_OUT:
+            break
+    return out.getvalue()
+
+
+def for_paper(data: bytes, width_px: int, height_px: int) -> bytes:
+    """A PNG or JPEG of at most 5 MB as a picture that fills so many dots. `Refused` ``bad-
+    picture``."""
+    plain = ImageOps.fit(_opened(data), (width_px, height_px))
+    out = io.BytesIO()
+    if plain.mode == "RGBA":
+        plain.save(out, "PNG")
+    else:
+        plain.save(out, "JPEG", quality=85)
+    return out.getvalue()
+
+
+def _opened(data: bytes) -> Image.Image:
+    """The picture, upright and plain; `Refused` ``bad-picture``."""
     if len(data) > MAX_BYTES_IN:
         raise Refused("bad-picture", what=f"{len(data) / 2**20:.1f} MB > 5 MB")
     try:
@@ -45,14 +70,7 @@ def shrink(data: bytes) -> bytes:
             plain = upright.convert("RGBA" if _is_clear(upright) else "RGB")
     except _NO_PICTURE as error:
         raise Refused("bad-picture", what=str(error)[:80]) from None
-    plain.thumbnail((SIDE_PX, SIDE_PX))
-    for part, quality in _TRIES:
-        size = (max(1, int(plain.width * part)), max(1, int(plain.height * part)))
-        out = io.BytesIO()
-        plain.resize(size).save(out, "WEBP", quality=quality)
-        if out.tell() <= MAX_BYTES_OUT:
-            break
-    return out.getvalue()
+    return plain
 
 
 def is_small(data: bytes) -> bool:

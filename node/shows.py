@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from node import people
 from node.cafe import box, receipts
 from node.roles.base import Node
 from sync.errors import Refused
@@ -44,6 +45,18 @@ def _exceptions(node: Node) -> Rows:
     return [*_state("set_aside")(node), *_all("exceptions")(node)]
 
 
+def _customers(node: Node) -> Rows:
+    return people.rows_of(node, "", 1 << 30)
+
+
+def _pins(node: Node) -> Rows:
+    """Without what leads to a PIN."""
+    return [
+        {name: value for name, value in row.items() if name not in ("index", "text")}
+        for row in _all("pins")(node)
+    ]
+
+
 def _box(node: Node) -> Rows:
     opened = box.running(node.tables)
     return [opened] if opened else []
@@ -64,6 +77,13 @@ SHOWS: dict[str, Callable[[Node], Rows]] = {
     "discounts": _all("discounts"),
     "jobs": _all("jobs"),
     "refunds": _all("refunds"),
+    "profiles": _all("profiles"),
+    "customers": _customers,
+    "pins": _pins,
+    "pin_profiles": _all("pin_profiles"),
+    "offers": _all("offers"),
+    "shelves": _all("shelves"),
+    "redemptions": _all("redemptions"),
     "operators": _all("operators"),
     "stations": _all("stations"),
     "box": _box,

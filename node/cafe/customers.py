@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import Meta
 from tinydb import where
+from tinydb.queries import QueryInstance
 
 from node.cafe import accounts, box, catalog, profiles, records
 from node.cafe.kinds import Acting, Code, Command, EventKind, Fact, Hex, Kind, Reason, event
@@ -201,12 +202,22 @@ def free_name(user: str, is_taken: Any) -> tuple[str, bool]:
     return name, number > 1
 
 
+def where_user(folded: str) -> QueryInstance:
+    """The person with this user name, as `fold_user` writes it."""
+    return cast(QueryInstance, where("folded") == folded)
+
+
 def find(tables: Tables, user: str) -> str:
     """Id of the customer with this user name, or `Refused` ``unknown-customer``."""
-    row = tables.table("people").get(where("folded") == fold_user(user))
+    row = tables.table("people").get(where_user(fold_user(user)))
     if row is None:
         raise Refused("unknown-customer", what=user[:40])
     return str(row.doc_id)
+
+
+def person(tables: Tables, customer: str) -> Mapping[str, Any]:
+    """What is known of who has an account, or `Refused` ``unknown-customer``."""
+    return records.of(tables, "people", customer, "unknown-customer")
 
 
 def full_name(tables: Tables, customer: str) -> str:
@@ -269,7 +280,7 @@ def _free(tables: Tables, wanted: str, acting: Acting) -> str:
     """A user name that nobody has: at the place where it is asked for it is the wanted one, or
     `Refused` ``name-taken``."""
     people = tables.table("people")
-    name, other = free_name(wanted, lambda folded: people.contains(where("folded") == folded))
+    name, other = free_name(wanted, lambda folded: people.contains(where_user(folded)))
     if other and (acting.desk or not acting.context.server):
         raise Refused("name-taken", name=wanted)
     return name
