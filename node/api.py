@@ -15,18 +15,23 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from node import office, sample
+from node import office, people, pincards, sample
 from node.audit import Search
 from node.bootstrap import create_cafe, open_folder
 from node.cafe import (
+    accounts,
+    benefits,
     box,
     catalog,
+    customers,
     discounts,
     exceptions,
     jobs,
     lines,
     operators,
     orders,
+    pins,
+    profiles,
     receipts,
     records,
     reports,
@@ -38,6 +43,7 @@ from node.cafe.house import KINDS
 from node.cafe.kinds import read_fields
 from node.cafe.money import MAX_PRICE_MINOR, exponent, major, parse_minor, pay, taxes
 from node.cafe.operators import may
+from node.cards import COLOURS, FONTS, preview
 from node.config import NoNode
 from node.control import ControlClient, ControlServer, LocalDoor, NotRunning
 from node.demo import Demo
@@ -81,6 +87,8 @@ async def open_node(folder: Path, clock: Clock | None = None) -> AsyncIterator[N
 
 
 __all__ = [
+    "COLOURS",
+    "FONTS",
     "KINDS",
     "MAX_PRICE_MINOR",
     "ControlClient",
@@ -99,11 +107,14 @@ __all__ = [
     "StationNode",
     "StorageFailed",
     "SyncError",
+    "accounts",
+    "benefits",
     "box",
     "catalog",
     "count",
     "create_cafe",
     "currency_sign",
+    "customers",
     "day",
     "discounts",
     "exceptions",
@@ -122,7 +133,12 @@ __all__ = [
     "orders",
     "parse_minor",
     "pay",
+    "people",
     "percent",
+    "pincards",
+    "pins",
+    "preview",
+    "profiles",
     "read_fields",
     "receipts",
     "records",

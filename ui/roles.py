@@ -23,6 +23,10 @@ QUEUE = Screen("queue", ft.Icons.INBOX_ROUNDED, "order.authorise")
 CASH = Screen("cash", ft.Icons.ACCOUNT_BALANCE_WALLET_ROUNDED, "box.x")
 BOX = Screen("box", ft.Icons.PAYMENTS_ROUNDED, "box.close")
 EXCEPTIONS = Screen("exceptions", ft.Icons.FLAG_ROUNDED, "exception.resolve")
+CUSTOMERS = Screen("customers", ft.Icons.GROUP_ROUNDED, "customer.read")
+PINS = Screen("pins", ft.Icons.STYLE_ROUNDED, "pin.stock")
+CARDS = Screen("pins", ft.Icons.STYLE_ROUNDED, "order.place")
+"""At a station: the cards that it holds."""
 CATALOGUE = Screen("catalogue", ft.Icons.INVENTORY_2_ROUNDED, "catalog.edit")
 
 SALES = Screen("sales", ft.Icons.RECEIPT_LONG_ROUNDED, "sale.refund")
@@ -36,10 +40,12 @@ MORE = Screen("more", ft.Icons.MORE_HORIZ_ROUNDED)
 """Shown where the window is too low for the whole rail."""
 
 SCREENS: dict[str, tuple[Screen, ...]] = {
-    "station": (SELL, ORDERS, CATALOGUE),
+    "station": (SELL, ORDERS, CUSTOMERS, CARDS, CATALOGUE),
     "server": (
         SELL,
         QUEUE,
+        CUSTOMERS,
+        PINS,
         CASH,
         EXCEPTIONS,
         CATALOGUE,

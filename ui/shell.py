@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import flet as ft
 from tinydb import where
 
-from node.api import Node, settings
+from node.api import Node, customers, settings
 from ui import activity, sound
 from ui.bridge import Bridge
 from ui.components.parts import icon, named, run, text
@@ -23,10 +23,12 @@ from ui.screens.audit import Audit
 from ui.screens.box_close import BoxClose
 from ui.screens.cash import Cash
 from ui.screens.catalogue import Catalogue
+from ui.screens.customers import Customers, add_credit
 from ui.screens.exceptions import Exceptions
 from ui.screens.me import Me
 from ui.screens.more import More
 from ui.screens.my_orders import MyOrders
+from ui.screens.pins import Pins
 from ui.screens.prints import Prints
 from ui.screens.queue import Queue
 from ui.screens.reports import Reports
@@ -52,6 +54,8 @@ BODIES = {
     "queue": Queue,
     "cash": Cash,
     "catalogue": Catalogue,
+    "customers": Customers,
+    "pins": Pins,
     "exceptions": Exceptions,
     "box": BoxClose,
     "sales": Sales,
@@ -89,6 +93,8 @@ def _waiting(s: Session, screen: str) -> int:
         return sum(_waiting(s, known.name) for known in s.rail()[1])
     if screen == "exceptions":
         return s.node.tables.table("exceptions").count(where("state") == "open")
+    if screen == "customers":
+        return len(customers.doubtful(s.node.tables))
     return 0
 
 
@@ -308,6 +314,8 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
                 s.go(s.screens()[at].name)
         elif action == "lock":
             s.lock()
+        elif action == "add_credit" and s.node.operator is not None:
+            add_credit(s, s.customers.selected if s.app.screen == "customers" else "")
         elif e.key == "Enter" and (scan := s.typing.loose()) and s.app.screen == "sell":
             s.sell.query = scan
             await run(s.actions["scan"])

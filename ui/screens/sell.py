@@ -47,8 +47,11 @@ def take(s: Session, typed: str) -> None:
 
 
 def choose(s: Session, sku: str) -> None:
-    """Into the basket; where the price is open, the ticket asks for it first."""
-    if model.is_open_price(s.node, sku):
+    """Into the basket; the ticket asks first for a customer where one is needed, and for a price
+    that is open."""
+    if model.needs_customer(s.node, sku) and not s.sell.customer:
+        s.sell.wanted, s.sell.panel, s.sell.asking = sku, "customer", ""
+    elif model.is_open_price(s.node, sku):
         s.sell.asking, s.sell.panel = sku, ""
     else:
         s.sell.add(sku)

@@ -6,7 +6,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import MAX_PRICE_MINOR, Refused, SyncError, jobs
+from node.api import MAX_PRICE_MINOR, Refused, SyncError, accounts, customers, jobs
 from ui.components.guard import part
 from ui.components.parts import (
     amount,
@@ -21,6 +21,7 @@ from ui.components.parts import (
     tappable,
     text,
 )
+from ui.components.people import finder
 from ui.format import whole
 from ui.keymap import cap
 from ui.viewmodels import sell as model
@@ -201,7 +202,7 @@ def Ticket() -> ft.Control:
         await charge(s)
 
     def back() -> None:
-        s.sell.current = s.sell.query = s.sell.panel = s.sell.asking = ""
+        s.sell.current = s.sell.query = s.sell.panel = s.sell.asking = s.sell.wanted = ""
 
     def discounts() -> None:
         s.sell.panel = "" if s.sell.panel == "discounts" else "discounts"
@@ -235,11 +236,12 @@ def Ticket() -> ft.Control:
         ft.Column(
             [
                 head,
+                *_customer(s),
                 *_waiting(s),
                 ft.Stack(lines, expand=True, fit=ft.StackFit.EXPAND),
                 _sums(s, now),
                 *_methods(s),
-                *([_cash(s, now)] if server and not s.sell.method else []),
+                *([_cash(s, now)] if server and _takes_cash(s, now) else []),
                 ft.Container(
                     _charge_button(s, charged, bool(now.lines)),
                     padding=ft.Padding.only(left=16, right=16, top=8, bottom=16),
@@ -253,13 +255,25 @@ def Ticket() -> ft.Control:
     )
 
 
+def _takes_cash(s: Session, now: Basket) -> bool:
+    """Whether some of it is paid in cash."""
+    if s.sell.method == accounts.CREDIT:
+        return now.rest_minor > 0
+    return not s.sell.method
+
+
 def _tools(s: Session, some: bool) -> list[ft.Control]:
-    """Discount, park, clear: each a touch wide."""
+    """Customer, discount, park, clear: each a touch wide."""
 
     def discounts(e: Any) -> None:
         s.sell.panel = "" if s.sell.panel == "discounts" else "discounts"
 
+    def who(e: Any) -> None:
+        s.sell.panel = "" if s.sell.panel == "customer" else "customer"
+
+    known = len(s.node.tables.table("customers")) > 0 and s.node.may("customer.read")
     tools = [
+        *([(ft.Icons.PERSON_ADD_ALT_ROUNDED, "customer", who, True)] if known else []),
         (ft.Icons.PERCENT_ROUNDED, "discount", discounts, some),
         (ft.Icons.PAUSE_ROUNDED, "park", lambda e: s.sell.park(s.node.clock.wall_ms()), some),
         (ft.Icons.DELETE_SWEEP_ROUNDED, "clear", lambda e: s.sell.clear(), some),
@@ -320,6 +334,8 @@ def _middle(s: Session, now: Basket) -> ft.Control:
     """The lines, or what was opened in their place."""
     if s.sell.asking:
         return _ask_price(s)
+    if s.sell.panel == "customer":
+        return _who(s)
     if s.sell.panel == "discounts":
         return _discounts(s)
     if s.sell.panel == "parked" and s.sell.parked:
@@ -331,6 +347,53 @@ def _middle(s: Session, now: Basket) -> ft.Control:
     return empty(
         s, ft.Icons.SHOPPING_BASKET_ROUNDED, s.text("sell.empty"), s.text("sell.empty_next")
     )
+
+
+def _who(s: Session) -> ft.Control:
+    """Whose ticket it is; what waited for that goes on."""
+
+    def searched(value: str) -> None:
+        s.sell.who = value
+
+    def chosen(customer: str) -> None:
+        wanted, s.sell.wanted = s.sell.wanted, ""
+        s.sell.choose_customer(customer)
+        if wanted and model.is_open_price(s.node, wanted):
+            s.sell.asking = wanted
+        elif wanted:
+            s.sell.add(wanted)
+
+    def left() -> None:
+        s.typing.end()
+        s.sell.panel = s.sell.wanted = s.sell.who = ""
+
+    return finder(s, s.sell.who, searched, chosen, left)
+
+
+def _customer(s: Session) -> list[ft.Control]:
+    """Whose ticket it is, with what they have; and how to take that back."""
+    row = s.node.tables.table("customers").peek(s.sell.customer) if s.sell.customer else None
+    if row is None:
+        return []
+    p = s.palette
+    name = customers.full_name(s.node.tables, s.sell.customer)
+    has = s.text.money(row["credit"] + row["bonus"])
+    points = s.text("customers.for_points", count=row["points"])
+    face = ft.Container(
+        ft.Row(
+            [
+                icon(ft.Icons.PERSON_ROUNDED, 20, p.on_selected),
+                clipped(s, name, "strong", p.on_selected, expand=True, key="ticket-customer"),
+                text(s, f"{has} · {points}", "label", p.on_selected, key="ticket-account"),
+                _tool(s, ft.Icons.CLOSE_ROUNDED, "nobody", lambda e: s.sell.choose_customer("")),
+            ],
+            spacing=8,
+        ),
+        height=48,
+        bgcolor=p.selected,
+        padding=ft.Padding.only(left=16),
+    )
+    return [face]
 
 
 def _list(s: Session, title: str, rows: list[ft.Control]) -> ft.Control:
@@ -440,12 +503,18 @@ def _ask_price(s: Session) -> ft.Control:
                     on_change=keep("price"),
                     on_submit=add,
                 ),
-                field(
-                    s,
-                    key="open-note",
-                    label=s.text("sell.note"),
-                    on_change=keep("note"),
-                    on_submit=add,
+                *(
+                    []
+                    if row is not None and row["kind"] == "credit"
+                    else [
+                        field(
+                            s,
+                            key="open-note",
+                            label=s.text("sell.note"),
+                            on_change=keep("note"),
+                            on_submit=add,
+                        )
+                    ]
                 ),
                 ft.Row(
                     [
@@ -470,13 +539,13 @@ def _ask_price(s: Session) -> ft.Control:
 
 def _methods(s: Session) -> list[ft.Control]:
     """Cash or one of the owner's methods, where there are any."""
-    known = model.methods(s.node)
+    known = model.methods(s.node, s.sell.customer)
     if not known:
         return []
     chips = [
         button(
             s,
-            name,
+            name or s.text.say(f"method.{method}"),
             _payer(s, method),
             kind="tonal" if s.sell.method == method else "outline",
             key=f"method-{method or 'cash'}",
@@ -520,6 +589,9 @@ def _sums(s: Session, now: Basket) -> ft.Control:
     if now.rounding_minor or now.off:
         rows.append(_sum(s, s.text("sell.subtotal"), s.text.money(now.subtotal_minor)))
     rows += [_sum(s, name, s.text.money(-off)) for name, off in now.off]
+    if now.by_credit_minor:
+        rows.append(_sum(s, s.text("sell.by_credit"), s.text.money(now.by_credit_minor)))
+        rows.append(_sum(s, s.text("sell.rest"), s.text.money(now.rest_minor)))
     if now.rounding_minor:
         rows.append(_sum(s, s.text("sell.rounding"), s.text.money(now.rounding_minor)))
     rates = "  ".join(
@@ -568,7 +640,7 @@ def _cash(s: Session, now: Basket) -> ft.Control:
         await charge(s)
 
     given = _tendered(s)
-    change = given - now.total_minor if given is not None else 0
+    change = given - now.rest_minor if given is not None else 0
     return ft.Container(
         ft.Row(
             [

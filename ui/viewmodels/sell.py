@@ -11,12 +11,14 @@ import flet as ft
 from node.api import (
     Node,
     Refused,
+    accounts,
     box,
     catalog,
     discounts,
     jobs,
     lines,
     pay,
+    profiles,
     read_fields,
     settings,
     stations,
@@ -64,6 +66,7 @@ class Parked:
     items: dict[str, Item]
     discounts: tuple[str, ...]
     at_ms: int
+    customer: str = ""
 
 
 @ft.observable
@@ -82,7 +85,14 @@ class SellModel:
     asking: str = ""
     """Sku whose price is being asked for."""
     panel: str = ""
-    """What is open beside the basket: ``discounts``, ``jobs``, ``parked``, or nothing."""
+    """What is open beside the basket: ``discounts``, ``jobs``, ``parked``, ``customer``, or
+    nothing."""
+    customer: str = ""
+    """Whose ticket it is; empty for nobody's."""
+    who: str = ""
+    """What was typed to find a customer."""
+    wanted: str = ""
+    """Sku that waits for a customer to be chosen."""
     parked: tuple[Parked, ...] = ()
     query: str = ""
     category: str = ""
@@ -144,14 +154,30 @@ class SellModel:
         """Units of a product in the basket."""
         return sum(item.quantity for item in self.items.values() if item.sku == sku)
 
+    def choose_customer(self, customer: str) -> None:
+        """The ticket is theirs from now on; nobody's if empty. What is paid with credit is not
+        any more."""
+        self.customer, self.who = customer, ""
+        self.panel = self.problem = ""
+        if self.method == accounts.CREDIT:
+            self.method = ""
+
+    def ask_credit(self) -> None:
+        """Ask how much credit is bought, and for whom if that is not known."""
+        if self.customer:
+            self.asking, self.panel, self.wanted = profiles.CREDIT_SKU, "", ""
+        else:
+            self.wanted, self.panel = profiles.CREDIT_SKU, "customer"
+
     def clear(self) -> None:
         self.items, self.discounts, self.method = {}, (), ""
+        self.customer = self.who = self.wanted = ""
         self.current = self.received = self.problem = self.asking = self.panel = ""
 
     def park(self, at_ms: int) -> None:
         """Put the basket aside for later; the oldest goes when there are too many."""
         if self.items:
-            one = Parked(self.items, self.discounts, at_ms)
+            one = Parked(self.items, self.discounts, at_ms, self.customer)
             self.parked = (*self.parked, one)[-PARKED_AT_ONCE:]
             self.clear()
 
@@ -163,7 +189,7 @@ class SellModel:
         self.parked = self.parked[:at] + self.parked[at + 1 :]
         self.park(at_ms)
         self.clear()
-        self.items, self.discounts = one.items, one.discounts
+        self.items, self.discounts, self.customer = one.items, one.discounts, one.customer
 
     @property
     def units(self) -> int:
@@ -205,6 +231,13 @@ class Basket:
     """(basis points, tax) of each rate above 0."""
     problem: str = ""
     """Code of what the rules would refuse now."""
+    by_credit_minor: int = 0
+    """Of the total, what the customer's account pays."""
+
+    @property
+    def rest_minor(self) -> int:
+        """What is left to pay."""
+        return self.total_minor - self.by_credit_minor
 
 
 EMPTY = Basket((), 0, (), 0, 0, ())
@@ -259,31 +292,50 @@ def _priced(node: Node, model: SellModel, items: Mapping[str, Item], *, discount
     judged = lines.judge(tables, filled, on_ticket, tables.cursor, "", taken=False)
     cafe = settings.cafe(tables)
     step, mode = cafe.get("cash_step_minor", 1), cafe.get("cash_rounding", "half")
-    other = judged.total if model.method else 0
+    by_credit = _by_credit(node, model, judged) if model.method == accounts.CREDIT else 0
+    other = by_credit if model.method == accounts.CREDIT else judged.total if model.method else 0
     rounding = pay(judged.total, other, None, step, mode).rounding
     gross = [(line["amount_minor"], line["tax_bp"]) for line in judged.lines]
-    shown_lines = tuple(
-        BasketLine(
-            name=name,
-            sku=item.sku,
-            title=line["name"],
-            quantity=line["quantity"],
-            price_minor=line["price_minor"],
-            amount_minor=line["amount_minor"],
-            off_minor=line.get("off_minor", 0),
-            note=item.note,
-            fixed=bool(item.job),
+    left = list(judged.lines)
+    shown_lines = []
+    for name, item in items.items():
+        line, amount = left[0], 0
+        while left and (left[0] is line or left[0].get("combo") == item.sku == line.get("combo")):
+            amount += left.pop(0)["amount_minor"]
+        row = tables.table("products").peek(item.sku) or line
+        combo = "combo" in line
+        shown_lines.append(
+            BasketLine(
+                name=name,
+                sku=item.sku,
+                title=row["name"],
+                quantity=item.quantity if combo else line["quantity"],
+                price_minor=row["price_minor"] if combo else line["price_minor"],
+                amount_minor=amount,
+                off_minor=line.get("off_minor", 0),
+                note=item.note,
+                fixed=bool(item.job) or line["kind"] == "credit",
+            )
         )
-        for (name, item), line in zip(items.items(), judged.lines, strict=True)
-    )
     return Basket(
-        lines=shown_lines,
+        lines=tuple(shown_lines),
         subtotal_minor=judged.total + sum(off for _, off in judged.off),
         off=tuple((discount_title(node, name), off) for name, off in judged.off),
         rounding_minor=rounding,
         total_minor=judged.total + rounding,
         taxes=tuple((bp, tax) for bp, _, _, tax in taxes(gross) if bp),
+        by_credit_minor=by_credit,
     )
+
+
+def _by_credit(node: Node, model: SellModel, judged: lines.Judged) -> int:
+    """What the account has for it: never for credit itself."""
+    row = node.tables.table("customers").peek(model.customer)
+    if row is None:
+        return 0
+    bought = accounts.credit_lines_minor(judged.lines)
+    has: int = row["bonus"] + max(0, row["credit"])
+    return max(0, min(has, judged.total - bought))
 
 
 # --- what can be sold --------------------------------------------------------
@@ -341,13 +393,21 @@ def discount_title(node: Node, discount: str) -> str:
     return row["name"] if row is not None else discount
 
 
-def methods(node: Node) -> list[tuple[str, str]]:
-    """(method, name) of what the owner lets people pay with, beside cash."""
-    return [
+def methods(node: Node, customer: str = "") -> list[tuple[str, str]]:
+    """(method, name) of what people may pay with beside cash; a customer with their credit too,
+    whose name is a word of the language."""
+    known = [
         (method["method"], method["name"])
         for method in settings.cafe(node.tables).get("methods", ())
         if method["active"]
     ]
+    return [*known, *([(accounts.CREDIT, "")] if customer else [])]
+
+
+def needs_customer(node: Node, sku: str) -> bool:
+    """Whether only a registered customer can have it."""
+    row = node.tables.table("products").peek(sku)
+    return row is not None and row["kind"] in accounts.FOR_CUSTOMERS
 
 
 def next_label(node: Node) -> str:
@@ -359,17 +419,20 @@ def next_label(node: Node) -> str:
 
 async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> str:
     """Place the order; its label. Raises `SyncError`, and then the basket is as it was."""
-    if model.method and model.method not in dict(methods(node)):
+    if model.method and model.method not in dict(methods(node, model.customer)):
         model.method = ""
         raise Refused("unknown-method", what=model.method)
     label = next_label(node)
     fields: dict[str, Any] = {"lines": [item.fields() for item in model.items.values()]}
     if model.discounts:
         fields["discounts"] = [{"discount": name} for name in model.discounts]
+    if model.customer:
+        fields["customer"] = model.customer
     if model.method:
-        total = basket(node, model).total_minor
+        now = basket(node, model)
+        total = now.by_credit_minor if model.method == accounts.CREDIT else now.total_minor
         fields["payments"] = [{"method": model.method, "amount_minor": total}] if total else []
-    elif tendered_minor is not None:
+    if tendered_minor is not None and model.method in ("", accounts.CREDIT):
         fields["tendered_minor"] = tendered_minor
     sold, given = model.items, model.discounts
     model.busy = True

@@ -19,10 +19,13 @@ from ui.viewmodels.boxclose import BoxModel
 from ui.viewmodels.cash import CashModel
 from ui.viewmodels.catalogue import CatalogueModel
 from ui.viewmodels.count import CountModel
+from ui.viewmodels.customers import CustomersModel
 from ui.viewmodels.discounts import DiscountsModel
 from ui.viewmodels.me import MeModel
 from ui.viewmodels.office import OfficeModel
 from ui.viewmodels.orders import OrdersModel, QueueModel
+from ui.viewmodels.pins import PinsModel
+from ui.viewmodels.profiles import ProfilesModel
 from ui.viewmodels.reports import ReportsModel
 from ui.viewmodels.sales import SalesModel
 from ui.viewmodels.sell import SellModel
@@ -155,6 +158,9 @@ class Session:
         self.queue = QueueModel()
         self.box = self.new_box()
         self.cash = CashModel()
+        self.customers = CustomersModel()
+        self.profiles = ProfilesModel()
+        self.pins = PinsModel()
         self.catalogue = CatalogueModel()
         self.discounts = DiscountsModel()
         self.count = CountModel()
