@@ -311,7 +311,7 @@ async def test_cards_are_generated_designed_and_put_on_paper(
     monkeypatch.setattr(files, "pick", pick)
     server = nodes.server
     async with screen_of(server) as screen:
-        await screen.click("rail-pins")
+        await screen.open("pins")
         assert screen.shows("There is no PIN profile")
         await screen.click("tab-profiles")
         await screen.click("pin-profile-save")
@@ -334,7 +334,7 @@ async def test_cards_are_generated_designed_and_put_on_paper(
         assert screen.find("pins-preview").src != before
         for _ in range(2):
             await screen.click("pins-background")
-        assert screen.text("problem").startswith("This is no PNG")
+        assert screen.text("problem").startswith("This is no picture")
         await screen.click("pins-background")
         await screen.click("pins-no-background")
         await screen.type("pins-count", "0")
@@ -375,7 +375,7 @@ async def test_cards_are_consigned_sold_returned_and_recalled(nodes: Nodes) -> N
     await server.submit("pin.profile", profile)
     await LocalDoor(server).call("make_pins", profile="CARD", count=6, stock=True)
     async with screen_of(server) as screen:
-        await screen.click("rail-pins")
+        await screen.open("pins")
         await screen.click("tab-stock")
         assert screen.shows("C-0001–C-0006")
         await screen.type("stock-serials", "1-4")
@@ -390,13 +390,13 @@ async def test_cards_are_consigned_sold_returned_and_recalled(nodes: Nodes) -> N
     nodes.switch.cut()
     await until(lambda: not station.online)
     async with screen_of(station) as screen:
-        await screen.click("rail-pins")
+        await screen.open("pins")
         assert screen.text("held") == "4"
         await screen.press("F5")
         await screen.type("search", "3 hours")
         await screen.click("tile-CARD")
         await screen.press("Enter")
-        await screen.click("rail-pins")
+        await screen.open("pins")
         assert screen.text("held") == "3"
         await screen.type("return-serials", "1")
         await screen.click("return")
@@ -408,12 +408,12 @@ async def test_cards_are_consigned_sold_returned_and_recalled(nodes: Nodes) -> N
     station.client.hurry()
     await until(lambda: server.tables.table("pins").peek("1")["state"] == "sold")  # type: ignore[index]
     async with screen_of(server) as screen:
-        await screen.click("rail-pins")
+        await screen.open("pins")
         await screen.click("tab-stock")
         await screen.click(f"shelf-CARD-{station.node_id}")
         await screen.click("recall")
         assert screen.has("saved")
     await until(lambda: not server.tables.table("shelves").peek(f"CARD/{station.node_id}"))
     async with screen_of(station) as screen:
-        await screen.click("rail-pins")
+        await screen.open("pins")
         assert screen.shows("No cards are consigned here")

@@ -114,7 +114,7 @@ async def test_barcode_in_the_wrong_field_is_told(nodes: Nodes) -> None:
             assert screen.text("problem") == "What was received is no amount."
         await screen.type("received", "1000", submit=True)
         assert len(_orders(nodes.server)) == 1
-        await screen.press("F9")
+        await screen.press("F11")
         for odd in ("5²", "1" * 5000):
             await screen.type("search", odd)
             assert screen.shows("No such sale")
@@ -229,7 +229,7 @@ async def test_blind_count_is_needed_and_stands(nodes: Nodes) -> None:
         assert server.tables.table("boxes").row("1")["state"] == "open"  # type: ignore[index]
         await screen.press("F10")
         assert not screen.has("cash-x") and not screen.shows("₡950")
-        await screen.click("rail-reports")
+        await screen.open("reports")
         await screen.settle(0.3)
         await screen.click("by-box")
         assert screen.has("box-1")
@@ -264,7 +264,7 @@ async def test_forms_and_secrets_go_with_who_filled_them_in(nodes: Nodes) -> Non
         assert screen.find("password-old").value == ""
         await screen.press("F10")
         assert not screen.has("cash-amount")
-        await screen.click("rail-reports")
+        await screen.open("reports")
         await screen.settle(0.3)
         await server.sign_in("Lucía Mora", PASSWORD)
         await screen.settle(0.3)

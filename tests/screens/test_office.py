@@ -49,7 +49,7 @@ async def test_reports_show_figures_chart_and_table_and_give_files(
     await _sell(nodes, "COLA", 1)
     await nodes.server.submit("sale.refund", {"order": sale, "reason": "cold"})
     async with screen_of(nodes.server) as screen:
-        await screen.click("rail-reports")
+        await screen.open("reports")
         await screen.settle(0.4)
         assert screen.text("figure-net").replace("\xa0", " ") == "₡1,200"
         assert screen.text("figure-tickets") == "2"
@@ -71,7 +71,7 @@ async def test_report_of_other_days_is_compared_and_bad_days_are_told(nodes: Nod
     """Days without sales say so; days that are none are a sentence; a week shows its days."""
     await _sell(nodes)
     async with screen_of(nodes.server) as screen:
-        await screen.click("rail-reports")
+        await screen.open("reports")
         await screen.click("period-yesterday")
         await screen.settle(0.3)
         assert screen.shows("Nothing was sold then")
@@ -102,7 +102,7 @@ async def test_sale_is_found_and_given_back_in_part_and_whole(nodes: Nodes) -> N
     sale = await _sell(nodes)
     await _sell(nodes, "COLA", 1)
     async with screen_of(nodes.server) as screen:
-        await screen.press("F9")
+        await screen.press("F11")
         assert len(screen.keys("sale-")) == 2
         await screen.type("search", "white coffee")
         assert screen.keys("sale-") == [f"sale-{sale}"]
@@ -135,7 +135,7 @@ async def test_print_of_unknown_end_is_settled_or_printed_again(nodes: Nodes) ->
     printer = VirtualPrinter()
     await printer.start()
     async with screen_of(server) as screen:
-        await screen.click("rail-settings")
+        await screen.open("settings")
         await screen.click("section-printing")
         await screen.type("printer-address", "printer:", submit=True)
         await screen.settle(0.3)
@@ -153,7 +153,7 @@ async def test_print_of_unknown_end_is_settled_or_printed_again(nodes: Nodes) ->
         printer.faults.drop_after_bytes = None
         (job,) = (str(row.doc_id) for row in server.tables.table("prints"))
         await screen.settle(0.3)
-        await screen.click("rail-prints")
+        await screen.open("prints")
         assert screen.has(f"job-{job}") and screen.shows("Look at the printer")
         await screen.click(f"again-{job}")
         await until(lambda: server.tables.table("prints").row(job)["state"] == "printed")  # type: ignore[index]
@@ -170,7 +170,7 @@ async def test_print_of_unknown_end_is_settled_or_printed_again(nodes: Nodes) ->
         await screen.settle(0.5)
         assert "test page is out" in screen.text("saved")
         row = server.tables.table("orders").all()[0]
-        await screen.click("rail-sales")
+        await screen.open("sales")
         await screen.click(f"sale-{row.doc_id}")
         await screen.click("reprint")
         await until(lambda: sum("COPY" in ticket.text for ticket in printer.papers) >= 2)
@@ -182,7 +182,7 @@ async def test_stations_are_let_in_only_while_the_remote_pos_is_on(nodes: Nodes)
     """Switched off, the door closes and the vendor goes on selling; on again, all comes by itself.
     A station that is trusted no more needs a second click."""
     async with screen_of(nodes.server) as screen:
-        await screen.click("rail-stations")
+        await screen.open("stations")
         assert screen.shows("Here")
         await screen.turn("remote-pos", False)
         await until(lambda: not nodes.station.online)
@@ -211,7 +211,7 @@ async def test_pairing_is_walked_through_on_the_screen(
     """The page shows the address, then who knocks; wrong digits are a sentence; closing ends it."""
     monkeypatch.setattr("ui.viewmodels.stations.PAIRING_PORT", 0)
     async with screen_of(nodes.server) as screen:
-        await screen.click("rail-stations")
+        await screen.open("stations")
         await screen.click("pair-open")
         await screen.settle(0.3)
         assert screen.text("join-command").startswith("cabina station --join 127.0.0.1:")
@@ -228,7 +228,7 @@ async def test_audit_finds_acts_by_person_kind_words_and_day(nodes: Nodes) -> No
         "cash.move", {"direction": "in", "amount_minor": 500, "reason": "change from the bank"}
     )
     async with screen_of(nodes.server) as screen:
-        await screen.click("rail-audit")
+        await screen.open("audit")
         await screen.settle(0.4)
         everything = len(screen.keys("act-"))
         assert everything > 4 and screen.shows("Cash in or out")

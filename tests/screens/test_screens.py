@@ -232,7 +232,7 @@ async def test_vendor_at_the_server_sees_neither_queue_nor_box(nodes: Nodes) -> 
     """The rail follows the permissions; keys do not get around it."""
     await nodes.server.sign_in("Lucía Mora", PASSWORD)
     async with screen_of(nodes.server) as screen:
-        assert screen.keys("rail-") == ["rail-sell", "rail-catalogue"]
+        assert screen.keys("rail-") == ["rail-sell", "rail-customers", "rail-catalogue"]
         await screen.press("F7")
         assert screen.has("tile-COFFEE")
         await screen.click("me")

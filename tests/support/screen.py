@@ -196,6 +196,12 @@ class Screen:
         tapped = isinstance(control, ft.GestureDetector)
         await self.fire(control, "tap" if tapped else "click")
 
+    async def open(self, name: str) -> None:
+        """Go to a screen by the rail, or by what stands behind its last entry."""
+        if not self.has(f"rail-{name}"):
+            await self.click("rail-more")
+        await self.click(f"rail-{name}" if self.has(f"rail-{name}") else f"more-{name}")
+
     async def type(self, key: str, value: str, *, submit: bool = False) -> None:
         """Type into a field; ``submit`` presses Enter in it."""
         control = self.find(key)

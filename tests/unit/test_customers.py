@@ -123,6 +123,7 @@ def test_user_name_is_unique_under_case_and_accents_composed() -> None:
     assert customers.full_name(rules.view, other) == "José Mora"
     assert customers.full_name(rules.view, first) == "José"
     assert customers.full_name(rules.view, "00") == ""
+    assert customers.person(rules.view, first)["user"] == "José"
     with refused("already-exists"):
         rules.do("customer.describe", by="Carl", customer=first, person={"user": "again"})
     with refused("name-taken"):
@@ -710,8 +711,9 @@ def test_time_that_is_billed_in_pieces_is_one_piece() -> None:
     """Where a promotion ends just as another begins nobody pays twice for the border."""
     used = credit.use_time(0, 100, [(40, 60)], [(10, 15, 1)], [])
     assert (used.promotion, used.passes, used.billed) == (10, 20, [[10, 40], [60, 100]])
-    used = credit.use_time(0, 100, [(40, 60), (50, 50)], [(10, 5, 1)], [(3, 2), (4, 1)])
+    used = credit.use_time(0, 100, [(40, 60), (80, 80)], [(10, 5, 1)], [(3, 2), (4, 1)])
     assert (used.promotion, used.redeemed, used.billed_s) == (5, 7, 68)
+    assert used.billed == [[12, 40], [60, 100]]
 
 
 @pytest.mark.feature("PR-01", "RC-11")

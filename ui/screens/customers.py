@@ -430,7 +430,12 @@ def _data(s: Session, row: dict[str, Any]) -> list[ft.Control]:
         body = {"customer": row["id"], "profile": profile}
         await _try(s, lambda: s.node.submit("customer.profile", body), s.text("product.saved"))
 
-    parts: list[ft.Control] = [_field(s, name, shown[name], on_enter=save) for name in PERSON]
+    parts: list[ft.Control] = []
+    for name in PERSON:
+        parts.append(_field(s, name, shown[name], on_enter=save))
+        if name in row["conflicts"] and name in people.NAMES:
+            other = s.text("customers.second", value=row["conflicts"][name][1])
+            parts.append(text(s, other, "caption", s.palette.pending.text))
     known = model.active_profiles(s.node)
     if len(known) > 1:
         parts.append(segments(s, known, row["profile"], choose, "profile"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import SyncError, exceptions, receipts
+from node.api import SyncError, customers, exceptions, receipts
 from ui.components.guard import part
 from ui.components.parts import button, card, empty, icon, text
 from ui.viewmodels.session import Session, use_session
@@ -121,20 +121,43 @@ def _one(s: Session, row: Mapping[str, Any]) -> ft.Control:
     )
 
 
+def _person(s: Session, customer: str, row: Mapping[str, Any]) -> ft.Control:
+    """A customer whose name or data two people have chosen: it is settled in their own form."""
+
+    def opened(e: Any) -> None:
+        s.customers.open(customer)
+        s.customers.show("data")
+        s.go("customers")
+
+    words = s.text(f"exception.{'renamed' if row['renamed'] else 'person'}", what=row["user"])
+    opener = button(s, s.text("exception.open_customer"), opened, key=f"open-{customer}")
+    line = ft.Row(
+        [
+            icon(ft.Icons.PERSON_ROUNDED, 24, s.palette.aside.text),
+            text(s, words, "strong", expand=True),
+            opener,
+        ],
+        spacing=12,
+    )
+    return card(s, line, key=f"person-{customer}")
+
+
 @part
 def Exceptions() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
     ft.use_state(s.feed)
     rows = exceptions.unresolved(s.node.tables)
-    if not rows:
+    people = customers.doubtful(s.node.tables)
+    if not rows and not people:
         return empty(
             s,
             ft.Icons.TASK_ALT_ROUNDED,
             s.text("exception.none"),
             s.text("exception.none_next"),
         )
-    parts: list[ft.Control] = [_one(s, row) for row in rows[:SHOWN_AT_ONCE]]
+    parts: list[ft.Control] = [_person(s, c, row) for c, row in people[:SHOWN_AT_ONCE]]
+    parts += [_one(s, row) for row in rows[:SHOWN_AT_ONCE]]
     if len(rows) > SHOWN_AT_ONCE:
         more = s.text("exception.more", count=len(rows) - SHOWN_AT_ONCE)
         parts.append(text(s, more, "body", s.palette.text2))

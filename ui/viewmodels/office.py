@@ -27,7 +27,17 @@ SWITCHES = {
 ROLES = ("vendor", "cashier", "manager", "administrator")
 UNITS = {"order_expiry_min": 60, "offline_h": 3600, "idle_lock_min": 60}
 """Fields that people type in other units than seconds."""
-BESIDE = frozenset({"backup", "box.close_pending", "discount.apply", "job.pay"})
+BESIDE = frozenset(
+    {
+        "backup",
+        "box.close_pending",
+        "credit.topup",
+        "customer.debt",
+        "customer.read",
+        "discount.apply",
+        "job.pay",
+    }
+)
 """Permissions that are asked for beside that of a kind or a screen."""
 LONGEST_METHOD = 24
 
