@@ -71,6 +71,15 @@ class UndoRedeem(Command, frozen=True):
     redemption: Hex
 
 
+class SwitchBenefit(Command, frozen=True):
+    """Stop a customer's free pass or promotion, or let it go on: what is left of it stays."""
+
+    customer: Hex
+    order: Hex
+    sku: Code
+    active: bool
+
+
 class ExpireCredit(Command, frozen=True):
     """The server's calendar ends what was good until yesterday."""
 
@@ -123,6 +132,15 @@ class RedeemUndone(Fact, frozen=True):
     operator: str
     at_ms: int
     box: int
+
+
+class BenefitSwitched(Fact, frozen=True):
+    customer: str
+    order: str
+    sku: str
+    active: bool
+    operator: str
+    at_ms: int
 
 
 class CreditExpired(Fact, frozen=True):
@@ -647,6 +665,28 @@ def decide_undo(tables: Tables, command: UndoRedeem, acting: Acting) -> list[Eve
     return [event("redeem.undone", fact)]
 
 
+def decide_benefit(tables: Tables, command: SwitchBenefit, acting: Acting) -> list[Event]:
+    row = of(tables, command.customer)
+    known = [
+        one["active"]
+        for one in (*row["passes"], *row["promotions"])
+        if (one["order"], one["sku"]) == (command.order, command.sku)
+    ]
+    if not known:
+        raise Refused("unknown-benefit")
+    if all(active == command.active for active in known):
+        raise Refused("nothing-to-do")
+    fact = BenefitSwitched(
+        customer=command.customer,
+        order=command.order,
+        sku=command.sku,
+        active=command.active,
+        operator=acting.operator_id,
+        at_ms=acting.context.at_ms,
+    )
+    return [event("benefit.switched", fact)]
+
+
 def decide_expire(tables: Tables, command: ExpireCredit, acting: Acting) -> list[Event]:
     row = of(tables, command.customer)
     at_ms = acting.context.at_ms
@@ -727,6 +767,18 @@ def apply_undone(tables: Tables, fact: RedeemUndone) -> None:
     box.count_points(tables, fact.box, given_back=row["points"])
 
 
+def apply_benefit(tables: Tables, fact: BenefitSwitched) -> None:
+    row = tables.table("customers").row(fact.customer)
+    if row is None:
+        return
+    for one in (*row["passes"], *row["promotions"]):
+        if (one["order"], one["sku"]) == (fact.order, fact.sku):
+            one["active"] = fact.active
+    tables.table("customers").put(fact.customer, row)
+    what = "benefit-on" if fact.active else "benefit-off"
+    move(tables, fact.customer, what, fact.at_ms, fact.operator, ref=fact.order, detail=fact.sku)
+
+
 def apply_expired(tables: Tables, fact: CreditExpired) -> None:
     change(tables, fact.customer, expires=0)
     move(tables, fact.customer, "expired", fact.at_ms, "", credit=-fact.credit, bonus=-fact.bonus)
@@ -766,6 +818,7 @@ KINDS = (
     Kind("credit.transfer", TransferCredit, "credit.transfer", decide_transfer, needs_server=True),
     Kind("points.redeem", RedeemPoints, "points.redeem", decide_redeem, needs_server=True),
     Kind("points.undo", UndoRedeem, "points.redeem", decide_undo, needs_server=True),
+    Kind("customer.benefit", SwitchBenefit, "customer.benefit", decide_benefit, needs_server=True),
     Kind("credit.expire", ExpireCredit, "", decide_expire, server_only=True),
 )
 EVENTS = (
@@ -773,6 +826,7 @@ EVENTS = (
     EventKind("credit.transferred", CreditTransferred, apply_transferred),
     EventKind("points.redeemed", PointsRedeemed, apply_redeemed),
     EventKind("redeem.undone", RedeemUndone, apply_undone),
+    EventKind("benefit.switched", BenefitSwitched, apply_benefit),
     EventKind("credit.expired", CreditExpired, apply_expired),
 )
 INDEXES = {"customers": ((), ("expires",))}

@@ -210,6 +210,8 @@ def club(day: Day) -> None:
         return day.sell(lines=full, total_minor=total, customer=customer, **cash)
 
     charge = sell(ana, ("C:CREDIT", 3000), ("DAY", 700))
+    benefit = {"customer": ana, "order": charge, "sku": "DAY", "active": False}
+    day.desk("customer.benefit", "Ada", **benefit)
     sell(ana, ("MUG", 900), payments=[{"method": "credit", "amount_minor": 900}], cash_minor=0)
     day.desk("customer.balance", "Ada", customer=ana, points=[30, 40], reason="as promised")
     day.desk("points.redeem", "Ada", customer=ana, points=10)

@@ -11,7 +11,7 @@ from node.cafe.profiles import CREDIT_SKU
 from sync.codec import as_written
 from sync.domain import Context
 from sync.identity import Ed25519Signer, node_id
-from sync.op import Entry, encode_op
+from sync.op import Entry, Op, encode_op
 from sync.view import View
 
 SERVER = b"v" * 16
@@ -32,6 +32,8 @@ class Rules:
         self.op_wall_ms = 0
         """What the author's clock says; 0 for the right time."""
         self.age_ms = 0
+        self.folded: list[tuple[Entry, Op]] = []
+        """All that was done, as the log has it."""
         self.people: dict[str, bytes] = {}
         self._secrets = 0
         self.deficits: list[list[Any]] = []
@@ -160,6 +162,7 @@ class Rules:
         ]
         entry = Entry(self.view.cursor + 1, self.wall_ms, 0, op.raw, True, events, {})
         self.view.fold(entry, op)
+        self.folded.append((entry, op))
         return key.hex(), events
 
     def order(

@@ -39,7 +39,7 @@ def instant(*fields: int) -> int:
     return int(dt.datetime(*fields, tzinfo=MADRID).timestamp() * 1000)  # type: ignore[misc,arg-type]
 
 
-@pytest.mark.feature("RP-07", "RC-14")
+@pytest.mark.feature("RP-07")
 @pytest.mark.parametrize(
     ("form", "more", "until"),
     [
@@ -225,3 +225,26 @@ def test_customers_credit_is_not_spent_without_the_server() -> None:
             unseen_s=5,
             at=STATION,
         )
+
+
+@pytest.mark.feature("RC-14")
+def test_benefit_is_stopped_and_goes_on_as_it_was() -> None:
+    """What is left of it stays; what is not there, or so already, is refused."""
+    rules, customer = shop()
+    offer(rules, "PASS", "day")
+    offer(rules, "TIME", "combo", minutes=30)
+    order = sell(rules, customer, "TIME")
+    sell(rules, customer, "PASS")
+    stop = {"by": "Ada", "customer": customer, "order": order, "sku": "TIME"}
+    with refused("no-permission"):
+        rules.do("customer.benefit", **{**stop, "by": "Carl"}, active=False)
+    rules.do("customer.benefit", **stop, active=False)
+    row = rules.row("customers", customer)
+    assert [one["active"] for one in (*row["promotions"], *row["passes"])] == [False, True]
+    assert row["promotions"][0]["seconds"] == 1800
+    with refused("nothing-to-do"):
+        rules.do("customer.benefit", **stop, active=False)
+    with refused("unknown-benefit"):
+        rules.do("customer.benefit", **{**stop, "sku": "PASS"}, active=False)
+    rules.do("customer.benefit", **stop, active=True)
+    assert accounts.movements(rules.view, customer, 1)[0]["what"] == "benefit-on"

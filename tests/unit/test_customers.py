@@ -648,9 +648,12 @@ def test_fold_of_what_is_not_here_changes_nothing() -> None:
         accounts.PointsRedeemed(redemption="bb", customer="aa", points=1, minutes=1, products=[],
                                 units=[], operator="", station="", at_ms=0, box=1, seq=1),
         accounts.RedeemUndone(redemption="bb", operator="", at_ms=0, box=1),
+        accounts.BenefitSwitched(
+            customer="aa", order="", sku="", active=True, operator="", at_ms=0
+        ),
     ]  # fmt: skip
     names = ["customer.edited", "customer.deleted", "balance.edited", "points.redeemed",
-             "redeem.undone"]  # fmt: skip
+             "redeem.undone", "benefit.switched"]  # fmt: skip
     with writing(rules):
         for name, fact in zip(names, facts, strict=True):
             rules.cafe.apply(rules.view, [name, 1, fact])

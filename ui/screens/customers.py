@@ -535,6 +535,28 @@ def _redeem(s: Session, row: dict[str, Any]) -> list[ft.Control]:
     return [*parts, _saver(s, s.text("customers.redeem"), redeem, "redeem")]
 
 
+def _benefits(s: Session, row: dict[str, Any]) -> list[ft.Control]:
+    products = s.node.tables.table("products")
+
+    def turner(one: dict[str, Any]) -> Any:
+        async def turned(on: bool) -> None:
+            body = {"customer": row["id"], "order": one["order"], "sku": one["sku"], "active": on}
+            await _try(s, lambda: s.node.submit("customer.benefit", body), s.text("product.saved"))
+
+        return turned
+
+    parts: list[ft.Control] = []
+    for one in (*row["passes"], *row["promotions"]):
+        name = str((products.peek(one["sku"]) or {"name": one["sku"]})["name"])
+        if "to_ms" in one:
+            words = s.text("customers.pass_of", at=s.text.moment(one["to_ms"]))
+        else:
+            words = s.text("customers.promotion_of", count=one["seconds"] // 60)
+        key = f"benefit-{one['sku']}-{one['order'][:8]}"
+        parts.append(switch(s, f"{name} · {words}", one["active"], turner(one), key))
+    return parts or [text(s, s.text("customers.no_benefits"), "body", s.palette.text2)]
+
+
 def _transfer(s: Session, row: dict[str, Any]) -> list[ft.Control]:
     async def give(e: Any = None) -> None:
         if await _try(
@@ -586,6 +608,7 @@ FORMS = {
     "balance": _balance,
     "lock": _lock,
     "redeem": _redeem,
+    "benefits": _benefits,
     "transfer": _transfer,
     "delete": _delete,
 }

@@ -15,12 +15,13 @@ from ui.viewmodels.forms import BadField
 
 PERSON = (*people.NAMES, *people.CONTACT)
 SHOWN_AT_ONCE = 60
-TABS = ("tracking", "data", "balance", "lock", "redeem", "transfer", "delete")
+TABS = ("tracking", "data", "balance", "lock", "redeem", "benefits", "transfer", "delete")
 NEEDS = {
     "data": "customer.edit",
     "balance": "customer.balance",
     "lock": "customer.lock",
     "redeem": "points.redeem",
+    "benefits": "customer.benefit",
     "transfer": "credit.transfer",
     "delete": "customer.delete",
 }
