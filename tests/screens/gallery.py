@@ -206,12 +206,47 @@ class Office:
                     who = next(i for i, row in rows if row["role"] == "cashier")
                     await self.click(f"person-{who}")
                 await self.shoot(f"settings-{section}")
+        await self.draw_club(node)
         for tab in ("discounts", "count"):
             await self.go("catalogue")
             await self.click(f"tab-{tab}")
             await self.shoot(f"catalogue-{tab}")
         await self.click("me")
         await self.shoot("me")
+
+    async def draw_club(self, node: Any) -> None:
+        """Customers and PIN cards."""
+        await self.go("customers")
+        await self.shoot("customers")
+        people = node.tables.table("people").scan()
+        maria = next(i for i, row in people if row["user"] == "maria.solano")
+        await self.click(f"customer-{maria}")
+        await self.shoot("customer")
+        for tab in ("data", "lock", "redeem"):
+            await self.click(f"tab-{tab}")
+            await self.shoot(f"customer-{tab}")
+        await self.click("customers-back")
+        await self.click("customer-new")
+        await self.shoot("customer-new")
+        await self.click("customers-tab-profiles")
+        await self.click("profile-STD")
+        await self.shoot("customers-profiles")
+        await self.click("customers-tab-offers")
+        await self.click("offers-new")
+        await self.shoot("customers-offers")
+        await self.click("customers-tab-people")
+        await self.go("pins")
+        for tab in ("make", "stock", "tracking", "profiles"):
+            await self.click(f"tab-{tab}")
+            await self.shoot(f"pins-{tab}")
+        await self.go("sell")
+        await self.click("customer")
+        await self.shoot("sell-customer")
+        await self.click(f"pick-{maria}")
+        await self.click("tile-LATTE")
+        await self.click("method-credit")
+        await self.shoot("sell-credit")
+        await self.click("clear")
 
 
 def main() -> int:

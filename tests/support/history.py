@@ -52,6 +52,7 @@ async def cafe_with_history(folder: Path, language: str) -> AsyncIterator[Server
         for place in ("Terraza", "Patio"):
             await pair_here(node, folder / place, place, UNPLUGGED)
         await _sell(node, clock, language)
+        await _club(node, clock)
         count = {"lines": [{"sku": "COLA", "units": 430}, {"sku": "WATER", "units": 441}]}
         await node.submit("stock.count", {**count, "reason": "Sunday"})
         printer.faults.drop_after_bytes = 60
@@ -62,6 +63,54 @@ async def cafe_with_history(folder: Path, language: str) -> AsyncIterator[Server
     finally:
         await node.stop()
         await printer.stop()
+
+
+PEOPLE = (
+    ("maria.solano", "María", "Solano Rojas", 300_000),
+    ("jorge.v", "Jorge", "Vargas", 0),
+    ("lucia.n", "Lucía", "Núñez Mora", 50_000),
+    ("el_beto", "Alberto", "Ruiz", 1_200_000),
+)
+
+
+async def _club(node: ServerNode, clock: SettableClock) -> None:
+    """Customers, their credit and points, a pass; PIN cards, some of them at a station."""
+    door, now_ms = LocalDoor(node), clock.wall_ms()
+    values = {"name": "Estudiante", "price_minor": 60_000, "points": 2, "per_minor": 50_000,
+              "need": 10, "minutes": 45, "expiry_days": 60}  # fmt: skip
+    await node.submit("profile.add", {"profile": "STD", "values": values})
+    await node.submit("offer.add", {"sku": "DAY", "name": "Día libre", "form": "day",
+                                    "price_minor": 300_000})  # fmt: skip
+    clock.set_wall_ms(now_ms - 3 * DAY_MS)
+    made = []
+    for user, first, last, amount in PEOPLE:
+        typed = {"user": user, "first": first, "last": last, "email": f"{user}@example.org"}
+        customer = (await door.call("create_customer", profile="STD", typed=typed))["customer"]
+        made.append(customer)
+        if amount:
+            line = {"sku": "C:CREDIT", "quantity": 1, "price_minor": amount}
+            await node.submit("order.place", {"lines": [line], "customer": customer})
+    maria, jorge = made[0], made[1]
+    clock.set_wall_ms(now_ms - DAY_MS)
+    pays = [{"method": "credit", "amount_minor": 110_000}]
+    coffee = [{"sku": "LATTE", "quantity": 1}]
+    await node.submit("order.place", {"lines": coffee, "customer": maria, "payments": pays})
+    await node.submit("points.redeem", {"customer": maria, "points": 10})
+    await node.submit("customer.lock", {"customer": jorge, "hours": 48, "reason": "Noise"})
+    clock.set_wall_ms(now_ms)
+    line = [{"sku": "DAY", "quantity": 1}]
+    await node.submit("order.place", {"lines": line, "customer": maria})
+    for sku, form, name, minutes, price in (
+        ("C3H", "card", "3 horas", 180, 200_000),
+        ("T1H", "ticket", "1 hora", 60, 80_000),
+    ):
+        await node.submit("pin.profile", {"sku": sku, "name": name, "form": form, "days": 30,
+                          "minutes": minutes, "price_minor": price, "validity": "use"})  # fmt: skip
+    await door.call("make_pins", profile="C3H", count=40, stock=True)
+    stations = node.tables.table("stations").scan()
+    place = next(station for station, row in stations if row["name"] == "Terraza")
+    await node.submit("pin.consign", {"serials": list(range(1, 11)), "station": place})
+    await node.submit("order.place", {"lines": [{"sku": "C3H", "quantity": 2}]})
 
 
 async def _sell(node: ServerNode, clock: SettableClock, language: str) -> None:
