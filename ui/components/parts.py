@@ -177,6 +177,14 @@ def _once(s: Session, key: str, on_click: Callable[..., Any]) -> Callable[..., A
     return tapped
 
 
+def icon_button(
+    s: Session, glyph: ft.IconData, label: str, on_click: Callable[..., Any] | None, key: str
+) -> ft.Control:
+    """A button that shows no word; it has one for screen readers and under the pointer."""
+    face = button(s, "", on_click, glyph=glyph, key=key, width=48)
+    return named(key, label, ft.Container(face, tooltip=label), button=True)
+
+
 def choice(
     s: Session, title: str, detail: str, value: str, on_tap: Any, key: str, *, on: bool = False
 ) -> ft.Control:

@@ -8,7 +8,7 @@ from typing import Any
 import flet as ft
 
 from node.api import people
-from ui.components.parts import button, choice, empty, field, text
+from ui.components.parts import choice, empty, field, icon_button, text
 from ui.viewmodels.session import Session
 
 SHOWN_AT_ONCE = 12
@@ -52,13 +52,12 @@ def finder(
                     on_change=lambda e: searched(e.control.value or ""),
                     on_submit=enter,
                 ),
-                button(
+                icon_button(
                     s,
-                    "",
+                    ft.Icons.CLOSE_ROUNDED,
+                    s.text("sell.cancel"),
                     lambda e: left(),
-                    glyph=ft.Icons.CLOSE_ROUNDED,
-                    key="find-leave",
-                    width=48,
+                    "find-leave",
                 ),
             ],
             spacing=8,

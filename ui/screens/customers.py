@@ -22,7 +22,7 @@ from ui.components.office import (
     switch,
     table,
 )
-from ui.components.parts import button, card, clipped, empty, field, text
+from ui.components.parts import button, card, clipped, empty, field, icon_button, named, text
 from ui.keymap import cap
 from ui.screens.profiles import profiles
 from ui.viewmodels import customers as model
@@ -207,20 +207,24 @@ def _list(s: Session) -> ft.Control:
     ]
     if s.node.role == "server" and s.node.may("customer.balance"):
         tools += [
-            button(s, "", export, glyph=ft.Icons.DOWNLOAD_ROUNDED, key="customers-export"),
-            button(s, "", bring, glyph=ft.Icons.UPLOAD_ROUNDED, key="customers-import"),
+            icon_button(
+                s, ft.Icons.DOWNLOAD_ROUNDED, s.text("customers.export"), export, "customers-export"
+            ),
+            icon_button(
+                s, ft.Icons.UPLOAD_ROUNDED, s.text("customers.import"), bring, "customers-import"
+            ),
         ]
     if s.node.may("customer.create"):
-        tools.append(
-            button(
-                s,
-                s.text("customers.new"),
-                lambda e: form.new(),
-                kind="filled",
-                glyph=ft.Icons.PERSON_ADD_ROUNDED,
-                key="customer-new",
-            )
+        label = s.text("customers.new")
+        adder = button(
+            s,
+            label,
+            lambda e: form.new(),
+            kind="filled",
+            glyph=ft.Icons.PERSON_ADD_ROUNDED,
+            key="customer-new",
         )
+        tools.append(named("customer-new", label, adder, button=True))
     search = field(
         s,
         key="search",
@@ -293,12 +297,12 @@ def _top(s: Session, row: dict[str, Any]) -> ft.Control:
     )
     return ft.Row(
         [
-            button(
+            icon_button(
                 s,
-                "",
+                ft.Icons.ARROW_BACK_ROUNDED,
+                s.text("customers.back"),
                 lambda e: form.close(),
-                glyph=ft.Icons.ARROW_BACK_ROUNDED,
-                key="customers-back",
+                "customers-back",
             ),
             ft.Container(
                 text(s, initials, "h2", p.on_selected),

@@ -23,7 +23,17 @@ from ui.components.office import (
     table,
     typed,
 )
-from ui.components.parts import button, card, choice, clipped, empty, field, tappable, text
+from ui.components.parts import (
+    button,
+    card,
+    choice,
+    clipped,
+    empty,
+    field,
+    icon_button,
+    tappable,
+    text,
+)
 from ui.viewmodels import pins as model
 from ui.viewmodels.forms import BadField
 from ui.viewmodels.session import Session, use_session
@@ -161,8 +171,9 @@ def _design(s: Session) -> list[ft.Control]:
         label = s.text(f"pins.{name}")
         pictures.append(button(s, label, pick(name), key=f"pins-{name}", expand=True))
         if getattr(form, name):
+            drop_it = s.text("pins.without")
             pictures.append(
-                button(s, "", drop(name), glyph=ft.Icons.CLOSE_ROUNDED, key=f"pins-no-{name}")
+                icon_button(s, ft.Icons.CLOSE_ROUNDED, drop_it, drop(name), f"pins-no-{name}")
             )
     return [
         typed(s, form, "title", s.text("pins.title"), key="pins-title"),

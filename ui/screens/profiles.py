@@ -8,7 +8,7 @@ import flet as ft
 
 from node.api import SyncError
 from ui.components.office import note, segments, switch
-from ui.components.parts import button, card, choice, empty, field, text
+from ui.components.parts import button, card, choice, empty, field, named, text
 from ui.viewmodels import profiles as model
 from ui.viewmodels.forms import NEW, BadField
 from ui.viewmodels.session import Session
@@ -155,8 +155,13 @@ def profiles(s: Session) -> ft.Control:
             model.open_offer(form)
 
     name = "profiles" if of_people else "offers"
-    adder = button(s, s.text(f"{name}.add"), new, kind="tonal", key=f"{name}-new",
-                   glyph=ft.Icons.ADD_ROUNDED)  # fmt: skip
+    label = s.text(f"{name}.add")
+    adder = named(
+        f"{name}-new",
+        label,
+        button(s, label, new, kind="tonal", key=f"{name}-new", glyph=ft.Icons.ADD_ROUNDED),
+        button=True,
+    )
     if rows:
         listed: ft.Control = ft.ListView(rows, expand=True)
     else:
