@@ -90,7 +90,7 @@ def _state(s: Session, row: dict[str, Any]) -> str | ft.Control:
 
 
 def _rows(s: Session) -> ft.Control:
-    rows = []
+    rows, narrow = [], s.customers.making
     for row in model.found(s.node, s.customers):
 
         def opened(e: Any, customer: str = row["id"]) -> None:
@@ -105,9 +105,8 @@ def _rows(s: Session) -> ft.Control:
                 [
                     name,
                     row["user"],
-                    row["profile"],
                     _state(s, row),
-                    s.text.date(day) if day else "",
+                    *([] if narrow else [row["profile"], s.text.date(day) if day else ""]),
                     s.text.count(row["points"]),
                     s.text.money(row["credit"]),
                 ],
@@ -120,9 +119,15 @@ def _rows(s: Session) -> ft.Control:
     columns = [
         Column(s.text("customers.name")),
         Column(s.text("customers.user"), 160),
-        Column(s.text("customers.profile"), 96, roomy=True),
         Column("", 112),
-        Column(s.text("customers.expires"), 128, roomy=True),
+        *(
+            []
+            if narrow
+            else [
+                Column(s.text("customers.profile"), 96, roomy=True),
+                Column(s.text("customers.expires"), 128, roomy=True),
+            ]
+        ),
         Column(s.text("customers.points"), 80, right=True),
         Column(s.text("customers.credit"), 112, right=True),
     ]
@@ -632,7 +637,7 @@ def _detail(s: Session, row: dict[str, Any]) -> ft.Control:
         parts += [*_told(s), *_tracking(s, row)]
     else:
         inside = ft.Column(
-            [*FORMS[tab](s, row), *_told(s)],
+            [ft.Container(height=4), *FORMS[tab](s, row), *_told(s)],
             spacing=12,
             scroll=ft.ScrollMode.AUTO,
             horizontal_alignment=ft.CrossAxisAlignment.STRETCH,

@@ -328,7 +328,9 @@ def _stock(s: Session) -> ft.Control:
                        disabled=not form.station),
             ], spacing=8),
         ]  # fmt: skip
-    right = card(s, ft.Column([*parts, *_told(s)], spacing=8), width=s.measures.panel)
+    stretch = ft.CrossAxisAlignment.STRETCH
+    column = ft.Column([*parts, *_told(s)], spacing=8, horizontal_alignment=stretch)
+    right = card(s, column, width=s.measures.panel)
     return ft.Row(
         [ft.Column([left], expand=True), right],
         spacing=16,

@@ -14,17 +14,16 @@ from ui.viewmodels.forms import NEW, BadField
 from ui.viewmodels.session import Session
 
 
-def _field(s: Session, name: str, **more: Any) -> ft.Control:
+def _field(s: Session, name: str, label: str = "") -> ft.Control:
     def changed(e: Any) -> None:
         s.profiles.put(name, e.control.value or "")
 
     return field(
         s,
         key=f"profile-{name}",
-        label=s.text(f"profiles.{name}"),
+        label=s.text(f"profiles.{label or name}"),
         value=s.profiles.typed.get(name, ""),
         on_change=changed,
-        **more,
     )
 
 
@@ -95,7 +94,7 @@ def _offer_form(s: Session) -> ft.Control:
         text(s, s.text("profiles.new_offer"), "h2"),
         segments(s, options, form.form, choose, "offer"),
         _field(s, "name"),
-        _field(s, "price"),
+        _field(s, "price", "offer_price"),
         *[_field(s, name) for name in model.OF_FORM[form.form]],
     ]
     if form.form == "until":
@@ -114,7 +113,7 @@ def _offer_form(s: Session) -> ft.Control:
 
 def _card(s: Session, parts: list[ft.Control], buttons: list[ft.Control]) -> ft.Control:
     column = ft.Column(
-        parts,
+        [ft.Container(height=4), *parts],  # the label of a field stands over its edge
         spacing=8,
         expand=True,
         scroll=ft.ScrollMode.AUTO,

@@ -542,16 +542,12 @@ def _methods(s: Session) -> list[ft.Control]:
     known = model.methods(s.node, s.sell.customer)
     if not known:
         return []
-    chips = [
-        button(
-            s,
-            name or s.text.say(f"method.{method}"),
-            _payer(s, method),
-            kind="tonal" if s.sell.method == method else "outline",
-            key=f"method-{method or 'cash'}",
-        )
-        for method, name in [("", s.text("sell.cash")), *known]
-    ]
+    chips: list[ft.Control] = []
+    for method, name in [("", s.text("sell.cash")), *known]:
+        label, key = name or s.text.say(f"method.{method}"), f"method-{method or 'cash'}"
+        kind = "tonal" if s.sell.method == method else "outline"
+        chip = button(s, label, _payer(s, method), kind=kind, key=key)
+        chips.append(named(key, label, chip, button=True))
     row = ft.Row(chips, spacing=8, scroll=ft.ScrollMode.HIDDEN)
     return [ft.Container(row, padding=ft.Padding.only(left=16, right=16, bottom=8))]
 
