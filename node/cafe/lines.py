@@ -19,6 +19,7 @@ from node.cafe.money import MAX_QUANTITY, MAX_TICKET_MINOR, line_amount
 from sync.domain import Tables
 from sync.errors import Refused
 
+SERVICES = frozenset({"service", *jobs.JOB_KINDS})
 Discounts = Annotated[tuple[discounts.Applied, ...], Meta(max_length=8)]
 
 
@@ -184,7 +185,7 @@ def judge(
         judged.off_now = judged.total - _expected(
             tables, lines, found, cuts, ticket_cuts, NOW, chain
         )
-    if "promotion" in judged.kinds:
+    if any(line["kind"] == "promotion" for line in found):
         judged.lines = [part for line in found for part in benefits.expand(tables, line)]
     return judged
 

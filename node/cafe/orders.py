@@ -58,6 +58,8 @@ FIRST_MS = 946_684_800_000
 _LABEL = re.compile(r"(S\d+)-")
 DEFERRED = frozenset({"pin_ticket", "free_pass"})
 """Kinds of lines that only the server can make: without it they wait, and no money is taken."""
+PLAIN = frozenset({"product", *lines.SERVICES})
+"""Kinds of lines that touch no account and no cards."""
 AT_SERVER = frozenset({"pc_time"})
 """Kinds of lines that only the server's desk sells."""
 
@@ -392,13 +394,15 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
     judged = lines.judge(
         tables, command.lines, command.discounts, base, context.op.chain.hex(), taken=taken
     )
+    kinds = judged.kinds
+    plain = not command.customer and PLAIN.issuperset(kinds)
     _, took_money = placement(
         command.mode,
-        judged.kinds,
+        kinds,
         node="server" if acting.desk else "station",
         online=context.server,
     )
-    if not context.server and _waits_for_server(command, judged.lines):
+    if not context.server and not plain and _waits_for_server(command, judged.lines):
         took_money = False
     tolerance = cafe.get("tolerance_minor", 0)
     more_doubts, more_flags = lines.judge_sum(
@@ -415,9 +419,10 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         doubts.append("mode-differs")
     cash, doubt = _judge_cash(cafe, command, judged.total, base, taken)
     doubts += doubt
-    more_doubts, more_flags = _judge_account(tables, command, judged, acting, took_money, taken)
-    doubts += more_doubts
-    flags += more_flags
+    if not plain:
+        more_doubts, more_flags = _judge_account(tables, command, judged, acting, took_money, taken)
+        doubts += more_doubts
+        flags += more_flags
     if context.age_ms >= 0 and clock_is_off(context.at_ms - context.age_ms - context.op.wall_ms):
         flags.append("clock")
     if not taken:
@@ -443,7 +448,7 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         off=judged.off,
         payments=_sound_payments(cafe, command, judged.total),
         customer=command.customer or "",
-        cards=[] if doubts else _promised(tables, judged.lines, took_money),
+        cards=[] if doubts or plain else _promised(tables, judged.lines, took_money),
         claimed_minor=command.total_minor if command.total_minor != judged.total else None,
         deficits=[] if doubts else deficits,
         seq=context.seq,
