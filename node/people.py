@@ -7,10 +7,12 @@ import csv
 import datetime as dt
 import io
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from node.cafe import accounts, customers, receipts, records, settings
-from node.cafe.catalog import BadRow, quoted, unquoted
+from node.cafe.catalog import BadRow, fold, quoted, unquoted
 from node.cafe.house import KINDS
 from node.cafe.kinds import read_command, tidy
 from node.cafe.money import exponent, major, parse_minor
@@ -107,12 +109,43 @@ async def edit(node: Node, customer: str, typed: Mapping[str, str]) -> bool:
 def rows_of(node: Node, words: str, limit: int) -> list[dict[str, Any]]:
     """Customers whose names begin so, with their accounts."""
     found = []
-    for customer, person in customers.search(node.tables, words, limit):
+    for customer in find(node, words, limit):
         account = node.tables.table("customers").row(customer)
-        if account is not None:
+        person = node.tables.table("people").peek(customer)
+        if account is not None and person is not None:
             names = {name: person[name] for name in NAMES}
             found.append({"id": customer, **names, **account})
     return found
+
+
+_shelves: WeakKeyDictionary[Node, tuple[int, list[tuple[str, str]], list[str]]] = (
+    WeakKeyDictionary()
+)
+"""Per node: version of the table of people, (words that are searched, id) in their order, and the
+ids of those that need a person."""
+
+
+def _known(node: Node) -> tuple[list[tuple[str, str]], list[str]]:
+    """Made anew only when somebody has changed: screens ask with every key."""
+    table = node.tables.table("people")
+    kept = _shelves.get(node)
+    if kept is None or kept[0] != table.version:
+        rows = sorted((f" {row['search']}", customer) for customer, row in table.scan())
+        doubtful = [customer for customer, _ in customers.doubtful(node.tables)]
+        kept = _shelves[node] = (table.version, rows, doubtful)
+    return kept[1], kept[2]
+
+
+def find(node: Node, words: str, limit: int) -> list[str]:
+    """Ids of customers whose user, last or first name begin with these words, accents ignored."""
+    wanted = [f" {word}" for word in fold(words).split()]
+    fitting = (one for text, one in _known(node)[0] if all(word in text for word in wanted))
+    return list(islice(fitting, limit))
+
+
+def doubtful(node: Node) -> list[str]:
+    """Ids of people with a name that somebody else had first, or an edit that came second."""
+    return _known(node)[1]
 
 
 # --- what moved --------------------------------------------------------------
@@ -126,8 +159,10 @@ def tracking(
     """Movements of an account for people, the newest first; ``what`` one kind alone."""
     tables, language = node.tables, node.language
     zone = settings.cafe(tables).get("time_zone", "")
-    found = []
-    for row in accounts.movements(tables, customer, count, before):
+    found: list[dict[str, Any]] = []
+    for row in accounts.movements(tables, customer, 1 << 30 if what else count, before):
+        if len(found) == count:
+            break
         if what in ("", row["what"]):
             found.append(
                 {
@@ -142,7 +177,7 @@ def tracking(
                     "bonus": row["bonus"],
                     "points": row["points"],
                     "minutes": row["seconds"] // 60,
-                    "balance": row["credit_after"],
+                    "balance": row["credit_after"] + row["bonus_after"],
                     "points_after": row["points_after"],
                 }
             )
@@ -203,7 +238,8 @@ def export_csv(node: Node) -> str:
     """Every customer as `read_csv` takes them."""
     places = exponent(settings.cafe(node.tables)["currency"])
     rows = []
-    for customer, person in customers.search(node.tables, "", 1 << 30):
+    for customer in find(node, "", 1 << 30):
+        person = customers.person(node.tables, customer)
         account = accounts.of(node.tables, customer)
         contact = contact_of(node, person)
         sign = "-" if account["credit"] < 0 else ""
@@ -261,9 +297,11 @@ def _read_row(node: Node, values: Mapping[str, Any]) -> dict[str, Any]:
     if None in values or None in values.values():
         raise Refused("bad-columns", what="too many or too few values")
     typed = {_FIELDS.get(column, column): unquoted(cell) for column, cell in values.items()}
-    person_of(node, typed)  # refused here, before anybody is made
+    person = person_of(node, typed)  # all is refused here, before anybody is made
+    read_command(KINDS["customer.describe"], {"customer": "", "person": person})
     profile = tidy(values["profile"])
-    if node.tables.table("profiles").peek(profile) is None:
+    known = node.tables.table("profiles").peek(profile)
+    if known is None or not known["active"]:
         raise Refused("unknown-profile", what=profile)
     currency = settings.cafe(node.tables)["currency"]
     balance = {
@@ -271,6 +309,8 @@ def _read_row(node: Node, values: Mapping[str, Any]) -> dict[str, Any]:
         "points": int(values.get("points") or "0"),
         "expires": _ordinal(values.get("expires") or ""),
     }
+    changes = {name: [0, value] for name, value in balance.items()}
+    read_command(KINDS["customer.balance"], {"customer": "", "reason": "x", **changes})
     return {"profile": profile, "typed": typed, "balance": balance}
 
 

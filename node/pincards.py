@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ MOST_MADE = 10_000
 LIVE_WARNED = 2_000
 """So many PINs that open a PC are easy to guess one of: the café is told."""
 LOGO_DOTS = (300, 300)
+_RANGE = re.compile(r"([0-9]{1,9})(?:\s*[-–]\s*([0-9]{1,9}))?")
 
 Tell = Callable[[int, int], None]
 
@@ -67,11 +69,11 @@ def read_serials(text: str) -> list[int]:
     """Serials of ``501-540, C-0550``; `Refused` ``bad-field`` for what says none."""
     found: list[int] = []
     for piece in text.upper().replace("C-", "").replace("T-", "").split(","):
-        first, _, last = piece.strip().partition("-")
-        if not (first.isascii() and first.isdigit() and (not last or last.isdigit())):
-            raise Refused("bad-field", what=piece.strip() or "serials")
-        low, high = int(first), int(last or first)
-        if not low <= high < low + MOST_MADE:
+        said = _RANGE.fullmatch(piece.strip())
+        if said is None:
+            raise Refused("bad-field", what=piece.strip()[:40] or "serials")
+        low, high = int(said[1]), int(said[2] or said[1])
+        if not low <= high < low + MOST_MADE - len(found):
             raise Refused("bad-field", what=piece.strip())
         found += range(low, high + 1)
     return found
@@ -80,9 +82,17 @@ def read_serials(text: str) -> list[int]:
 async def reveal(node: ServerNode, serials: Sequence[int], purpose: str) -> list[tuple[int, str]]:
     """(serial, PIN) of cards or tickets, once it is on record who looked. `Refused` ``unknown-
     serial``, ``no-permission``."""
-    await node.submit("pin.review", {"serials": list(serials), "purpose": purpose})
+    await in_pieces(node, "pin.review", serials, purpose=purpose)
     rows = [pins.of(node.tables, serial) for serial in serials]
     return [(row["serial"], node.codes.open(row["text"])) for row in rows]
+
+
+async def in_pieces(node: ServerNode, kind: str, serials: Sequence[int], **more: Any) -> None:
+    """Do one thing with many cards: as many acts as it takes. `Refused`, and then those before the
+    refused act are done."""
+    for at in range(0, len(serials), pins.MOST_SERIALS):
+        body = {"serials": list(serials[at : at + pins.MOST_SERIALS]), **more}
+        await node.submit(kind, body)
 
 
 def design_of(
@@ -169,21 +179,25 @@ async def list_file(node: ServerNode, serials: Sequence[int], kind: str) -> byte
 
 
 def find(
-    node: ServerNode, *, profile: str = "", state: str = "", serials: Sequence[int] = ()
+    node: ServerNode,
+    *,
+    profile: str = "",
+    state: str = "",
+    serials: Sequence[int] = (),
+    most: int = 1 << 30,
 ) -> list[dict[str, Any]]:
-    """Cards and tickets that fit, by serial; without what leads to their PINs."""
-    table = node.tables.table("pins")
-    if serials:
-        known = [(serial, table.row(str(serial))) for serial in serials]
-        rows = [row for _, row in known if row is not None]
-    else:
-        rows = [dict(row) for _, row in table.scan()]
-    found = [
-        {name: value for name, value in row.items() if name not in ("index", "text")}
-        for row in rows
-        if profile in ("", row["profile"]) and state in ("", row["state"])
-    ]
-    return sorted(found, key=lambda row: int(row["serial"]))
+    """Cards and tickets that fit, the newest ``most`` of them by serial; without what leads to
+    their PINs."""
+    table, last = node.tables.table("pins"), pins.last_serial(node.tables)
+    found: list[dict[str, Any]] = []
+    for serial in sorted(set(serials), reverse=True) if serials else range(last, 0, -1):
+        row = table.peek(str(serial))
+        if row is None or profile not in ("", row["profile"]) or state not in ("", row["state"]):
+            continue
+        found.append({name: row[name] for name in row if name not in ("index", "text")})
+        if len(found) == most:
+            break
+    return found[::-1]
 
 
 def by_pin(node: ServerNode, pin: str) -> int | None:

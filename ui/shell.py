@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import flet as ft
 from tinydb import where
 
-from node.api import Node, customers, settings
+from node.api import Node, people, settings
 from ui import activity, sound
 from ui.bridge import Bridge
 from ui.components.parts import icon, named, run, text
@@ -94,7 +94,7 @@ def _waiting(s: Session, screen: str) -> int:
     if screen == "exceptions":
         return s.node.tables.table("exceptions").count(where("state") == "open")
     if screen == "customers":
-        return len(customers.doubtful(s.node.tables))
+        return len(people.doubtful(s.node))
     return 0
 
 

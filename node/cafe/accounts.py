@@ -8,17 +8,19 @@ in its event; here it is only added up.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 from tinydb import where
 
 from node.cafe import benefits, box, credit, exceptions, profiles, records, settings, stock
 from node.cafe.credit import Balance
 from node.cafe.kinds import Acting, Code, Command, EventKind, Fact, Hex, Kind, Quantity, event
+from node.cafe.money import MAX_TICKET_MINOR
 from node.cafe.operators import may
-from node.cafe.points import Points, earn, redeem_products, redeem_time
+from node.cafe.points import MOST_POINTS, Points, earn, redeem_products, redeem_time
 from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event
@@ -29,6 +31,8 @@ FOR_CUSTOMERS = frozenset({"credit", "free_pass", "promotion"})
 """Kinds of lines that only a registered customer can have."""
 NEAR_DAYS = 7
 MOST_BUCKETS = 200
+"""Passes, promotions and redemptions that an account holds at once."""
+MOST_MINUTES = 10**9
 
 # --- commands ----------------------------------------------------------------
 
@@ -223,6 +227,9 @@ def move(
         return
     row["credit"] += credit
     row["bonus"] += bonus
+    if row["bonus"] < 0:  # spent in two lives of the server: it was never there twice
+        row["credit"] += row["bonus"]
+        credit, bonus, row["bonus"] = credit + row["bonus"], bonus - row["bonus"], 0
     row["points"] += points
     row["moves"] += 1
     table.put(customer, row)
@@ -260,7 +267,7 @@ def of(tables: Tables, customer: str) -> Mapping[str, Any]:
 
 def credit_lines_minor(lines: Iterable[Mapping[str, Any]]) -> int:
     """What of an order's lines buys credit, and so cannot be paid with it."""
-    return sum(line["amount_minor"] for line in lines if _buys_credit(line))
+    return sum(line["amount_minor"] for line in lines if buys_credit(line))
 
 
 def _by_account(payments: Iterable[Sequence[Any]]) -> int:
@@ -268,8 +275,78 @@ def _by_account(payments: Iterable[Sequence[Any]]) -> int:
     return sum(amount for method, amount in payments if method == CREDIT)
 
 
-def _buys_credit(line: Mapping[str, Any]) -> bool:
+def buys_credit(line: Mapping[str, Any]) -> bool:
+    """Whether what was paid for a line is on the account now."""
     return line["kind"] == "credit" or "credit_minor" in line
+
+
+def problems(
+    tables: Tables,
+    customer: str,
+    lines: Sequence[Mapping[str, Any]],
+    payments: Iterable[Sequence[Any]],
+    acting: Acting,
+    *,
+    money: bool,
+) -> Iterator[Refused]:
+    """Why a sale cannot be put on an account: ``customer-needed``, ``unknown-customer``,
+    ``deleted``, ``out-of-range``, ``credit-for-credit``, and where it is final (``money``)
+    ``barred``, ``not-enough-credit``, ``already-over``; last ``below-minimum``."""
+    needs = any(line["kind"] in FOR_CUSTOMERS for line in lines)
+    paid = _by_account(payments)
+    if not needs and not paid:
+        if customer and tables.table("customers").peek(customer) is None:
+            yield Refused("unknown-customer", what="")
+        return
+    if not customer:
+        yield Refused("customer-needed")
+        return
+    try:
+        row = of(tables, customer)
+    except Refused as refusal:
+        yield refusal
+        return
+    yield from _limits(tables, row, lines)
+    bought = credit_lines_minor(lines)
+    if paid > sum(line["amount_minor"] for line in lines) - bought:
+        yield Refused("credit-for-credit")
+    for look in (_spend, _windows) if money else ():
+        try:
+            if look is _windows:
+                _windows(tables, lines, acting.context.at_ms)
+            elif paid:
+                _spend(tables, row, paid, acting)
+        except Refused as refusal:
+            yield refusal
+    if any(line["kind"] == "credit" for line in lines):
+        minimum = profiles.of(tables, row["profile"])["minimum_minor"]
+        if row["charges"] == 0 and bought < minimum:
+            yield Refused("below-minimum", minimum_minor=minimum)
+
+
+def _limits(
+    tables: Tables, row: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]
+) -> Iterator[Refused]:
+    """What no account can hold, and no pass can be."""
+    profile, bought = profiles.of(tables, row["profile"]), credit_lines_minor(lines)
+    total = sum(line["amount_minor"] for line in lines)
+    points_ = row["points"] + total * profile["points"] // profile["per_minor"]
+    bonus = row["bonus"] + sum(line.get("bonus_minor", 0) for line in lines)
+    times = sum("minutes" in line or line["kind"] == "free_pass" for line in lines)
+    too_much = max(abs(row["credit"] + bought), bonus) > MAX_TICKET_MINOR
+    if too_much or abs(points_) > MOST_POINTS or len(_left(row)) + times > MOST_BUCKETS:
+        yield Refused("out-of-range", what="account")
+    if any(line["kind"] == "free_pass" and line["quantity"] != 1 for line in lines):
+        yield Refused("out-of-range", what="quantity")
+    charges = [line["amount_minor"] for line in lines if line["kind"] == "credit"]
+    if row["charges"] and charges and sum(charges) < 1:
+        yield Refused("out-of-range", what="amount_minor")
+
+
+def _left(row: Mapping[str, Any]) -> list[Any]:
+    """Buckets in which some time is left."""
+    some = [bucket for bucket in row["promotions"] if bucket["seconds"]]
+    return [*some, *row["passes"], *(one for one in row["redeemed"] if one[0])]
 
 
 def check_sale(
@@ -279,39 +356,21 @@ def check_sale(
     payments: Iterable[Sequence[Any]],
     acting: Acting,
     *,
-    money: bool,
+    forgiven: frozenset[str] = frozenset(),
 ) -> None:
-    """`Refused` if a sale cannot be put on an account: ``customer-needed``, ``unknown-customer``,
-    ``deleted``, ``below-minimum``, ``credit-for-credit``, and where it is final (``money``)
-    ``barred``, ``not-enough-credit``, ``already-over``."""
-    needs = any(line["kind"] in FOR_CUSTOMERS for line in lines)
-    paid = _by_account(payments)
-    if not customer:
-        if needs or paid:
-            raise Refused("customer-needed")
-        return
-    row = of(tables, customer)
-    bought = credit_lines_minor(lines)
-    if any(line["kind"] == "credit" for line in lines):
-        minimum = profiles.of(tables, row["profile"])["minimum_minor"]
-        first = row["charges"] == 0
-        credit.top_up(balance_of(row), bought, first=first, minimum=minimum)
-    if paid:
-        total = sum(line["amount_minor"] for line in lines)
-        if paid > total - bought:
-            raise Refused("credit-for-credit")
-        if money:
-            _spend(tables, row, paid, acting)
-    if money:
-        _windows(tables, lines, acting.context.at_ms)
+    """`Refused` for the first of the `problems` of a sale that is final now, but for those that are
+    ``forgiven``."""
+    for refusal in problems(tables, customer, lines, payments, acting, money=True):
+        if refusal.code not in forgiven:
+            raise refusal
 
 
 def _windows(tables: Tables, lines: Iterable[Mapping[str, Any]], at_ms: int) -> list[list[Any]]:
-    """``[from, to, sku]`` of the passes that are sold now; `Refused` ``already-over``."""
+    """``[from, to, sku, line]`` of the passes that are sold now; `Refused` ``already-over``."""
     zone, offers = settings.zone(tables), tables.table("offers")
     return [
-        [*benefits.window(offers.row(line["sku"]) or {}, at_ms, zone), line["sku"]]
-        for line in lines
+        [*benefits.window(offers.row(line["sku"]) or {}, at_ms, zone), line["sku"], at]
+        for at, line in enumerate(lines)
         if line["kind"] == "free_pass"
     ]
 
@@ -323,7 +382,8 @@ def _spend(
     check_free(row, acting.context.at_ms)
     may_owe = acting.desk and may(acting.operator, "customer.debt")
     most = profiles.of(tables, row["profile"])["max_debt_minor"] if may_owe else 0
-    return credit.spend(balance_of(row), amount, most)[1]
+    now, _ = credit.expire(balance_of(row), today(tables, acting.context.at_ms))
+    return credit.spend(now, amount, most)[1]
 
 
 def check_free(row: Mapping[str, Any], at_ms: int) -> None:
@@ -349,31 +409,33 @@ def of_sale(
     """What a sale that is final now does to the account, as its event says it; empty for nothing.
     `check_sale` comes before. A charge for somebody who has left is for a person."""
     row = tables.table("customers").peek(customer) if customer else None
-    if row is None:
+    bought = credit_lines_minor(lines)
+    if row is None or (row["deleted"] and not bought):
         return {}
     if row["deleted"]:
-        return {"customer": customer, "unclaimed": credit_lines_minor(lines)}
+        return {"customer": customer, "unclaimed": bought}
     at_ms = acting.context.at_ms
     profile = profiles.of(tables, row["profile"])
     paid = _by_account(payments)
-    bought = credit_lines_minor(lines)
     total = sum(line["amount_minor"] for line in lines)
     earning = bought + (total - bought - paid if profile["on_purchases"] else 0)
     bonus = sum(line.get("bonus_minor", 0) for line in lines)
     does: dict[str, Any] = {"customer": customer, "credit": bought, "bonus": bonus}
+    day = today(tables, at_ms)
+    now, gone = credit.expire(balance_of(row), day)
+    if gone:  # good until yesterday, and nobody has looked since
+        does["expired"] = [row["credit"] - now.credit, row["bonus"]]
     if bought:
-        today_ = today(tables, at_ms)
         days = profile["expiry_days"]
-        after = credit.top_up(balance_of(row), bought, today=today_, valid_days=days)
-        does["expires"] = after.expires
+        does["expires"] = credit.top_up(now, bought, today=day, valid_days=days).expires
     if paid:
         does["spent"] = list(_spend(tables, row, paid, acting))
     if earning and profile["points"]:
         does["earned"] = [earning, profile["points"], profile["per_minor"]]
     passes = _windows(tables, lines, at_ms)
     minutes = [
-        [line["minutes"] * 60, _end_of(tables, at_ms, line["days"]), line["sku"]]
-        for line in lines
+        [line["minutes"] * 60, _end_of(tables, at_ms, line["days"]), line["sku"], at]
+        for at, line in enumerate(lines)
         if "minutes" in line
     ]
     return does | ({"passes": passes} if passes else {}) | ({"minutes": minutes} if minutes else {})
@@ -401,6 +463,11 @@ def apply_sale(
     account = tables.table("customers").row(customer)
     if account is None:
         return []
+    if "expired" in does:
+        tables.table("customers").put(customer, {**account, "expires": 0})
+        of_credit, of_bonus = does["expired"]
+        move(tables, customer, "expired", at_ms, "", credit=-of_credit, bonus=-of_bonus)
+        account = tables.table("customers").row(customer) or account
     points = _earn(account, does)
     if does["credit"]:
         account.update(expires=does["expires"], charges=account["charges"] + 1)
@@ -413,7 +480,7 @@ def apply_sale(
         tables, customer, what, at_ms, operator,
         station=row["station"], ref=order, points=points,
         credit=does["credit"] - spent[1] - spent[2], bonus=does["bonus"] - spent[0],
-        seconds=sum(seconds for seconds, _, _ in does.get("minutes", ())),
+        seconds=sum(one[0] for one in does.get("minutes", ())),
     )  # fmt: skip
     now = tables.table("customers").peek(customer) or account
     return [now["credit"], now["bonus"], now["points"]]
@@ -429,11 +496,19 @@ def _earn(account: dict[str, Any], does: Mapping[str, Any]) -> int:
 
 
 def _add_buckets(account: dict[str, Any], does: Mapping[str, Any], order: str) -> None:
-    for since, until, sku in does.get("passes", ()):
+    account["promotions"] = [one for one in account["promotions"] if one["seconds"]]
+    for since, until, sku, at in does.get("passes", ()):
         account["passes"].append(
-            {"from_ms": since, "to_ms": until, "sku": sku, "order": order, "active": True}
+            {
+                "from_ms": since,
+                "to_ms": until,
+                "sku": sku,
+                "order": order,
+                "line": at,
+                "active": True,
+            }
         )
-    for seconds, ends_ms, sku in does.get("minutes", ()):
+    for seconds, ends_ms, sku, at in does.get("minutes", ()):
         account["promotions"].append(
             {
                 "seconds": seconds,
@@ -441,11 +516,12 @@ def _add_buckets(account: dict[str, Any], does: Mapping[str, Any], order: str) -
                 "ends_ms": ends_ms,
                 "sku": sku,
                 "order": order,
+                "line": at,
                 "active": True,
             }
         )
-    account["passes"] = account["passes"][-MOST_BUCKETS:]
-    account["promotions"] = account["promotions"][-MOST_BUCKETS:]
+    now_ms = max((one[0] for one in does.get("passes", ())), default=0)
+    account["passes"] = [one for one in account["passes"] if one["to_ms"] > now_ms]
 
 
 # --- what a refund does ------------------------------------------------------------
@@ -461,33 +537,37 @@ def of_refund(
 ) -> dict[str, Any]:
     """What giving back ``amount`` of a sale, ``back`` its lines, does to the account.
 
-    `Refused`: ``deleted``, ``not-enough-credit``, ``used-already``, ``lines-needed``.
+    `Refused`: ``deleted``, ``not-enough-credit``, ``used-already``.
     """
     did = sale.get("account")
-    if not did or "unclaimed" in did:
-        return did or {}
+    if not did:
+        return {}
     lines, customer = sale["lines"], did["customer"]
-    bound = [line for line in lines if line["kind"] in FOR_CUSTOMERS or "combo" in line]
-    if bound and sum(part for _, _, part in back) != amount:
-        raise Refused("lines-needed")
+    gone = sum(part for at, _, part in back if buys_credit(lines[at]))
+    if "unclaimed" in did:
+        return {"customer": customer, "unclaimed": gone}
+    paid = _by_account(methods)
+    bonus_back = did["bonus"] and any("bonus_minor" in lines[at] for at, _, _ in back)
+    bound = [at for at, _, _ in back if lines[at]["kind"] in FOR_CUSTOMERS or "of" in lines[at]]
+    row = tables.table("customers").peek(customer)
+    if row is None or (row["deleted"] and not (gone or paid or bonus_back or bound)):
+        return {}
     row = of(tables, customer)
-    gone = sum(part for at, _, part in back if at < len(lines) and _buys_credit(lines[at]))
     does: dict[str, Any] = {"customer": customer, "credit": -gone, "bonus": 0}
     if gone:
         before = sale.get("refunded", {}).get("credit", 0)
         credit.check_refund(row["credit"], did["credit"], before, gone)
-        if did["bonus"]:
-            _check_untouched(row, did, gone)
-            does["bonus"] = -did["bonus"]
+    if bonus_back:
+        _check_untouched(row, did, gone)
+        does["bonus"] = -did["bonus"]
     _take_back_buckets(row, order, lines, back, does)
-    paid = _by_account(methods)
     if paid:
         does["given_back"] = _to_account(did["spent"], sale.get("refunded", {}), paid)
     if "earned" in did:
-        earning, points, unit = did["earned"]
+        earning, rate, unit = did["earned"]
         most = gone + (amount - gone - paid if earning > did["credit"] else 0)
         if most:
-            does["earned"] = [-most, points, unit]
+            does["earned"] = [-most, rate, unit]
     return does
 
 
@@ -505,25 +585,26 @@ def _take_back_buckets(
 ) -> None:
     """Passes and minutes go back whole, and only while nobody has used them."""
     back_at = {at: units for at, units, _ in back}
-    combos = {line["combo"] for at, line in enumerate(lines) if at in back_at and "combo" in line}
+    combos = {line["of"] for at, line in enumerate(lines) if at in back_at and "of" in line}
     for at, line in enumerate(lines):
         whole = back_at.get(at, 0) == line["quantity"]
-        if line.get("combo") in combos and not whole:
+        if line.get("of", -1) in combos and not whole:
             raise Refused("used-already")
-        if line["kind"] == "free_pass" and at in back_at and not whole:
-            raise Refused("used-already")
-    passes = [lines[at]["sku"] for at in back_at if lines[at]["kind"] == "free_pass"]
-    minutes = [lines[at]["sku"] for at in back_at if "minutes" in lines[at]]
-    for sku in minutes:
-        mine = [b for b in row["promotions"] if (b["order"], b["sku"]) == (order, sku)]
-        if not mine or any(bucket["seconds"] != bucket["of"] for bucket in mine):
-            raise Refused("used-already")
-    for sku in passes:
-        mine = [b for b in row["passes"] if (b["order"], b["sku"]) == (order, sku)]
-        if not mine or any(bucket.get("used") for bucket in mine):
-            raise Refused("used-already")
-    if passes or minutes:
-        does["buckets"] = [*passes, *minutes]
+    mine = []
+    for at in back_at:
+        for name, is_it in (
+            ("passes", lines[at]["kind"] == "free_pass"),
+            ("promotions", "minutes" in lines[at]),
+        ):
+            if not is_it:
+                continue
+            found = [b for b in row[name] if (b["order"], b["line"]) == (order, at)]
+            untouched = [b for b in found if b.get("of") == b.get("seconds") and not b.get("used")]
+            if not untouched:
+                raise Refused("used-already")
+            mine.append(at)
+    if mine:
+        does["buckets"] = mine
 
 
 def _to_account(spent: Sequence[int], gone: Mapping[str, Any], paid: int) -> list[int]:
@@ -541,7 +622,12 @@ def apply_refund(
     """Fold what a refund does to an account."""
     customer = does["customer"]
     if "unclaimed" in does:
-        tables.table("unclaimed").drop(order)
+        waiting = tables.table("unclaimed").row(order)
+        if waiting is not None:
+            waiting["amount_minor"] -= does["unclaimed"]
+            tables.table("unclaimed").put(order, waiting)
+            if waiting["amount_minor"] <= 0:
+                tables.table("unclaimed").drop(order)
         return
     account = tables.table("customers").row(customer)
     if account is None:
@@ -549,7 +635,9 @@ def apply_refund(
     points = _earn(account, does)
     gone = does.get("buckets", ())
     for name in ("passes", "promotions"):
-        account[name] = [b for b in account[name] if not (b["order"] == order and b["sku"] in gone)]
+        account[name] = [
+            b for b in account[name] if not (b["order"] == order and b["line"] in gone)
+        ]
     tables.table("customers").put(customer, account)
     bonus, of_credit = does.get("given_back", [0, 0])
     move(
@@ -632,6 +720,8 @@ def decide_redeem(tables: Tables, command: RedeemPoints, acting: Acting) -> list
         minutes, points = redeem_time(row["points"], command.points, need, worth)
     else:
         raise Refused("bad-field", what="points, products")
+    if minutes > MOST_MINUTES or (minutes and len(_left(row)) >= MOST_BUCKETS):
+        raise Refused("out-of-range", what="points")
     fact = PointsRedeemed(
         redemption=acting.context.op.key.hex(),
         customer=command.customer,
@@ -714,6 +804,29 @@ def apply_balance(tables: Tables, fact: BalanceEdited) -> None:
     )  # fmt: skip
 
 
+def reapply_expired(tables: Tables, fact: CreditExpired) -> None:
+    """What this life has let expire too is forfeited once."""
+    row = tables.table("customers").peek(fact.customer)
+    if row is not None:
+        credit_gone = min(fact.credit, max(0, row["credit"]))
+        bonus = min(fact.bonus, row["bonus"])
+        apply_expired(tables, msgspec.structs.replace(fact, credit=credit_gone, bonus=bonus))
+
+
+def reapply_redeemed(tables: Tables, fact: PointsRedeemed) -> None:
+    """Points that both lives have taken are for a person."""
+    apply_redeemed(tables, fact)
+    note_short(tables, fact.customer, fact.redemption, fact.at_ms)
+
+
+def note_short(tables: Tables, customer: str, ref: str, at_ms: int) -> None:
+    """Tell a person of an account from which two lives of a server have taken the same."""
+    row = tables.table("customers").peek(customer)
+    if row is not None and (row["credit"] < 0 or row["points"] < 0):
+        short = -min(row["credit"], row["points"], 0)
+        exceptions.note(tables, "account-short", ref, at_ms, short=short)
+
+
 def apply_transferred(tables: Tables, fact: CreditTransferred) -> None:
     amount, at_ms = fact.amount_minor, fact.at_ms
     move(tables, fact.customer, "given", at_ms, fact.operator, ref=fact.to, credit=-amount)
@@ -727,8 +840,8 @@ def apply_redeemed(tables: Tables, fact: PointsRedeemed) -> None:
     if account is None:
         return
     if seconds:
+        account["redeemed"] = [one for one in account["redeemed"] if one[0]]
         account["redeemed"].append([seconds, fact.seq, fact.redemption])
-        account["redeemed"] = account["redeemed"][-MOST_BUCKETS:]
         tables.table("customers").put(fact.customer, account)
     move(
         tables, fact.customer, "redeemed", fact.at_ms, fact.operator, station=fact.station,
@@ -789,13 +902,15 @@ def apply_expired(tables: Tables, fact: CreditExpired) -> None:
 
 def movements(
     tables: Tables, customer: str, count: int, before: int = 1 << 62
-) -> list[Mapping[str, Any]]:
-    """Movements of an account, the newest first."""
+) -> Iterator[Mapping[str, Any]]:
+    """Movements of an account, the newest first, read as they are needed."""
     row = tables.table("customers").peek(customer)
     last = min(before - 1, row["moves"] if row is not None else 0)
     table = tables.table("movements")
-    found = (table.peek(f"{customer}/{number}") for number in range(last, max(0, last - count), -1))
-    return [movement for movement in found if movement is not None]
+    for number in range(last, max(0, last - count), -1):
+        movement = table.peek(f"{customer}/{number}")
+        if movement is not None:
+            yield movement
 
 
 def near_expiry(tables: Tables, at_ms: int) -> list[tuple[str, Mapping[str, Any]]]:
@@ -824,9 +939,9 @@ KINDS = (
 EVENTS = (
     EventKind("balance.edited", BalanceEdited, apply_balance),
     EventKind("credit.transferred", CreditTransferred, apply_transferred),
-    EventKind("points.redeemed", PointsRedeemed, apply_redeemed),
+    EventKind("points.redeemed", PointsRedeemed, apply_redeemed, reapply=reapply_redeemed),
     EventKind("redeem.undone", RedeemUndone, apply_undone),
     EventKind("benefit.switched", BenefitSwitched, apply_benefit),
-    EventKind("credit.expired", CreditExpired, apply_expired),
+    EventKind("credit.expired", CreditExpired, apply_expired, reapply=reapply_expired),
 )
 INDEXES = {"customers": ((), ("expires",))}

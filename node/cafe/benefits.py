@@ -145,9 +145,8 @@ def expand(tables: Tables, line: Mapping[str, Any]) -> list[dict[str, Any]]:
     quantity = line["quantity"]
     if offer["form"] == "recharge":
         pays = line["amount_minor"]  # after discounts: credit is never given for less than it is
-        return [
-            {**line, "credit_minor": pays, "bonus_minor": offer["gets_minor"] * quantity - pays}
-        ]
+        more = max(0, offer["gets_minor"] * quantity - pays)
+        return [{**line, "credit_minor": pays, "bonus_minor": more}]
     products = tables.table("products")
     weights, found = [], []
     for part in offer["parts"]:

@@ -13,7 +13,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 from tinydb import where
 
-from node.cafe import exceptions, pictures, records, stock
+from node.cafe import exceptions, operators, pictures, records, stock
 from node.cafe.kinds import (
     Acting,
     BasisPoints,
@@ -40,6 +40,7 @@ MAX_SHELF = 10**9
 
 MADE = frozenset({"credit", "pin_card", "pin_ticket", "free_pass", "promotion"})
 """Kinds of products that come with their profile, and that nobody makes by hand."""
+CREDIT_SKU = "C:CREDIT"
 ProductKind = Literal["product", "service", "print", "scan", "disc"]
 Word = Annotated[str, Meta(max_length=40)]
 Minimum = Annotated[int, Meta(ge=0, le=10**6)]
@@ -140,6 +141,7 @@ def decide_import(tables: Tables, command: ImportCatalog, acting: Acting) -> lis
         skus.add(product.sku)
         barcodes.add(product.barcode)
     for sku in skus:
+        _check_free(sku)
         known = tables.table("products").peek(sku)
         if known is not None and known["kind"] in MADE:
             raise Refused("made-by-profile", what=sku)
@@ -156,6 +158,7 @@ def decide_import(tables: Tables, command: ImportCatalog, acting: Acting) -> lis
 def decide_add(tables: Tables, command: AddProduct, acting: Acting) -> list[Event]:
     table = tables.table("products")
     product, number = command.product, 1
+    _check_free(product.sku)
     while table.peek(product.sku) is not None:
         if not acting.context.server or acting.desk:
             raise Refused("already-exists", what=product.sku)
@@ -172,11 +175,20 @@ def decide_add(tables: Tables, command: AddProduct, acting: Acting) -> list[Even
     return [event("product.added", fact)]
 
 
+def _check_free(sku: str) -> None:
+    """`Refused` ``made-by-profile`` for the code of credit, which comes with the first profile."""
+    if sku == CREDIT_SKU:
+        raise Refused("made-by-profile", what=sku)
+
+
 def decide_edit(tables: Tables, command: EditProduct, acting: Acting) -> list[Event]:
     row = records.of(tables, "products", command.sku, "unknown-product")
     changes = records.read_changes(command.changes, ProductFields)
-    if row["kind"] in MADE and not {"kind", "open_price", "points"}.isdisjoint(changes):
-        raise Refused("made-by-profile", what=command.sku)
+    if row["kind"] in MADE:
+        if not {"kind", "open_price", "points"}.isdisjoint(changes):
+            raise Refused("made-by-profile", what=command.sku)
+        if not {"price_minor", "tax_bp"}.isdisjoint(changes):
+            operators.check(acting.operator, "profile.edit")
     return [records.edited("products", command.sku, records.merge(row, changes), acting)]
 
 

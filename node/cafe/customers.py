@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 from tinydb import where
 from tinydb.queries import QueryInstance
 
@@ -405,6 +406,29 @@ def apply_described(tables: Tables, fact: PersonDescribed) -> None:
     _put_person(tables, fact.customer, row)
 
 
+def reapply_described(tables: Tables, fact: PersonDescribed) -> None:
+    """Of a lost life: who has left stays forgotten, and a name that somebody has now is theirs."""
+    people = tables.table("people")
+    if _is_gone(tables, fact.customer):
+        tables.table("erasing").put(fact.key, {"customer": fact.customer})
+    elif people.peek(fact.customer) is None:
+        wanted = fact.person["user"]
+        name, _ = free_name(wanted, lambda folded: people.contains(where_user(folded)))
+        apply_described(tables, replace(fact, person={**fact.person, "user": name}))
+
+
+def reapply_edited(tables: Tables, fact: PersonEdited) -> None:
+    if _is_gone(tables, fact.customer):
+        tables.table("erasing").put(fact.key, {"customer": fact.customer})
+    else:
+        apply_edited(tables, fact)
+
+
+def _is_gone(tables: Tables, customer: str) -> bool:
+    row = tables.table("customers").peek(customer)
+    return row is not None and bool(row["deleted"])
+
+
 def apply_edited(tables: Tables, fact: PersonEdited) -> None:
     row = tables.table("people").row(fact.customer)
     if row is None:
@@ -476,7 +500,7 @@ def reapply_deleted(tables: Tables, fact: CustomerDeleted) -> None:
     row = tables.table("customers").peek(fact.customer)
     if row is None or row["deleted"]:
         return
-    paid_out, fact = fact.paid_out_minor, msgspec.structs.replace(fact, paid_out_minor=0)
+    paid_out, fact = fact.paid_out_minor, replace(fact, paid_out_minor=0)
     apply_deleted(tables, fact)
     if paid_out:
         moved = box.CashMoved(
@@ -490,28 +514,17 @@ def reapply_deleted(tables: Tables, fact: CustomerDeleted) -> None:
 
 
 def note_refused(tables: Tables, refusal: dict[str, Any], op: Op) -> None:
-    """An act with personal data was refused: it is erased with its customer, or at once if they
-    have left; what it said stands in no refusal."""
+    """An act with personal data was refused: it is erased with its customer, or at once if there is
+    none; what it said stands in no refusal."""
     about = op.body.get("customer")
     refusal["about"] = about if isinstance(about, str) else ""
     refusal["details"] = {}
     row = tables.table("customers").peek(refusal["about"])
-    if row is not None and row["deleted"]:
+    if row is None or row["deleted"]:
         tables.table("erasing").put(op.key.hex(), {"customer": refusal["about"]})
 
 
 # --- queries ---------------------------------------------------------------------
-
-
-def search(tables: Tables, words: str, limit: int) -> list[tuple[str, Mapping[str, Any]]]:
-    """(id, person) whose user, last or first name begin with these words, accents ignored."""
-    wanted = catalog.fold(words).split()
-    found = [
-        (customer, row)
-        for customer, row in tables.table("people").scan()
-        if all(any(part.startswith(word) for part in row["search"].split()) for word in wanted)
-    ]
-    return sorted(found, key=lambda one: one[1]["search"])[:limit]
 
 
 def doubtful(tables: Tables) -> Sequence[tuple[str, Mapping[str, Any]]]:
@@ -534,8 +547,8 @@ KINDS = (
 )
 EVENTS = (
     EventKind("customer.created", CustomerCreated, apply_created),
-    EventKind("customer.described", PersonDescribed, apply_described),
-    EventKind("customer.edited", PersonEdited, apply_edited),
+    EventKind("customer.described", PersonDescribed, apply_described, reapply=reapply_described),
+    EventKind("customer.edited", PersonEdited, apply_edited, reapply=reapply_edited),
     EventKind("customer.profile-set", ProfileSet, apply_profile),
     EventKind("customer.locked", CustomerLocked, apply_locked),
     EventKind("customer.deleted", CustomerDeleted, apply_deleted, reapply=reapply_deleted),

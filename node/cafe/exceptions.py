@@ -21,6 +21,7 @@ from sync.errors import Refused
 from sync.op import Event
 
 RESOLUTIONS: dict[str, tuple[str, ...]] = {
+    "account-short": ("noted",),
     "already-paid": ("noted",),
     "box-differs": ("noted",),
     "closed-twice": ("noted",),

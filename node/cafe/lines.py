@@ -186,7 +186,11 @@ def judge(
             tables, lines, found, cuts, ticket_cuts, NOW, chain
         )
     if any(line["kind"] == "promotion" for line in found):
-        judged.lines = [part for line in found for part in benefits.expand(tables, line)]
+        judged.lines = [
+            {**part, "of": place} if "combo" in part else part
+            for place, line in enumerate(found)
+            for part in benefits.expand(tables, line)
+        ]
     return judged
 
 

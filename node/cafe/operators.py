@@ -333,6 +333,12 @@ def may(row: Mapping[str, Any], permission: str) -> bool:
     return permission in ROLES[row["role"]] or permission in row["granted"]
 
 
+def check(row: Mapping[str, Any], permission: str) -> None:
+    """`Refused` ``no-permission`` unless an operator holds it now."""
+    if not may(row, permission):
+        raise Refused("no-permission", permission=permission)
+
+
 def may_at(row: Mapping[str, Any], permission: str, seq: int) -> bool:
     """Whether an operator held a permission for somebody who had folded entry ``seq``."""
     for changed, before in row.get("rights", ()):

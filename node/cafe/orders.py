@@ -182,6 +182,8 @@ class OrderAllowed(Fact, frozen=True):
     order: str
     operator: str
     at_ms: int
+    cards: list[list[Any]] = []
+    """``[line, serials]`` of cards that it holds from now on."""
 
 
 class OrderDenied(Fact, frozen=True):
@@ -390,7 +392,7 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
     taken = took_money and context.server and not acting.desk
     """What a vendor was given already: it may be doubted, never refused."""
     cafe = settings.cafe(tables)
-    flags, doubts = _judge_right(command, acting, base, taken)
+    flags, doubts = _judge_right(tables, command, acting, base, taken)
     judged = lines.judge(
         tables, command.lines, command.discounts, base, context.op.chain.hex(), taken=taken
     )
@@ -448,7 +450,7 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         off=judged.off,
         payments=_sound_payments(cafe, command, judged.total),
         customer=command.customer or "",
-        cards=[] if doubts or plain else _promised(tables, judged.lines, took_money),
+        cards=[] if plain else _promised(tables, judged.lines, acting, took_money, bool(doubts)),
         claimed_minor=command.total_minor if command.total_minor != judged.total else None,
         deficits=[] if doubts else deficits,
         seq=context.seq,
@@ -460,11 +462,15 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
 
 
 def _judge_right(
-    command: PlaceOrder, acting: Acting, base: int, taken: bool
+    tables: Tables, command: PlaceOrder, acting: Acting, base: int, taken: bool
 ) -> tuple[list[str], list[str]]:
     """(flags, doubts) by the rights of who sold; `Refused` where no money was taken."""
     wanted = ["order.place"]
-    if any(line.sku == CREDIT_SKU for line in command.lines):
+    offers = tables.table("offers")
+    if any(
+        line.sku == CREDIT_SKU or (offers.peek(line.sku) or {}).get("form") == "recharge"
+        for line in command.lines
+    ):
         wanted.append("credit.topup")
     if command.discounts or any(line.discounts for line in command.lines):
         wanted.append("discount.apply")
@@ -500,18 +506,18 @@ def _judge_account(
     flags: list[str] = []
     payments = [(payment.method, payment.amount_minor) for payment in command.payments]
     customer = command.customer or ""
-    try:
-        accounts.check_sale(tables, customer, judged.lines, payments, acting, money=took_money)
-    except Refused as refusal:
+    only_credit = all(line["kind"] == "credit" for line in judged.lines)
+    found = accounts.problems(tables, customer, judged.lines, payments, acting, money=took_money)
+    for refusal in found:
         if not taken:
-            raise
-        only_credit = all(line["kind"] == "credit" for line in judged.lines)
+            raise refusal
         mild = refusal.code == "below-minimum" or (refusal.code == "deleted" and only_credit)
         flag = "customer-deleted" if refusal.code == "deleted" else refusal.code
         (flags if mild else doubts).append(flag)
     if pins.is_sold_here(judged.lines):
         try:
-            pins.check_sale(tables, judged.lines, acting.station_id, final=took_money)
+            today = accounts.today(tables, acting.context.at_ms)
+            pins.check_sale(tables, judged.lines, acting.station_id, final=took_money, today=today)
         except Refused as refusal:
             if not taken:
                 raise
@@ -520,9 +526,16 @@ def _judge_account(
     return doubts, flags
 
 
-def _promised(tables: Tables, judged: list[dict[str, Any]], took_money: bool) -> list[list[Any]]:
-    """``[line, serials]`` of the cards that an order which waits holds."""
-    return [] if took_money or not pins.is_sold_here(judged) else pins.promise(tables, judged)
+def _promised(
+    tables: Tables, judged: list[dict[str, Any]], acting: Acting, took_money: bool, doubted: bool
+) -> list[list[Any]]:
+    """``[line, serials]`` of the cards that an order which waits holds: of a doubtful one those
+    that were handed over already, and are its station's."""
+    if not pins.is_sold_here(judged) or (took_money and not doubted):
+        return []
+    if doubted:
+        return pins.handed_over(tables, judged, acting.station_id)
+    return pins.promise(tables, judged)
 
 
 def _was_mode_1(cafe: Mapping[str, Any], command: PlaceOrder, base: int) -> bool:
@@ -686,9 +699,9 @@ def decide_allow(tables: Tables, command: AllowOrder, acting: Acting) -> list[Ev
     return _allow(command.order, acting)
 
 
-def _allow(order: str, acting: Acting) -> list[Event]:
+def _allow(order: str, acting: Acting, cards: list[list[Any]] | None = None) -> list[Event]:
     at_ms = acting.context.at_ms
-    fact = OrderAllowed(order=order, operator=acting.operator_id, at_ms=at_ms)
+    fact = OrderAllowed(order=order, operator=acting.operator_id, at_ms=at_ms, cards=cards or [])
     return [event("order.allowed", fact)]
 
 
@@ -721,13 +734,15 @@ def _collect(
     cash: int,
     tendered_minor: int | None,
     payments: list[list[Any]] | None,
+    forgiven: frozenset[str] = frozenset(),
 ) -> list[Event]:
     placed = _placed_of(order, row)
     paying = row["payments"] if payments is None else payments
     customer = placed.customer
-    accounts.check_sale(tables, customer, placed.lines, paying, acting, money=True)
+    accounts.check_sale(tables, customer, placed.lines, paying, acting, forgiven=forgiven)
     if pins.is_sold_here(placed.lines):
-        pins.check_sale(tables, placed.lines, row["station"], final=True, order=order)
+        today = accounts.today(tables, acting.context.at_ms)
+        pins.check_sale(tables, placed.lines, row["station"], final=True, today=today, order=order)
     deficits = stock.deficits(tables, lines.units_of(row["lines"]), hold=False)
     fact = _collected(tables, placed, acting, cash, tendered_minor, payments, deficits)
     return [event("order.collected", fact)]
@@ -750,9 +765,17 @@ def _placed_of(order: str, row: Mapping[str, Any]) -> OrderPlaced:
 def decide_accept(tables: Tables, command: AcceptOrder, acting: Acting) -> list[Event]:
     row = _waiting(tables, command.order, "accept", acting, command.reason)
     if row["mode"] == 2:
-        return _allow(command.order, acting)
+        cards: list[list[Any]] = []
+        if pins.is_sold_here(row["lines"]) and not row.get("cards"):
+            today = accounts.today(tables, acting.context.at_ms)
+            pins.check_sale(
+                tables, row["lines"], row["station"], final=False, today=today, order=command.order
+            )
+            cards = pins.promise(tables, row["lines"])
+        return _allow(command.order, acting, cards)
     box.check_room(tables, max(row["cash_minor"], row["total_minor"]))
-    return _collect(tables, command.order, row, acting, row["cash_minor"], None, None)
+    forgiven = frozenset({"below-minimum", "deleted"})  # its money was taken: it counts
+    return _collect(tables, command.order, row, acting, row["cash_minor"], None, None, forgiven)
 
 
 def decide_reject(tables: Tables, command: RejectOrder, acting: Acting) -> list[Event]:
@@ -842,12 +865,17 @@ def apply_placed(tables: Tables, fact: OrderPlaced) -> None:
         box.add_till_cash(tables, fact.operator, fact.station, fact.cash_minor or 0)
     elif fact.state == "pending":
         row["held"] = stock.hold(tables, lines.units_of(fact.lines))
-    if fact.cards:
-        row["cards"] = fact.cards
-        for at, serials in fact.cards:
-            row["lines"] = pins.with_serials(row["lines"], at, serials)
-        pins.hold(tables, fact.cards, fact.order)
+    _hold_cards(tables, row, fact.cards, fact.order)
     tables.table("orders").put(fact.order, row)
+
+
+def _hold_cards(tables: Tables, row: dict[str, Any], cards: list[list[Any]], order: str) -> None:
+    """These cards are promised to an order that waits; its lines name them."""
+    if cards:
+        row["cards"] = cards
+        for at, serials in cards:
+            row["lines"] = pins.with_serials(row["lines"], at, serials)
+        pins.hold(tables, cards, order)
 
 
 def apply_sold(tables: Tables, fact: OrderSold, *, recovered: bool = False) -> None:
@@ -908,8 +936,9 @@ def _sell(
 def apply_allowed(tables: Tables, fact: OrderAllowed) -> None:
     row = _move(tables, fact.order, "allowed", fact.at_ms, fact.operator)
     if row is not None and not row["held"]:  # it was set aside, and promised nothing
-        held = stock.hold(tables, lines.units_of(row["lines"]))
-        tables.table("orders").put(fact.order, {**row, "held": held})
+        row["held"] = stock.hold(tables, lines.units_of(row["lines"]))
+        _hold_cards(tables, row, fact.cards, fact.order)
+        tables.table("orders").put(fact.order, row)
 
 
 def apply_denied(tables: Tables, fact: OrderDenied) -> None:
@@ -979,12 +1008,15 @@ def reapply_collected(tables: Tables, fact: OrderCollected) -> None:
     in the one that is open."""
     if _may_collect(tables, fact):
         apply_collected(tables, _in_box(tables, fact), recovered=True)
+        accounts.note_short(tables, fact.account.get("customer", ""), fact.order, fact.at_ms)
 
 
 def reapply_sold(tables: Tables, fact: OrderSold) -> None:
     if _may_collect(tables, fact.collected):
         collected = _in_box(tables, fact.collected)
         apply_sold(tables, replace(fact, collected=collected), recovered=True)
+        customer = collected.account.get("customer", "")
+        accounts.note_short(tables, customer, collected.order, collected.at_ms)
 
 
 def _may_collect(tables: Tables, fact: OrderCollected) -> bool:

@@ -41,7 +41,8 @@ from sync.op import Event
 MOST_AN_OP = 200
 SECRET_KINDS = frozenset({"pin_card", "pin_ticket"})
 Serial = Annotated[int, Meta(ge=1, le=10**9)]
-Serials = Annotated[tuple[Serial, ...], Meta(min_length=1, max_length=10_000)]
+MOST_SERIALS = 1_000
+Serials = Annotated[tuple[Serial, ...], Meta(min_length=1, max_length=MOST_SERIALS)]
 Secret = tuple[
     Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")],
     Annotated[str, Meta(pattern=r"^([0-9a-f]{2}){17,64}\Z")],
@@ -408,7 +409,10 @@ def decide_burn(tables: Tables, command: BurnPins, acting: Acting) -> list[Event
     serials = held_by(tables, command.station)
     if not serials:
         raise Refused("nothing-to-do")
-    return [_moved("burn", serials, "deleted", "", acting, command.reason)]
+    return [
+        _moved("burn", serials[at : at + MOST_SERIALS], "deleted", "", acting, command.reason)
+        for at in range(0, len(serials), MOST_SERIALS)
+    ]
 
 
 def decide_delete(tables: Tables, command: DeletePins, acting: Acting) -> list[Event]:
@@ -435,7 +439,7 @@ def _check_steps(tables: Tables, act: str, serials: Sequence[int], by: str) -> s
     after = ""
     for serial in serials:
         row = of(tables, serial)
-        if row["order"] and row["state"] == "in_stock":
+        if row["order"] and row["state"] == "in_stock" and act != "expire":
             raise Refused("promised", what=str(serial))
         after, _ = step(act, row["state"], row["holder"], by)
     return after
@@ -485,22 +489,29 @@ def check_sale(
     holder: str,
     *,
     final: bool,
+    today: int,
     order: str = "",
 ) -> None:
     """`Refused` if these cards and tickets cannot be sold by a holder: ``not-yours``, ``pin-
-    already-sold``, ``no-cards``, ``bad-field``; where the sale is ``final`` ``printer-not-ready``,
-    ``no-codes``. ``order`` may be promised some of them."""
+    already-sold``, ``no-cards``, ``already-over``, ``bad-field``; where the sale is ``final``
+    ``printer-not-ready``, ``no-codes``. ``order`` may be promised some of them."""
     tickets = 0
     wanted: dict[str, int] = {}
+    named = named_in(lines)
+    if len(set(named)) < len(named):
+        raise Refused("bad-field", what="serials")
     for line in lines:
         if line["kind"] == "pin_ticket":
             tickets += line["quantity"]
+            last_day = of_profile(tables, line["sku"])["last_day"]
+            if last_day and final and last_day < today:
+                raise Refused("already-over")
         elif line["kind"] == "pin_card" and "serials" not in line:
             wanted[line["sku"]] = wanted.get(line["sku"], 0) + line["quantity"]
         elif line["kind"] == "pin_card":
-            _check_serials(tables, line, holder, order)
+            _check_serials(tables, line, holder, order, today)
     for sku, count in wanted.items():
-        if size(shelf(tables, sku, "")) < count:
+        if size(take_off(shelf(tables, sku, ""), named)) < count:
             raise Refused("no-cards", what=sku)
     if tickets and final:
         if not prints.is_ready(tables):
@@ -509,19 +520,46 @@ def check_sale(
             raise Refused("no-codes")
 
 
-def _check_serials(tables: Tables, line: Mapping[str, Any], holder: str, order: str) -> None:
+def named_in(lines: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Serials that an order's lines name themselves."""
+    return [serial for line in lines for serial in line.get("serials", ())]
+
+
+def _check_serials(
+    tables: Tables, line: Mapping[str, Any], holder: str, order: str, today: int
+) -> None:
     serials = line["serials"]
-    if len(set(serials)) != line["quantity"] or len(serials) != line["quantity"]:
+    if len(serials) != line["quantity"]:
         raise Refused("bad-field", what="serials")
     for serial in serials:
         row = of(tables, serial)
         if row["profile"] != line["sku"]:
             raise Refused("bad-field", what="serials")
+        if row["expires"] and row["expires"] < today:
+            raise Refused("already-over")
         if order and row["order"] == order and row["state"] == "in_stock":
             continue
         if row["state"] in ("sold", "in_use", "used_up") or row["order"]:
             raise Refused("pin-already-sold", what=label("card", serial))
         step("sell", row["state"], row["holder"], holder)
+
+
+def handed_over(tables: Tables, lines: Sequence[Mapping[str, Any]], holder: str) -> list[list[Any]]:
+    """``[line, serials]`` of the cards that a holder has given to a customer whose order waits for
+    a person: nobody else may sell them meanwhile."""
+    found: list[list[Any]] = []
+    taken: set[int] = set()
+    for at, line in enumerate(lines):
+        mine = []
+        for serial in line.get("serials", ()):
+            row = tables.table("pins").peek(str(serial))
+            free = row is not None and row["state"] == "in_stock" and not row["order"]
+            if row is not None and free and row["holder"] == holder and serial not in taken:
+                mine.append(serial)
+        if mine and len(mine) == line["quantity"]:
+            taken.update(mine)
+            found.append([at, mine])
+    return found
 
 
 def fill(tables: Tables, sku: str, quantity: int, holder: str, taken: set[int]) -> tuple[int, ...]:
@@ -539,7 +577,7 @@ def of_sale(tables: Tables, lines: Sequence[Mapping[str, Any]], at_ms: int) -> l
     of cards or tickets. `check_sale` comes before."""
     found: list[list[Any]] = []
     today, spare, serial = accounts.today(tables, at_ms), _first_spare(tables), _next(tables)
-    taken: set[int] = set()
+    taken = set(named_in(lines))
     for at, line in enumerate(lines):
         if line["kind"] not in SECRET_KINDS:
             continue
@@ -562,7 +600,7 @@ def of_sale(tables: Tables, lines: Sequence[Mapping[str, Any]], at_ms: int) -> l
 
 def promise(tables: Tables, lines: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     """``[line, serials]`` that an order which waits holds."""
-    taken: set[int] = set()
+    taken = set(named_in(lines))
     found = []
     for at, line in enumerate(lines):
         if line["kind"] != "pin_card":
@@ -645,17 +683,21 @@ def apply_spared(tables: Tables, fact: PinsSpared) -> None:
 
 
 def apply_moved(tables: Tables, fact: PinsMoved) -> None:
+    holders = set()
     for serial in fact.serials:
         row = tables.table("pins").row(str(serial))
         if row is None or row["state"] in ("deleted", "used_up"):
             continue
         before = (row["state"], row["holder"])
+        holders.add(row["holder"])
         if fact.act in ("consign", "return"):
             row["holder"] = fact.holder
         elif fact.state:
             row.update(state=fact.state, holder="")
         row["history"].append([fact.act, fact.at_ms, fact.operator])
         _keep(tables, serial, row, before)
+    for holder in sorted(holders):
+        _end_recall(tables, holder)
 
 
 def reapply_moved(tables: Tables, fact: PinsMoved) -> None:
@@ -755,9 +797,12 @@ def _sell(
     _end_recall(tables, before[1])
 
 
-def check_refund(tables: Tables, lines: Sequence[Mapping[str, Any]], back: Any) -> list[int]:
-    """Serials that go back with these lines ``[line, units, amount]``; `Refused` ``bad-state`` if
-    one was used, ``whole-lines`` for a part of a line."""
+def check_refund(
+    tables: Tables, order: str, lines: Sequence[Mapping[str, Any]], back: Any
+) -> list[int]:
+    """Serials of an order that go back with these lines ``[line, units, amount]``; a card that
+    somebody else has bought first stays theirs. `Refused` ``bad-state`` if one was used, ``whole-
+    lines`` for a part of a line."""
     found: list[int] = []
     for at, units, _ in back:
         line = lines[at]
@@ -767,8 +812,9 @@ def check_refund(tables: Tables, lines: Sequence[Mapping[str, Any]], back: Any) 
             raise Refused("whole-lines")
         for serial in line["serials"]:
             row = of(tables, serial)
-            step("refund", row["state"], row["holder"], "")
-            found.append(serial)
+            if row["order"] == order:
+                step("refund", row["state"], row["holder"], "")
+                found.append(serial)
     return found
 
 
@@ -791,7 +837,6 @@ def _keep(tables: Tables, serial: int, row: dict[str, Any], before: tuple[str, s
         if after[0] == "in_stock":
             _put_on(tables, row["profile"], after[1], [serial])
     tables.table("pins").put(str(serial), row)
-    _end_recall(tables, before[1])
 
 
 def _put_on(tables: Tables, profile: str, holder: str, serials: Iterable[int]) -> None:
@@ -836,9 +881,14 @@ def of_profile(tables: Tables, sku: str) -> Mapping[str, Any]:
     return records.of(tables, "pin_profiles", sku, "unknown-profile")
 
 
-def _next(tables: Tables) -> int:
+def last_serial(tables: Tables) -> int:
+    """The highest serial that was given; 0 for none."""
     counter = tables.table("counters").peek("pins")
-    return 1 if counter is None else counter["value"] + 1
+    return 0 if counter is None else int(counter["value"])
+
+
+def _next(tables: Tables) -> int:
+    return last_serial(tables) + 1
 
 
 def _first_spare(tables: Tables) -> int:

@@ -15,7 +15,7 @@ from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event
 
-CREDIT_SKU = "C:CREDIT"
+CREDIT_SKU = catalog.CREDIT_SKU
 CREDIT_NAMES = {"en": "Credit", "es": "Crédito"}
 Days = Annotated[int, Meta(ge=0, le=3650)]
 Count = Annotated[int, Meta(ge=1, le=10**6)]

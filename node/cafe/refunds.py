@@ -83,8 +83,10 @@ def decide_refund(tables: Tables, command: RefundSale, acting: Acting) -> list[E
     back = _lines_back(row, gone, command)
     left = left_of(row["total_minor"], gone["minor"])
     amount = _amount(command, back, left)
-    methods, cash_due = _methods(tables, row, gone, amount, command.method)
-    serials = pins.check_refund(tables, row["lines"], back)
+    _check_bound(row, back, amount)
+    of_credit = sum(p for at, _, p in back if accounts.buys_credit(row["lines"][at]))
+    methods, cash_due = _methods(tables, row, gone, amount, of_credit, command.method)
+    serials = pins.check_refund(tables, command.order, row["lines"], back)
     account = accounts.of_refund(tables, command.order, row, back, methods, amount)
     restocked = []
     if command.restock:
@@ -200,24 +202,45 @@ def _taxes(
     ]
 
 
+def _check_bound(row: Mapping[str, Any], back: list[list[int]], amount: int) -> None:
+    """`Refused` ``lines-needed`` for a plain amount of a sale whose lines gave more than goods."""
+    kinds = accounts.FOR_CUSTOMERS | pins.SECRET_KINDS
+    bound = any(line["kind"] in kinds or "combo" in line for line in row["lines"])
+    if bound and sum(part for _, _, part in back) != amount:
+        raise Refused("lines-needed")
+
+
 def _methods(
-    tables: Tables, row: Mapping[str, Any], gone: Mapping[str, Any], amount: int, wanted: str | None
+    tables: Tables,
+    row: Mapping[str, Any],
+    gone: Mapping[str, Any],
+    amount: int,
+    of_credit: int,
+    wanted: str | None,
 ) -> tuple[list[list[Any]], int]:
     """(``[method, amount]`` with cash as it is paid out, the part of it that is cash before
-    rounding)."""
+    rounding). ``of_credit`` of the amount had bought credit: that was paid with money, and money
+    goes back for it; what the account has paid goes back to the account."""
     others = dict(row["payments"])
     cash_due = row["total_minor"] - sum(others.values())
     left = {"cash": cash_due - gone["cash_due"]}
     left |= {method: paid - gone["methods"].get(method, 0) for method, paid in others.items()}
+    bought = accounts.credit_lines_minor(row["lines"]) - gone.get("credit", 0)
+    money = sum(most for method, most in left.items() if method != accounts.CREDIT)
     if wanted is not None:
-        if left.get(wanted, 0) < amount:
+        if left.get(wanted, 0) < amount or (wanted == accounts.CREDIT and of_credit):
+            raise Refused("out-of-range", what="method")
+        if wanted != accounts.CREDIT and amount - of_credit > money - bought:
             raise Refused("out-of-range", what="method")
         left = {wanted: amount}
+    # Money for what bought credit, and beside that only money that did not.
+    in_money = of_credit + min(amount - of_credit, money - bought)
+    to_account = amount - in_money if wanted is None else amount if wanted == accounts.CREDIT else 0
     parts: list[list[Any]] = []
-    rest, cash_part = amount, 0
+    rest, cash_part = amount - to_account, 0
     for method, most in left.items():
-        part = min(rest, most)
-        rest -= part
+        part = to_account if method == accounts.CREDIT else min(rest, most)
+        rest -= part if method != accounts.CREDIT else 0
         if method == "cash":
             cash_part = part
         elif part:

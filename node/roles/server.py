@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import msgspec
 from msgspec.structs import replace
 from tinydb import where
 from websockets.asyncio.server import Server as WebsocketServer
@@ -251,7 +252,7 @@ class ServerNode(Node):
             labels = [self.tables.table("stations").peek(station) for station in missing]
             names = ", ".join(f"{row['label']} {row['name']}" for row in labels if row)
             raise Refused("stations-missing", names=names)
-        if kind in ("order.place", "order.collect"):
+        if kind in ("order.place", "order.collect") and self._has_ticket(fields):
             await self.upkeep.look_at_printer()
         receipt = await super().submit(kind, fields, key)
         if kind == "station.override":
@@ -259,6 +260,15 @@ class ServerNode(Node):
                 self._overridden.add(body["station"])
             self._look_again()
         return receipt
+
+    def _has_ticket(self, fields: dict[str, Any] | Command | None) -> bool:
+        """Whether an order that is placed or collected has PIN tickets."""
+        body = msgspec.to_builtins(fields) if isinstance(fields, Command) else fields or {}
+        order = self.tables.table("orders").peek(str(body.get("order", ""))) or body
+        profiles = self.tables.table("pin_profiles")
+        found = [line for line in order.get("lines", ()) if isinstance(line, dict)]
+        known = [profiles.peek(str(line.get("sku", ""))) for line in found]
+        return any(row is not None and row["form"] == "ticket" for row in known)
 
     def _may_print(self, job: str, row: Mapping[str, Any]) -> bool:
         older = row["older"] or job in self._waited

@@ -222,8 +222,9 @@ class StationNode(Node):
 
     async def return_cards(self, serials: list[int]) -> None:
         """Give cards back to the server; `Refused` ``not-yours``, ``promised``."""
-        body = {"serials": serials}
-        await self.driver.act("pin.return", KINDS["pin.return"].version, body, self.operator)
+        for at in range(0, len(serials), pins.MOST_SERIALS):
+            body = {"serials": serials[at : at + pins.MOST_SERIALS]}
+            await self.driver.act("pin.return", KINDS["pin.return"].version, body, self.operator)
 
     def _watch_recall(self, names: frozenset[str]) -> None:
         """The server wants its cards back: it gets those that nobody was promised."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from node import people
 from node.cafe.house import Cafe
 from node.control import LocalDoor
 from node.people import CONTACT
@@ -114,6 +115,28 @@ async def test_who_leaves_is_in_no_file_any_more_and_chains_verify(nodes: Nodes)
         verify_ed25519,
     )  # fmt: skip
     assert own.problem is None
+
+
+@pytest.mark.feature("RC-05")
+async def test_search_finds_by_the_beginning_of_any_name(nodes: Nodes) -> None:
+    """User, last or first name; accents and case are ignored; a new name is found at once."""
+    await _profile(nodes)
+    door = LocalDoor(nodes.server)
+    for user, first, last in (("msolano", "María", "Solano"), ("marco", "Marco", "Núñez")):
+        typed = {"user": user, "first": first, "last": last}
+        await door.call("create_customer", profile="STD", typed=typed)
+
+    def found(words: str, limit: int = 9) -> list[str]:
+        return [row["user"] for row in people.rows_of(nodes.server, words, limit)]
+
+    assert found("mar") == ["marco", "msolano"]
+    assert found("sol MARI") == ["msolano"]
+    assert found("nun") == ["marco"]
+    assert found("olano") == []
+    assert found("", 1) == ["marco"]
+    await door.call("create_customer", profile="STD", typed={"user": "mario"})
+    assert found("mar") == ["marco", "mario", "msolano"]
+    assert people.doubtful(nodes.server) == []
 
 
 @pytest.mark.feature("RC-11", "RC-05")

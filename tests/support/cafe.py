@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from node.cafe import orders, stock
+from node.cafe import accounts, orders, stock
 from node.cafe.house import KINDS, Cafe
 from node.cafe.kinds import body_of, read_command
 from node.cafe.profiles import CREDIT_SKU
@@ -97,6 +97,10 @@ class Rules:
         line = {"sku": CREDIT_SKU, "quantity": 1, "price_minor": amount}
         more = {"at": SERVER, "by": "Carl", **more}
         return self.order(full_lines=[line], customer=customer, **more)
+
+    def moves(self, customer: str, count: int) -> list[Any]:
+        """The newest movements of an account."""
+        return list(accounts.movements(self.view, customer, count))
 
     def pin_profile(self, sku: str, form: str = "card", **more: Any) -> None:
         """A profile of an hour."""

@@ -132,26 +132,6 @@ def test_user_name_is_unique_under_case_and_accents_composed() -> None:
     assert rules.row("people", other)["user"] == "JMora"
 
 
-@pytest.mark.feature("RC-05")
-def test_search_finds_by_the_beginning_of_any_name() -> None:
-    """User, last or first name; accents and case are ignored."""
-    rules = Rules()
-    rules.profile()
-    for user, first, last in (("msolano", "María", "Solano"), ("marco", "Marco", "Núñez")):
-        customer = rules.do("customer.create", by="Carl", profile="STD")
-        person = {"user": user, "first": first, "last": last}
-        rules.do("customer.describe", by="Carl", customer=customer, person=person)
-
-    def found(words: str, limit: int = 9) -> list[str]:
-        return [row["user"] for _, row in customers.search(rules.view, words, limit)]
-
-    assert found("mar") == ["marco", "msolano"]
-    assert found("sol MARI") == ["msolano"]
-    assert found("nun") == ["marco"]
-    assert found("olano") == []
-    assert found("", 1) == ["marco"]
-
-
 @pytest.mark.feature("RC-06")
 def test_edits_of_a_person_merge_and_conflicts_wait() -> None:
     """Another field merges; of the same the first stays, with both values beside it until a person
@@ -232,7 +212,7 @@ def test_credit_counts_when_its_money_does(mode: int) -> None:
         assert account(rules, customer, "credit", "moves") == (0, 1)
         rules.do("order.collect", by="Carl", order=order)
     assert account(rules, customer, "credit", "points", "rest") == (2500, 2, 500)
-    (last,) = accounts.movements(rules.view, customer, 1)
+    (last,) = rules.moves(customer, 1)
     assert (last["what"], last["credit"], last["credit_after"], last["points"]) == (
         "charged", 2500, 2500, 2,
     )  # fmt: skip
@@ -385,7 +365,7 @@ def test_credit_expires_after_its_last_day() -> None:
     assert accounts.overdue(rules.view, rules.wall_ms) == [customer]
     rules.do("credit.expire", customer=customer)
     assert account(rules, customer, "credit", "expires") == (0, 0)
-    (last,) = accounts.movements(rules.view, customer, 1)
+    (last,) = rules.moves(customer, 1)
     assert (last["what"], last["credit"]) == ("expired", -700)
 
 
@@ -413,7 +393,7 @@ def test_balance_is_corrected_with_a_reason_by_who_may() -> None:
     with refused("bad-field"):
         rules.do("customer.balance", **edit, redeemed=[0, 60], reason="x")
     rules.do("customer.balance", **edit, points=[7, 3], reason="x")
-    (last,) = accounts.movements(rules.view, customer, 1)
+    (last,) = rules.moves(customer, 1)
     assert (last["what"], last["points"], last["details"]) == ("edited", -4, {"reason": "x"})
 
 
@@ -665,7 +645,7 @@ def test_fold_of_what_is_not_here_changes_nothing() -> None:
             redemption="cc", operator="", at_ms=0, box=1))  # fmt: skip
         rules.cafe.reapply(rules.view, ["customer.deleted", 1, facts[1]])
     assert len(table) == 0
-    assert accounts.movements(rules.view, "aa", 5) == []
+    assert rules.moves("aa", 5) == []
     assert accounts.of_sale(rules.view, "aa", [], [], None) == {}  # type: ignore[arg-type]
 
 
