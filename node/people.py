@@ -41,10 +41,11 @@ def seal(node: Node, text: str) -> str:
 
 def contact_of(node: Node, person: Mapping[str, Any]) -> dict[str, str]:
     """Contact data in clear; at a station, and of what cannot be opened, ``•••``."""
-    return {name: _opened(node, person[name]) for name in CONTACT}
+    return {name: opened(node, person[name]) for name in CONTACT}
 
 
-def _opened(node: Node, sealed: str) -> str:
+def opened(node: Node, sealed: str) -> str:
+    """One contact datum in clear, as `contact_of` shows it."""
     if not sealed:
         return ""
     if not isinstance(node, ServerNode):

@@ -907,10 +907,8 @@ def movements(
     row = tables.table("customers").peek(customer)
     last = min(before - 1, row["moves"] if row is not None else 0)
     table = tables.table("movements")
-    for number in range(last, max(0, last - count), -1):
-        movement = table.peek(f"{customer}/{number}")
-        if movement is not None:
-            yield movement
+    numbers = range(last, max(0, last - count), -1)
+    yield from filter(None, (table.peek(f"{customer}/{number}") for number in numbers))
 
 
 def near_expiry(tables: Tables, at_ms: int) -> list[tuple[str, Mapping[str, Any]]]:

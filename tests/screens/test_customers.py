@@ -11,7 +11,7 @@ from PIL import Image
 
 from node.control import LocalDoor
 from tests.screens.test_screens import screen_of
-from tests.support.nodes import Nodes, until
+from tests.support.nodes import PASSWORD, Nodes, until
 from ui import files
 
 PROFILE = {"name": "Std", "price_minor": 50_000, "points": 1, "per_minor": 50_000, "need": 2}
@@ -417,3 +417,152 @@ async def test_cards_are_consigned_sold_returned_and_recalled(nodes: Nodes) -> N
     async with screen_of(station) as screen:
         await screen.open("pins")
         assert screen.shows("No cards are consigned here")
+
+
+# --- odd hands ---------------------------------------------------------------------
+
+
+@pytest.mark.feature("RP-04")
+async def test_credit_that_was_typed_for_one_is_never_charged_to_another(nodes: Nodes) -> None:
+    """F9 on a ticket keeps its customer; another customer's credit parks the first one's; Enter
+    while a customer is asked for charges nothing, and the amount stays while others sell."""
+    ana = await _ana(nodes, 0)
+    typed = {"user": "bea.ruiz"}
+    made = await LocalDoor(nodes.server).call("create_customer", profile="STD", typed=typed)
+    bea = str(made["customer"])
+    async with screen_of(nodes.server) as screen:
+        await screen.click("tile-COFFEE")
+        await screen.press("F9")
+        await screen.press("Enter")
+        assert not len(nodes.server.tables.table("orders").latest("taken_ms", 9))
+        await screen.press("Escape")
+        await screen.click("clear")
+        await screen.press("F9")
+        await screen.click(f"pick-{ana}")
+        await screen.type("open-price", "1000")
+        await nodes.station.submit("order.place", {"lines": [{"sku": "TEA", "quantity": 1}]})
+        await until(lambda: len(nodes.server.tables.table("orders")) == 1)
+        await screen.settle(0.3)
+        assert screen.find("open-price").value == "1000"
+        await screen.click("open-add")
+        await screen.press("F9")
+        assert screen.text("ticket-customer") == "Ana Mora" and screen.has("open-price")
+        await screen.click("open-leave")
+        await screen.click("customer")
+        await screen.click(f"pick-{bea}")
+        assert screen.text("ticket-customer") == "bea.ruiz" and not screen.keys("line-")
+        await screen.click("open-parked")
+        await screen.click("parked-0")
+        assert screen.text("ticket-customer") == "Ana Mora"
+        await screen.press("Enter")
+    assert (row(nodes, ana)["credit"], row(nodes, bea)["credit"]) == (100_000, 0)
+
+
+@pytest.mark.feature("RC-06", "RC-16")
+async def test_correction_is_of_what_was_seen_and_enter_acts_once(nodes: Nodes) -> None:
+    """What came meanwhile is not overwritten; a second Enter does nothing more."""
+    customer = await _ana(nodes)
+    await nodes.server.submit(
+        "customer.balance", {"customer": customer, "points": [6, 8], "reason": "x"}
+    )
+    async with screen_of(nodes.server) as screen:
+        await screen.press("F8")
+        await screen.click(f"customer-{customer}")
+        await screen.click("tab-balance")
+        await screen.type("customer-credit", "2900")
+        line = {"sku": "C:CREDIT", "quantity": 1, "price_minor": 500_000}
+        await nodes.server.submit("order.place", {"lines": [line], "customer": customer})
+        await screen.type("customer-reason", "counted")
+        await screen.click("balance-save")
+        assert "meanwhile" in screen.text("problem")
+        assert row(nodes, customer)["credit"] == 800_000
+        await screen.click("tab-redeem")
+        await screen.type("customer-points", "2")
+        field = screen.find("customer-points")
+        points = row(nodes, customer)["points"]
+        for _ in range(2):
+            await screen.session.dispatch_event(field._i, "submit", "2")
+        await screen.settle(0.5)
+        assert row(nodes, customer)["points"] == points - 2
+
+
+@pytest.mark.feature("RC-06", "RC-03")
+async def test_conflict_of_a_person_is_settled_with_a_touch(nodes: Nodes) -> None:
+    """Either value, also the one that stands; what is of nobody is told without a crash."""
+    customer = await _ana(nodes, 0)
+    for value, sealed in (("Dos", "aa" * 60), ("Uno", "bb" * 60)):
+        changes = {"last": [1, value], "phone": [1, sealed]}
+        await nodes.server.submit("customer.edit", {"customer": customer, "changes": changes})
+    async with screen_of(nodes.server) as screen:
+        await screen.press("F3")
+        await screen.click(f"open-{customer}")
+        assert screen.has("take-phone")
+        await screen.click("keep-last")
+        assert not screen.has("keep-last")
+        await screen.click("take-phone")
+        await screen.click("data-save")
+        assert screen.text("saved") == "Nothing was changed."
+        await screen.press("F3")
+        assert screen.shows("Nothing needs you")
+        await screen.press("F8")
+        delete = {"customer": customer, "credit": "forfeit", "reason": "x"}
+        await nodes.server.submit("customer.delete", delete)
+        await screen.settle(0.3)
+        assert screen.shows("This customer has left")
+        await screen.press("F9")
+        assert screen.has("find-customer")
+
+
+@pytest.mark.feature("PN-08", "SE-08")
+async def test_pins_hide_again_and_odd_serials_break_nothing(nodes: Nodes) -> None:
+    """With the next filter, another screen, or another person; a form is of one tab."""
+    server = nodes.server
+    profile = {"sku": "CARD", "name": "3 hours", "form": "card", "minutes": 180, "price_minor": 500}
+    await server.submit("pin.profile", profile)
+    await LocalDoor(server).call("make_pins", profile="CARD", count=3, stock=True)
+    async with screen_of(server) as screen:
+        await screen.open("pins")
+        await screen.click("tab-tracking")
+        for odd in ("1-²", "9" * 5000, "3-1", "1-99999"):
+            await screen.type("track-serials", odd)
+            assert screen.has("problem")
+        await screen.type("track-serials", "1-3")
+        for leave in ("state-", "rail"):
+            await screen.click("look")
+            assert not screen.shows("•••••")
+            if leave == "rail":
+                await screen.press("F5")
+                await screen.open("pins")
+            else:
+                await screen.click("state-")
+            assert screen.shows("•••••")
+        await screen.press("L", ctrl=True)
+        assert screen.shows("password") or screen.has("password")
+    await server.sign_in("Ana Vargas", PASSWORD)
+    async with screen_of(server) as screen:
+        await screen.press("F8")
+        await screen.click("customers-tab-profiles")
+        await screen.click("profiles-new")
+        await screen.type("profile-name", "Students")
+        await screen.click("customers-tab-offers")
+        assert not screen.has("profile-name")
+        await screen.click("offers-new")
+        await screen.click("offer-recharge")
+        await screen.click("offer-save")
+        assert "Name" in screen.text("problem")
+
+
+@pytest.mark.feature("OP-01", "RP-04")
+async def test_who_may_not_charge_is_offered_nothing(nodes: Nodes) -> None:
+    """Neither the key nor the tile opens a list of customers."""
+    await _ana(nodes)
+    denied = {"operator": "Lucía Mora", "denied": ["credit.topup", "customer.read"]}
+    await nodes.server.submit("operator.edit", denied)
+    await nodes.server.sign_in("Lucía Mora", PASSWORD)
+    async with screen_of(nodes.server) as screen:
+        await screen.press("F9")
+        assert not screen.has("find-customer")
+        await screen.type("search", "Credit")
+        await screen.click("tile-C:CREDIT")
+        assert not screen.has("find-customer")
+        assert screen.text("problem").startswith("Choose a customer")

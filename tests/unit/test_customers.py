@@ -82,6 +82,7 @@ def test_products_that_a_profile_makes_are_nobodys_else() -> None:
         rules.do("catalog.import", by="Ada", products=[product])
     with refused("made-by-profile"):
         rules.do("product.edit", by="Ada", sku="CARD", changes={"open_price": [1, True]})
+    rules.do("product.edit", by="Vera", at=STATION, sku="CARD", changes={"category": [1, "PC"]})
     rules.do("product.edit", by="Ada", sku="CARD", changes={"price_minor": [1, 700]})
     assert rules.row("products", "CARD")["price_minor"] == 700
 
@@ -688,6 +689,11 @@ def test_account_holds_no_more_than_a_log_can() -> None:
     customer = rules.customer("ana.m", balance={"credit": 10**15})
     with refused("out-of-range"):
         rules.charge(customer, 1)
+    with refused("out-of-range"):
+        credit.top_up(credit.Balance(), 0)
+    full = credit.Balance(10**15)
+    with refused("out-of-range"):
+        credit.transfer(credit.Balance(5), full, 5)
 
 
 def test_time_that_is_billed_in_pieces_is_one_piece() -> None:

@@ -149,6 +149,7 @@ def table(
     total: Row | None = None,
     expand: bool = False,
     height: int = 44,
+    most: int = MOST_ROWS,
 ) -> ft.Control:
     """Rows below their head, the total at the foot. With ``expand`` it scrolls by itself."""
     p = s.palette
@@ -162,9 +163,9 @@ def table(
         padding=ft.Padding.symmetric(horizontal=12),
         border=line_below(p),
     )
-    lines = [_line(s, columns, row, height) for row in rows[:MOST_ROWS]]
-    if len(rows) > MOST_ROWS:
-        more = s.text("table.more", count=len(rows) - MOST_ROWS)
+    lines = [_line(s, columns, row, height) for row in rows[:most]]
+    if len(rows) > most:
+        more = s.text("table.more", count=len(rows) - most)
         lines.append(ft.Container(text(s, more, "caption", p.text3), padding=12))
     if total is not None:
         lines.append(_line(s, columns, total, height))

@@ -272,6 +272,23 @@ def empty(s: Session, glyph: ft.IconData, what: str, next_step: str) -> ft.Conta
     )
 
 
+@ft.component
+def Focused(make: Callable[[Any], ft.Control]) -> ft.Control:
+    """A field, made with a ref, that takes the focus when it comes: `autofocus` does not while
+    another field has it."""
+    box: Any = ft.use_ref()
+
+    async def focus() -> None:
+        if box.current is not None:
+            await box.current.focus()
+
+    def come() -> None:
+        ft.context.page.run_task(focus)
+
+    ft.use_effect(come, [])
+    return make(box)
+
+
 async def run(handler: Callable[..., Any], *args: Any) -> None:
     """Call a handler, whether it is a coroutine or not."""
     result = handler(*args)

@@ -8,7 +8,7 @@ from typing import Any
 import flet as ft
 
 from node.api import people
-from ui.components.parts import choice, empty, field, icon_button, text
+from ui.components.parts import Focused, choice, empty, field, icon_button, text
 from ui.viewmodels.session import Session
 
 SHOWN_AT_ONCE = 12
@@ -20,7 +20,8 @@ def finder(
 ) -> ft.Control:  # fmt: skip
     """Type the beginning of a user, last or first name, and touch who it is."""
     rows: list[ft.Control] = []
-    for row in people.rows_of(s.node, query, SHOWN_AT_ONCE):
+    found = people.rows_of(s.node, query, SHOWN_AT_ONCE)
+    for row in found:
 
         def tapped(e: Any, customer: str = row["id"]) -> None:
             s.typing.end()
@@ -31,27 +32,28 @@ def finder(
         rows.append(
             choice(s, name, detail, s.text.money(row["credit"]), tapped, f"pick-{row['id']}")
         )
-    entered = people.rows_of(s.node, query, 2)
 
     def enter(e: Any) -> None:
-        if len(entered) == 1:
+        if len(found) == 1:
             s.typing.end()
-            chosen(entered[0]["id"])
+            chosen(found[0]["id"])
+
+    def finding(box: Any) -> ft.Control:
+        return field(
+            s,
+            ref=box,
+            key="find-customer",
+            hint_text=s.text("customers.search"),
+            value=query,
+            prefix_icon=ft.Icons.SEARCH_ROUNDED,
+            on_change=lambda e: searched(e.control.value or ""),
+            on_submit=enter,
+        )
 
     top = ft.Container(
         ft.Row(
             [
-                field(
-                    s,
-                    key="find-customer",
-                    hint_text=s.text("customers.search"),
-                    value=query,
-                    prefix_icon=ft.Icons.SEARCH_ROUNDED,
-                    autofocus=True,
-                    expand=True,
-                    on_change=lambda e: searched(e.control.value or ""),
-                    on_submit=enter,
-                ),
+                ft.Container(Focused(finding), expand=True),
                 icon_button(
                     s,
                     ft.Icons.CLOSE_ROUNDED,

@@ -7,7 +7,8 @@ from typing import Any
 
 import flet as ft
 
-from node.api import SyncError, people
+from node.api import SyncError, people, records
+from node.api import profiles as profiles_
 from ui import files
 from ui.components.guard import part
 from ui.components.office import (
@@ -22,21 +23,33 @@ from ui.components.office import (
     switch,
     table,
 )
-from ui.components.parts import button, card, clipped, empty, field, icon_button, named, text
+from ui.components.parts import (
+    Focused,
+    button,
+    card,
+    clipped,
+    empty,
+    field,
+    icon_button,
+    named,
+    text,
+)
 from ui.keymap import cap
 from ui.screens.profiles import profiles
 from ui.viewmodels import customers as model
 from ui.viewmodels.customers import NEEDS, PERSON, TABS
 from ui.viewmodels.forms import BadField
+from ui.viewmodels.sell import change_customer
 from ui.viewmodels.session import Session, use_session
 
 MOVEMENTS = ("charged", "purchase", "redeemed", "edited", "locked")
-MOST_SHOWN = 60
 
 
 async def _try(s: Session, work: Callable[[], Awaitable[Any]], done: str) -> bool:
     """Do something; what came of it stands below the form."""
     form = s.customers
+    if form.busy:
+        return False
     form.problem = form.saved = ""
     form.busy = True
     try:
@@ -139,14 +152,20 @@ def _new(s: Session) -> ft.Control:
     known = model.active_profiles(s.node)
 
     async def save(e: Any = None) -> None:
-        made: list[str] = []
+        made: list[Any] = []
 
         async def work() -> None:
-            made.append(await model.create(s.node, form, s.text))
+            profile, amount = model.first_charge(s.node, form, s.text)
+            made[:] = [await model.create(s.node, form, profile), amount]
 
-        if await _try(s, work, ""):
-            s.typing.end()
-            form.open(made[0])
+        if not await _try(s, work, ""):
+            return
+        customer, amount = made
+        s.typing.end()
+        form.open(customer)  # they are made: what fails from here on is told at their account
+        if amount:
+            await _try(s, lambda: model.charge(s.node, customer, amount), "")
+        if not form.problem:
             form.saved = s.text("customers.made")
 
     if not known:
@@ -161,7 +180,7 @@ def _new(s: Session) -> ft.Control:
 
         parts.append(segments(s, known, chosen, choose, "profile"))
     parts += [
-        _field(s, "user", autofocus=True),
+        Focused(lambda box: _field(s, "user", ref=box)),
         _field(s, "first"),
         _field(s, "last"),
         _field(s, "initial", keyboard_type=ft.KeyboardType.NUMBER),
@@ -280,10 +299,16 @@ async def _bring(s: Session) -> None:
 
 
 def add_credit(s: Session, customer: str) -> None:
-    """To the basket with this customer, which asks how much."""
+    """To the basket, which asks for whom, where that is not known, and how much."""
+    if not (s.node.may("credit.topup") and s.node.may("customer.read")):
+        return
     s.go("sell")
-    s.sell.choose_customer(customer)
-    s.sell.ask_credit()
+    customer = customer or s.sell.customer
+    if model.account_of(s.node, customer) is None:
+        s.sell.ask_customer(profiles_.CREDIT_SKU)
+    else:
+        change_customer(s.node, s.sell, customer)
+        s.sell.ask(profiles_.CREDIT_SKU)
 
 
 def _top(s: Session, row: dict[str, Any]) -> ft.Control:
@@ -330,6 +355,7 @@ def _top(s: Session, row: dict[str, Any]) -> ft.Control:
                 glyph=ft.Icons.ADD_CARD_ROUNDED,
                 key="add-credit",
                 key_label=cap("add_credit"),
+                disabled=not s.node.may("credit.topup"),
             ),
         ],
         spacing=12,
@@ -384,7 +410,8 @@ def _tracking(s: Session, row: dict[str, Any]) -> list[ft.Control]:
     options += [(what, s.text(f"move.{what}")) for what in MOVEMENTS]
     p, money = s.palette, s.text.money
     rows = []
-    for one in people.tracking(s.node, row["id"], MOST_SHOWN, what=form.what):
+    found = people.tracking(s.node, row["id"], form.older, what=form.what)
+    for one in found:
         credit = one["credit"] + one["bonus"]
         ink = p.collected.text if credit > 0 else p.text
         shown = text(s, f"{'+' if credit > 0 else ''}{money(credit)}", "strong", ink)
@@ -412,12 +439,18 @@ def _tracking(s: Session, row: dict[str, Any]) -> list[ft.Control]:
         Column(s.text.say("track.balance"), 112, right=True),
     ]
     saver = button(s, "CSV", export, glyph=ft.Icons.DOWNLOAD_ROUNDED, key="tracking-csv")
+
+    def older(e: Any) -> None:
+        form.older += model.SHOWN_AT_ONCE
+
+    more = button(s, s.text("customers.older"), older, key="older")
     return [
         ft.Row(
             [ft.Container(segments(s, options, form.what, choose, "what"), expand=True), saver],
             spacing=8,
         ),
-        table(s, columns, rows, expand=True, height=40),
+        table(s, columns, rows, expand=True, height=40, most=form.older),
+        *([more] if len(found) == form.older else []),
     ]
 
 
@@ -429,11 +462,22 @@ def _data(s: Session, row: dict[str, Any]) -> list[ft.Control]:
     async def save(e: Any = None) -> None:
         typed = {name: form.typed[name] for name in PERSON if name in form.typed}
 
+        changed: list[bool] = []
+
         async def work() -> None:
-            await people.edit(s.node, row["id"], typed)
+            changed.append(await people.edit(s.node, row["id"], typed))
 
         if await _try(s, work, s.text("product.saved")):
             form.typed = {}
+            form.saved = s.text("product.saved" if changed[0] else "customers.unchanged")
+
+    def settler(name: str, value: str) -> Any:
+        async def settle(e: Any) -> None:
+            changes = {name: [records.version(row, name), value]}
+            body = {"customer": row["id"], "changes": changes}
+            await _try(s, lambda: s.node.submit("customer.edit", body), s.text("product.saved"))
+
+        return settle
 
     async def choose(profile: str) -> None:
         body = {"customer": row["id"], "profile": profile}
@@ -442,9 +486,29 @@ def _data(s: Session, row: dict[str, Any]) -> list[ft.Control]:
     parts: list[ft.Control] = []
     for name in PERSON:
         parts.append(_field(s, name, shown[name], on_enter=save))
-        if name in row["conflicts"] and name in people.NAMES:
-            other = s.text("customers.second", value=row["conflicts"][name][1])
-            parts.append(text(s, other, "caption", s.palette.pending.text))
+        if name in row["conflicts"] and s.node.role == "server":
+            other = row["conflicts"][name][1]
+            clear = people.opened(s.node, other) if name in people.CONTACT else other
+            parts.append(
+                ft.Row(
+                    [
+                        button(
+                            s,
+                            s.text("customers.keep", value=shown[name]),
+                            settler(name, row[name]),
+                            key=f"keep-{name}",
+                        ),
+                        button(
+                            s,
+                            s.text("customers.take", value=clear),
+                            settler(name, other),
+                            kind="accent",
+                            key=f"take-{name}",
+                        ),
+                    ],
+                    spacing=8,
+                )
+            )
     known = model.active_profiles(s.node)
     if len(known) > 1:
         parts.append(segments(s, known, row["profile"], choose, "profile"))
@@ -461,19 +525,21 @@ def _saver(s: Session, label: str, act: Any, key: str, kind: str = "filled") -> 
 
 
 def _balance(s: Session, row: dict[str, Any]) -> list[ft.Control]:
-    day = model.date_of(row["expires"])
-    sign = "-" if row["credit"] < 0 else ""
+    seen = s.customers.shown or row
+    day = model.date_of(seen["expires"])
+    sign = "-" if seen["credit"] < 0 else ""
 
     async def save(e: Any = None) -> None:
         if await _try(
             s, lambda: model.save_balance(s.node, s.customers, s.text), s.text("product.saved")
         ):
             s.customers.typed = {}
+            model.remember(s.node, s.customers)
 
     return [
         text(s, s.text("customers.balance_what"), "body", s.palette.text2),
-        _field(s, "credit", f"{sign}{s.text.plain(abs(row['credit']))}"),
-        _field(s, "points", str(row["points"])),
+        _field(s, "credit", f"{sign}{s.text.plain(abs(seen['credit']))}"),
+        _field(s, "points", str(seen["points"])),
         _field(s, "expires", day.isoformat() if day else "", hint_text="2027-01-12"),
         _field(s, "reason", on_enter=save),
         _saver(s, s.text("customers.apply"), save, "balance-save"),
@@ -628,10 +694,16 @@ def _detail(s: Session, row: dict[str, Any]) -> ft.Control:
     may = [t for t in TABS if t not in NEEDS or s.node.may(NEEDS[t])]
     tab = form.tab if form.tab in may else "tracking"
     options = [(name, s.text(f"customers.tab_{name}")) for name in may]
+
+    def show(name: str) -> None:
+        form.show(name)
+        if name == "balance":
+            model.remember(s.node, form)
+
     parts: list[ft.Control] = [
         _top(s, row),
         _figures(s, row),
-        segments(s, options, tab, form.show, "tab"),
+        segments(s, options, tab, show, "tab"),
     ]
     if tab == "tracking":
         parts += [*_told(s), *_tracking(s, row)]
@@ -664,12 +736,18 @@ def Customers() -> ft.Control:
     row = model.account_of(s.node, form.selected) if form.selected else None
     if row is not None:
         return page(s, _detail(s, row))
+    if form.selected and s.node.tables.table("customers").peek(form.selected) is not None:
+        gone = empty(
+            s, ft.Icons.PERSON_OFF_ROUNDED, s.text("sell.gone"), s.text("customers.none_next")
+        )
+        back = button(s, s.text("customers.back"), lambda e: form.close(), key="customers-back")
+        return page(s, ft.Row([back]), gone)
     tabs = [(name, s.text(f"customers.{name}")) for name in ("people", "profiles", "offers")]
     if s.node.role != "server" or not s.node.may("profile.edit"):
         return page(s, _list(s))
 
     def choose(name: str) -> None:
-        s.profiles.tab = name
+        s.profiles.go(name)
 
     chooser = segments(s, tabs, s.profiles.tab, choose, "customers-tab")
     body = _list(s) if s.profiles.tab == "people" else profiles(s)

@@ -41,7 +41,10 @@ from ui.viewmodels.session import Session, use_session
 
 async def _try(s: Session, work: Callable[[], Awaitable[Any]], done: str) -> bool:
     form = s.pins
+    if form.busy:
+        return False
     form.hush()
+    form.busy = True
     try:
         await work()
     except BadField as bad:
@@ -51,6 +54,8 @@ async def _try(s: Session, work: Callable[[], Awaitable[Any]], done: str) -> boo
     else:
         form.saved = done
         return True
+    finally:
+        form.busy = False
     return False
 
 
@@ -287,8 +292,7 @@ def _stock(s: Session) -> ft.Control:
     def act(kind: str, **more: Any) -> Any:
         async def done(e: Any = None) -> None:
             async def work() -> None:
-                body = {"serials": model.chosen(form), **more}
-                await s.node.submit(kind, body)
+                await pincards.in_pieces(_server(s), kind, model.chosen(form), **more)
 
             await _try(s, work, s.text("pins.moved"))
 
@@ -381,8 +385,8 @@ def _tracking(s: Session) -> ft.Control:
 
     async def delete(e: Any = None) -> None:
         async def work() -> None:
-            body = {"serials": model.chosen(form), "reason": form.reason.strip()}
-            await s.node.submit("pin.delete", body)
+            reason = form.reason.strip()
+            await pincards.in_pieces(_server(s), "pin.delete", model.chosen(form), reason=reason)
 
         await _try(s, work, s.text("pins.deleted"))
 
@@ -405,9 +409,19 @@ def _tracking(s: Session) -> ft.Control:
         Column("PIN", 88, right=True),
     ]
     states = [(state, s.text(f"pins.state_{state or 'all'}")) for state in model.STATES]
+    profiles = [("", s.text("pins.all")), *model.known_profiles(s.node)]
+
+    def searched(e: Any) -> None:
+        form.look_for("serials", e.control.value or "")
+
     tools: list[ft.Control] = [
-        ft.Container(
-            typed(s, form, "serials", s.text("pins.serials"), key="track-serials"), width=240
+        field(
+            s,
+            key="track-serials",
+            label=s.text("pins.serials"),
+            value=form.serials,
+            on_change=searched,
+            width=240,
         ),
         ft.Container(
             typed(s, form, "reason", s.text("cash.reason"), key="track-reason"), width=200
@@ -424,7 +438,10 @@ def _tracking(s: Session) -> ft.Control:
         body = empty(s, ft.Icons.SEARCH_OFF_ROUNDED, s.text("pins.none"), s.text("pins.none_next"))
     return ft.Column(
         [
-            segments(s, states, form.state, lambda name: setattr(form, "state", name), "state"),
+            segments(s, states, form.state, lambda name: form.look_for("state", name), "state"),
+            segments(
+                s, profiles, form.of_profile, lambda name: form.look_for("of_profile", name), "of"
+            ),
             ft.Row(tools, spacing=8, scroll=ft.ScrollMode.HIDDEN),
             *told,
             body,
@@ -559,6 +576,8 @@ def Pins() -> ft.Control:
     may = [
         (tab, s.text(f"pins.tab_{tab}")) for tab, right in model.TABS.items() if s.node.may(right)
     ]
+    if not may:  # nobody is signed in any more
+        return page(s)
     tab = form.tab if any(form.tab == name for name, _ in may) else may[0][0]
     s.actions["back"] = form.hush
     bodies = {"make": _make, "stock": _stock, "tracking": _tracking, "profiles": _profiles}

@@ -50,9 +50,12 @@ def choose(s: Session, sku: str) -> None:
     """Into the basket; the ticket asks first for a customer where one is needed, and for a price
     that is open."""
     if model.needs_customer(s.node, sku) and not s.sell.customer:
-        s.sell.wanted, s.sell.panel, s.sell.asking = sku, "customer", ""
+        if s.node.may("customer.read"):
+            s.sell.ask_customer(sku)
+        else:
+            s.sell.problem = s.text.say("refused.customer-needed")
     elif model.is_open_price(s.node, sku):
-        s.sell.asking, s.sell.panel = sku, ""
+        s.sell.ask(sku)
     else:
         s.sell.add(sku)
 

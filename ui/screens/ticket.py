@@ -9,6 +9,7 @@ import flet as ft
 from node.api import MAX_PRICE_MINOR, Refused, SyncError, accounts, customers, jobs
 from ui.components.guard import part
 from ui.components.parts import (
+    Focused,
     amount,
     button,
     choice,
@@ -159,7 +160,7 @@ def _square(s: Session, glyph: ft.IconData, on_click: Any, key: str, color: str 
 
 async def charge(s: Session) -> None:
     """Place what is in the basket; on a refusal the basket stays and the sentence says why."""
-    if s.sell.busy or not s.sell.items or s.sell.asking:
+    if s.sell.busy or not s.sell.items or s.sell.asking or s.sell.panel == "customer":
         return
     tendered = _tendered(s)
     if tendered is None and s.node.role == "server" and s.sell.received.strip():
@@ -202,10 +203,13 @@ def Ticket() -> ft.Control:
         await charge(s)
 
     def back() -> None:
-        s.sell.current = s.sell.query = s.sell.panel = s.sell.asking = s.sell.wanted = ""
+        s.sell.close_panel()
+        s.sell.current = s.sell.query = ""
 
     def discounts() -> None:
-        s.sell.panel = "" if s.sell.panel == "discounts" else "discounts"
+        shown = s.sell.panel == "discounts"
+        s.sell.close_panel()
+        s.sell.panel = "" if shown else "discounts"
 
     s.actions["discounts"] = discounts
     s.actions["back"] = back
@@ -266,10 +270,15 @@ def _tools(s: Session, some: bool) -> list[ft.Control]:
     """Customer, discount, park, clear: each a touch wide."""
 
     def discounts(e: Any) -> None:
-        s.sell.panel = "" if s.sell.panel == "discounts" else "discounts"
+        shown = s.sell.panel == "discounts"
+        s.sell.close_panel()
+        s.sell.panel = "" if shown else "discounts"
 
     def who(e: Any) -> None:
-        s.sell.panel = "" if s.sell.panel == "customer" else "customer"
+        if s.sell.panel == "customer":
+            s.sell.close_panel()
+        else:
+            s.sell.ask_customer()
 
     known = len(s.node.tables.table("customers")) > 0 and s.node.may("customer.read")
     tools = [
@@ -325,7 +334,9 @@ def _waiting(s: Session) -> list[ft.Control]:
 
 def _opener(s: Session, name: str) -> Any:
     def opened(e: Any) -> None:
-        s.sell.panel = "" if s.sell.panel == name else name
+        shown = s.sell.panel == name
+        s.sell.close_panel()
+        s.sell.panel = "" if shown else name
 
     return opened
 
@@ -356,36 +367,44 @@ def _who(s: Session) -> ft.Control:
         s.sell.who = value
 
     def chosen(customer: str) -> None:
-        wanted, s.sell.wanted = s.sell.wanted, ""
-        s.sell.choose_customer(customer)
+        wanted = s.sell.wanted
+        model.change_customer(s.node, s.sell, customer)
         if wanted and model.is_open_price(s.node, wanted):
-            s.sell.asking = wanted
+            s.sell.ask(wanted)
         elif wanted:
             s.sell.add(wanted)
 
     def left() -> None:
         s.typing.end()
-        s.sell.panel = s.sell.wanted = s.sell.who = ""
+        s.sell.close_panel()
 
     return finder(s, s.sell.who, searched, chosen, left)
 
 
 def _customer(s: Session) -> list[ft.Control]:
     """Whose ticket it is, with what they have; and how to take that back."""
-    row = s.node.tables.table("customers").peek(s.sell.customer) if s.sell.customer else None
-    if row is None:
+    if not s.sell.customer:
         return []
     p = s.palette
-    name = customers.full_name(s.node.tables, s.sell.customer)
-    has = s.text.money(row["credit"] + row["bonus"])
-    points = s.text("customers.for_points", count=row["points"])
+    row = s.node.tables.table("customers").peek(s.sell.customer)
+    if row is None or row["deleted"]:
+        name, has = s.text("sell.gone"), ""
+    else:
+        name = customers.full_name(s.node.tables, s.sell.customer)
+        points = s.text("customers.for_points", count=row["points"])
+        has = f"{s.text.money(row['credit'] + row['bonus'])} · {points}"
     face = ft.Container(
         ft.Row(
             [
                 icon(ft.Icons.PERSON_ROUNDED, 20, p.on_selected),
                 clipped(s, name, "strong", p.on_selected, expand=True, key="ticket-customer"),
-                text(s, f"{has} · {points}", "label", p.on_selected, key="ticket-account"),
-                _tool(s, ft.Icons.CLOSE_ROUNDED, "nobody", lambda e: s.sell.choose_customer("")),
+                text(s, has, "label", p.on_selected, key="ticket-account"),
+                _tool(
+                    s,
+                    ft.Icons.CLOSE_ROUNDED,
+                    "nobody",
+                    lambda e: model.change_customer(s.node, s.sell, ""),
+                ),
             ],
             spacing=8,
         ),
@@ -469,40 +488,43 @@ def _ask_price(s: Session) -> ft.Control:
     """The price of a service that has none of its own, and what it is for."""
     sku = s.sell.asking
     row = s.node.tables.table("products").peek(sku)
-    typed = {"price": "", "note": ""}
 
     def keep(name: str) -> Any:
         def changed(e: Any) -> None:
-            typed[name] = e.control.value or ""
+            setattr(s.sell, name, e.control.value or "")
 
         return changed
 
     def add(e: Any = None) -> None:
-        price = s.text.parse(typed["price"])
+        price = s.text.parse(s.sell.price)
         if price is None or not 0 <= price <= MAX_PRICE_MINOR:
             s.sell.problem = s.text("sell.no_price")
         else:
             s.typing.end()
-            s.sell.add(sku, price, " ".join(typed["note"].split())[:80])
+            s.sell.add(sku, price, " ".join(s.sell.note.split())[:80])
 
     def leave(e: Any) -> None:
         s.typing.end()
-        s.sell.asking = s.sell.problem = ""
+        s.sell.close_panel()
+
+    def price(box: Any) -> ft.Control:
+        return field(
+            s,
+            ref=box,
+            key="open-price",
+            label=s.text("sell.price"),
+            value=s.sell.price,
+            keyboard_type=ft.KeyboardType.NUMBER,
+            text_align=ft.TextAlign.RIGHT,
+            on_change=keep("price"),
+            on_submit=add,
+        )
 
     return ft.Container(
         ft.Column(
             [
                 text(s, row["name"] if row else sku, "h2"),
-                field(
-                    s,
-                    key="open-price",
-                    label=s.text("sell.price"),
-                    keyboard_type=ft.KeyboardType.NUMBER,
-                    text_align=ft.TextAlign.RIGHT,
-                    autofocus=True,
-                    on_change=keep("price"),
-                    on_submit=add,
-                ),
+                Focused(price),
                 *(
                     []
                     if row is not None and row["kind"] == "credit"
@@ -511,6 +533,7 @@ def _ask_price(s: Session) -> ft.Control:
                             s,
                             key="open-note",
                             label=s.text("sell.note"),
+                            value=s.sell.note,
                             on_change=keep("note"),
                             on_submit=add,
                         )

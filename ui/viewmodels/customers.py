@@ -9,7 +9,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import Node, accounts, customers, people, profiles
+from node.api import MAX_PRICE_MINOR, Node, Refused, accounts, customers, people, profiles
 from ui.format import Format, whole
 from ui.viewmodels.forms import BadField
 
@@ -44,6 +44,10 @@ class CustomersModel:
     typed: dict[str, str] = field(default_factory=dict)
     products: dict[str, int] = field(default_factory=dict)
     """Sku → units that are redeemed."""
+    shown: dict[str, int] = field(default_factory=dict)
+    """Sums of the account as they stood when the form was opened."""
+    older: int = SHOWN_AT_ONCE
+    """Movements that are listed."""
     write_off: bool = False
     problem: str = ""
     saved: str = ""
@@ -54,12 +58,12 @@ class CustomersModel:
         self.show("tracking")
 
     def show(self, tab: str) -> None:
-        self.tab = tab
+        self.tab, self.older, self.shown = tab, SHOWN_AT_ONCE, {}
         self.typed, self.products, self.write_off = {}, {}, False
         self.problem = self.saved = ""
 
     def new(self) -> None:
-        self.selected, self.making = "", True
+        self.selected, self.making, self.profile = "", True, ""
         self.typed, self.problem, self.saved = {}, "", ""
 
     def close(self) -> None:
@@ -77,10 +81,9 @@ class CustomersModel:
 def found(node: Node, model: CustomersModel) -> list[dict[str, Any]]:
     """Customers that fit, with their accounts."""
     if model.near:
-        near = accounts.near_expiry(node.tables, node.clock.wall_ms())
-        known = {customer for customer, _ in near}
-        rows = people.rows_of(node, model.query, 1 << 30)
-        return [row for row in rows if row["id"] in known][:SHOWN_AT_ONCE]
+        near = {who for who, _ in accounts.near_expiry(node.tables, node.clock.wall_ms())}
+        fitting = [who for who in people.find(node, model.query, 1 << 30) if who in near]
+        return [row for who in fitting[:SHOWN_AT_ONCE] if (row := account_of(node, who))]
     return people.rows_of(node, model.query, SHOWN_AT_ONCE)
 
 
@@ -127,28 +130,41 @@ def date_of(day: int) -> dt.date | None:
     return dt.date.fromordinal(day) if day else None
 
 
-async def create(node: Node, model: CustomersModel, text: Format) -> str:
-    """A new customer, and what they pay at once. Raises `BadField`, `SyncError`."""
+def first_charge(node: Node, model: CustomersModel, text: Format) -> tuple[str, int]:
+    """(profile, what is paid at once) of the customer that is being made. Raises `BadField`,
+    `Refused`."""
     known = active_profiles(node)
     profile = model.profile or (known[0][0] if known else "")
     amount = text.parse(model.get("initial") or "0")
-    minimum = 0
     row = node.tables.table("profiles").peek(profile)
-    if row is not None:
-        minimum = row["minimum_minor"]
-    if amount is None or amount < 0 or amount < minimum:
+    minimum = row["minimum_minor"] if row is not None else 0
+    if amount is None or not max(0, minimum) <= amount <= MAX_PRICE_MINOR:
         raise BadField("initial")
-    typed = {name: model.get(name) for name in PERSON}
-    customer = await people.create(node, profile, typed)
-    if amount:
-        line = {"sku": profiles.CREDIT_SKU, "quantity": 1, "price_minor": amount}
-        await node.submit("order.place", {"lines": [line], "customer": customer})
-    return customer
+    if amount and not node.may("credit.topup"):
+        raise Refused("no-permission", permission="credit.topup")
+    return profile, amount
+
+
+async def create(node: Node, model: CustomersModel, profile: str) -> str:
+    """A new customer. Raises `SyncError`."""
+    return await people.create(node, profile, {name: model.get(name) for name in PERSON})
+
+
+async def charge(node: Node, customer: str, amount_minor: int) -> None:
+    """What a new customer pays at once. Raises `SyncError`."""
+    line = {"sku": profiles.CREDIT_SKU, "quantity": 1, "price_minor": amount_minor}
+    await node.submit("order.place", {"lines": [line], "customer": customer})
+
+
+def remember(node: Node, model: CustomersModel) -> None:
+    """The sums as they stand now: what is corrected is what was seen."""
+    row = customers.of(node.tables, model.selected)
+    model.shown = {name: row[name] for name in ("credit", "points", "expires")}
 
 
 async def save_balance(node: Node, model: CustomersModel, text: Format) -> None:
     """One act for all that was changed. Raises `BadField`, `SyncError`."""
-    row = customers.of(node.tables, model.selected)
+    row = model.shown or customers.of(node.tables, model.selected)
     changes: dict[str, Any] = {}
     if "credit" in model.typed:
         sign, typed = -1 if model.typed["credit"].strip().startswith("-") else 1, model.typed
@@ -192,6 +208,8 @@ async def redeem(node: Node, model: CustomersModel) -> None:
     `SyncError`."""
     body: dict[str, Any] = {"customer": model.selected}
     wanted = [{"sku": sku, "quantity": units} for sku, units in model.products.items() if units]
+    if wanted and model.get("points").strip():
+        raise BadField("products")
     if wanted:
         body["products"] = wanted
     else:

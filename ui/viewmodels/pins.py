@@ -33,6 +33,9 @@ class PinsModel:
 
     tab: str = "make"
     profile: str = ""
+    of_profile: str = ""
+    """Of what tracking is about; empty for all."""
+    busy: bool = False
     count: str = "10"
     stock: bool = True
     serials: str = ""
@@ -60,6 +63,11 @@ class PinsModel:
     def go(self, tab: str) -> None:
         self.tab = tab
         self.hush()
+
+    def look_for(self, name: str, value: str) -> None:
+        """Another filter: what was looked at is hidden again."""
+        setattr(self, name, value)
+        self.looked = {}
 
     def hush(self) -> None:
         self.problem = self.saved = ""
@@ -163,7 +171,9 @@ def chosen(model: PinsModel) -> list[int]:
 def found(node: ServerNode, model: PinsModel) -> list[dict[str, Any]]:
     """Cards and tickets that fit, the newest first. Raises `Refused`."""
     serials = pincards.read_serials(model.serials) if model.serials.strip() else ()
-    rows = pincards.find(node, profile=model.profile, state=model.state, serials=serials)
+    rows = pincards.find(
+        node, profile=model.of_profile, state=model.state, serials=serials, most=MOST_SHOWN
+    )
     return rows[::-1]
 
 

@@ -51,6 +51,12 @@ class ProfilesModel:
     problem: str = ""
     saved: str = ""
 
+    def go(self, tab: str) -> None:
+        """To another tab: a form is of one."""
+        self.tab = tab
+        self.selected = self.problem = self.saved = ""
+        self.typed = {}
+
     def put(self, name: str, value: str) -> None:
         self.typed = {**self.typed, name: value}
 
@@ -137,22 +143,22 @@ def _bad(name: str) -> Any:
 
 
 def _name(model: ProfilesModel) -> str:
-    return " ".join(model.typed["name"].split()) or str(_bad("name"))
+    return " ".join(model.typed.get("name", "").split()) or str(_bad("name"))
 
 
 def _money(text: Format, model: ProfilesModel, name: str) -> int:
-    amount = text.parse(model.typed[name] or "0")
+    amount = text.parse(model.typed.get(name, "") or "0")
     return _bad(name) if amount is None or amount < 0 else amount
 
 
 def _count(model: ProfilesModel, name: str) -> int:
-    value = whole(model.typed[name].strip() or "0")
+    value = whole(model.typed.get(name, "").strip() or "0")
     return _bad(name) if value is None else value
 
 
 def _minute(model: ProfilesModel) -> int:
     try:
-        time = dt.time.fromisoformat(model.typed["until"].strip())
+        time = dt.time.fromisoformat(model.typed.get("until", "").strip())
     except ValueError:
         return int(_bad("until"))
     return time.hour * 60 + time.minute
@@ -161,7 +167,7 @@ def _minute(model: ProfilesModel) -> int:
 def _instant(node: Node, model: ProfilesModel, name: str) -> int:
     """An instant by the café's clocks, of ``2026-12-24 18:00``."""
     try:
-        moment = dt.datetime.fromisoformat(model.typed[name].strip())
+        moment = dt.datetime.fromisoformat(model.typed.get(name, "").strip())
     except ValueError:
         return int(_bad(name))
     zone = settings.zone(node.tables)
@@ -171,7 +177,7 @@ def _instant(node: Node, model: ProfilesModel, name: str) -> int:
 def _parts(model: ProfilesModel) -> list[dict[str, Any]]:
     """Of ``2 COFFEE, CAKE``."""
     parts = []
-    for piece in filter(None, (one.strip() for one in model.typed["parts"].split(","))):
+    for piece in filter(None, (one.strip() for one in model.typed.get("parts", "").split(","))):
         first, _, rest = piece.partition(" ")
         units = whole(first)
         sku = rest.strip() if units is not None and rest else piece

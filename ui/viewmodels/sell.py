@@ -18,7 +18,6 @@ from node.api import (
     jobs,
     lines,
     pay,
-    profiles,
     read_fields,
     settings,
     stations,
@@ -93,6 +92,9 @@ class SellModel:
     """What was typed to find a customer."""
     wanted: str = ""
     """Sku that waits for a customer to be chosen."""
+    price: str = ""
+    note: str = ""
+    """Of what is being asked for, as it is typed."""
     parked: tuple[Parked, ...] = ()
     query: str = ""
     category: str = ""
@@ -111,7 +113,8 @@ class SellModel:
         else:
             name, item = self._free(sku), Item(sku, 1, price_minor, note)
         self.items = {**self.items, name: item}
-        self.current, self.problem, self.asking = name, "", ""
+        self.close_panel()
+        self.current = name
 
     def add_job(self, job: str, sku: str, units: int) -> None:
         """Pay a parked print with this ticket."""
@@ -157,22 +160,30 @@ class SellModel:
     def choose_customer(self, customer: str) -> None:
         """The ticket is theirs from now on; nobody's if empty. What is paid with credit is not
         any more."""
-        self.customer, self.who = customer, ""
-        self.panel = self.problem = ""
+        self.close_panel()
+        self.customer = customer
         if self.method == accounts.CREDIT:
             self.method = ""
 
-    def ask_credit(self) -> None:
-        """Ask how much credit is bought, and for whom if that is not known."""
-        if self.customer:
-            self.asking, self.panel, self.wanted = profiles.CREDIT_SKU, "", ""
-        else:
-            self.wanted, self.panel = profiles.CREDIT_SKU, "customer"
+    def ask(self, sku: str) -> None:
+        """Ask for the price of a product."""
+        self.close_panel()
+        self.asking = sku
+
+    def ask_customer(self, wanted: str = "") -> None:
+        """Ask whose ticket it is; ``wanted`` goes into the basket then."""
+        self.close_panel()
+        self.panel, self.wanted = "customer", wanted
+
+    def close_panel(self) -> None:
+        """Nothing is asked for any more."""
+        self.panel = self.who = self.wanted = self.asking = self.price = self.note = ""
+        self.problem = ""
 
     def clear(self) -> None:
         self.items, self.discounts, self.method = {}, (), ""
-        self.customer = self.who = self.wanted = ""
-        self.current = self.received = self.problem = self.asking = self.panel = ""
+        self.close_panel()
+        self.customer = self.current = self.received = ""
 
     def park(self, at_ms: int) -> None:
         """Put the basket aside for later; the oldest goes when there are too many."""
@@ -402,6 +413,14 @@ def methods(node: Node, customer: str = "") -> list[tuple[str, str]]:
         if method["active"]
     ]
     return [*known, *([(accounts.CREDIT, "")] if customer else [])]
+
+
+def change_customer(node: Node, model: SellModel, customer: str) -> None:
+    """The ticket is somebody else's: what only the one before can have is parked with them."""
+    theirs = any(needs_customer(node, item.sku) for item in model.items.values())
+    if model.customer and customer != model.customer and theirs:
+        model.park(node.clock.wall_ms())
+    model.choose_customer(customer)
 
 
 def needs_customer(node: Node, sku: str) -> bool:

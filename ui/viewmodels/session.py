@@ -207,6 +207,7 @@ class Session:
         self.actions.clear()
         self.typing.end()
         self.app.problem = ""
+        self.pins.looked = {}
         self.app.screen = screen
 
     def _within_reach(self) -> set[str]:
