@@ -566,3 +566,33 @@ async def test_who_may_not_charge_is_offered_nothing(nodes: Nodes) -> None:
         await screen.click("tile-C:CREDIT")
         assert not screen.has("find-customer")
         assert screen.text("problem").startswith("Choose a customer")
+
+
+@pytest.mark.feature("RP-12", "RC-15")
+async def test_points_are_set_at_a_station_while_the_server_is_there(nodes: Nodes) -> None:
+    """By who may, and nothing else of a profile; without the server it is a sentence."""
+    await _ana(nodes, 0)
+    async with screen_of(nodes.station) as screen:
+        await screen.press("F8")
+        assert not screen.keys("customers-tab-")
+    granted = {"operator": "Lucía Mora", "granted": ["points.settings"]}
+    await nodes.server.submit("operator.edit", granted)
+    await until(lambda: nodes.station.may("points.settings"))
+    async with screen_of(nodes.station) as screen:
+        await screen.press("F8")
+        await screen.click("customers-tab-points")
+        await screen.click("profile-STD")
+        assert not screen.has("profile-price")
+        await screen.type("profile-points", "3")
+        await screen.type("profile-per", "0")
+        await screen.click("points-save")
+        assert screen.has("problem")
+        await screen.type("profile-per", "1000")
+        await screen.click("points-save")
+        assert screen.text("saved") == "Saved"
+        known = nodes.server.tables.table("profiles")
+        await until(lambda: known.peek("STD")["per_minor"] == 100_000)  # type: ignore[index]
+        nodes.switch.cut()
+        await until(lambda: not nodes.station.online)
+        await screen.click("points-save")
+        assert "server" in screen.text("problem")

@@ -742,13 +742,19 @@ def Customers() -> ft.Control:
         )
         back = button(s, s.text("customers.back"), lambda e: form.close(), key="customers-back")
         return page(s, ft.Row([back]), gone)
-    tabs = [(name, s.text(f"customers.{name}")) for name in ("people", "profiles", "offers")]
-    if s.node.role != "server" or not s.node.may("profile.edit"):
+    names = ["people"]
+    if s.node.role == "server" and s.node.may("profile.edit"):
+        names += ["profiles", "offers"]
+    elif s.node.may("points.settings"):
+        names.append("points")
+    tab = s.profiles.tab if s.profiles.tab in names else "people"
+    if len(names) == 1:
         return page(s, _list(s))
+    tabs = [(name, s.text(f"customers.{name}")) for name in names]
 
     def choose(name: str) -> None:
         s.profiles.go(name)
 
-    chooser = segments(s, tabs, s.profiles.tab, choose, "customers-tab")
-    body = _list(s) if s.profiles.tab == "people" else profiles(s)
+    chooser = segments(s, tabs, tab, choose, "customers-tab")
+    body = _list(s) if tab == "people" else profiles(s)
     return page(s, chooser, body)

@@ -80,6 +80,32 @@ def _profile_form(s: Session) -> ft.Control:
     return _card(s, parts, [clone, ft.Container(expand=True), saver])
 
 
+def _points_form(s: Session) -> ft.Control:
+    """What of a profile may be changed at a station too, while the server is in reach."""
+    form = s.profiles
+
+    async def save(e: Any = None) -> None:
+        def opened(code: str) -> None:
+            model.open_profile(s.node, s.text, form, code)
+
+        await _save(s, model.save_points, opened)
+
+    parts = [
+        text(s, form.typed.get("name", ""), "h2"),
+        *[_field(s, name) for name in model.POINTS],
+        switch(
+            s,
+            s.text("profiles.on_purchases"),
+            form.on_purchases,
+            lambda on: setattr(form, "on_purchases", on),
+            "profile-on_purchases",
+        ),
+        *_told(s),
+    ]
+    saver = button(s, s.text("product.save"), save, kind="filled", key="points-save")
+    return _card(s, parts, [ft.Container(expand=True), saver])
+
+
 def _offer_form(s: Session) -> ft.Control:
     form = s.profiles
 
@@ -126,7 +152,7 @@ def _card(s: Session, parts: list[ft.Control], buttons: list[ft.Control]) -> ft.
 def profiles(s: Session) -> ft.Control:
     """The list of the tab that is open, and its form."""
     form = s.profiles
-    of_people = form.tab == "profiles"
+    of_people = form.tab in ("profiles", "points")
     rows: list[ft.Control] = []
     if of_people:
         known = s.node.tables.table("profiles").scan()
@@ -170,7 +196,7 @@ def profiles(s: Session) -> ft.Control:
     hard = ft.ClipBehavior.HARD_EDGE
     left = ft.Column(
         [
-            ft.Row([ft.Container(expand=True), adder]),
+            *([] if form.tab == "points" else [ft.Row([ft.Container(expand=True), adder])]),
             *([] if form.selected else _told(s)),
             card(s, listed, padding=0, expand=True, clip_behavior=hard),
         ],
@@ -179,5 +205,6 @@ def profiles(s: Session) -> ft.Control:
     )
     body: list[ft.Control] = [left]
     if form.selected:
-        body.append(_profile_form(s) if of_people else _offer_form(s))
+        forms = {"profiles": _profile_form, "points": _points_form, "offers": _offer_form}
+        body.append(forms[form.tab](s))
     return ft.Row(body, spacing=16, expand=True, vertical_alignment=ft.CrossAxisAlignment.STRETCH)

@@ -20,6 +20,8 @@ PROFILE = {
     "name": "", "price": "0", "minimum": "0", "expiry_days": "0", "max_debt": "0", "points": "0",
     "per": "1000", "need": "10", "minutes": "60",
 }  # fmt: skip
+POINTS = ("points", "per", "need", "minutes")
+"""Fields of a profile that say what points are worth."""
 OFFER = {
     "name": "", "price": "0", "from": "", "to": "", "until": "22:00", "days": "1", "minutes": "0",
     "minutes_list": "0", "parts": "", "gets": "0",
@@ -104,6 +106,18 @@ async def save_profile(node: Node, text: Format, model: ProfilesModel) -> str:
     kind = "profile.add" if new else "profile.edit"
     await node.submit(kind, {"profile": code, "values": values})
     return code
+
+
+async def save_points(node: Node, text: Format, model: ProfilesModel) -> str:
+    """How a profile's customers earn and redeem; its code. Raises `BadField`, `SyncError`."""
+    body: dict[str, Any] = {
+        "profile": model.selected,
+        "per_minor": _money(text, model, "per") or _bad("per"),
+        **{name: _count(model, name) for name in ("points", "need", "minutes")},
+        "on_purchases": model.on_purchases,
+    }
+    await node.submit("points.settings", body)
+    return model.selected
 
 
 def open_offer(model: ProfilesModel) -> None:
