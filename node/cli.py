@@ -193,6 +193,7 @@ def parser() -> argparse.ArgumentParser:
     picture = add("picture", "a PNG or JPEG for a product, or the logo of the café's tickets")
     picture.add_argument("file", type=Path)
     picture.add_argument("--sku", default="", help="of the product; without it: the logo")
+    picture.add_argument("--customer", default="", metavar="USER", help="of the customer")
     backup = add("backup", "at the server, while it runs: write all of it into one file")
     backup.add_argument("file", type=Path)
     backup.add_argument("--new-passphrase", action="store_true", help="choose another passphrase")
@@ -381,7 +382,7 @@ async def _at_door(args: argparse.Namespace, folder: Path, door: Door) -> int:
                 _print(args, done, lambda d: [d["outcome"]])
         case "picture":
             data = base64.b64encode(_read(args.file)).decode()
-            done = await door.call("set_picture", sku=args.sku, data=data)
+            done = await door.call("set_picture", sku=args.sku, data=data, user=args.customer)
             _print(args, done, lambda d: [d["picture"]])
         case "pair":
             await _pair_station(args, door)

@@ -3,6 +3,7 @@ record of what moved, CSV both ways."""
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import datetime as dt
 import io
@@ -17,6 +18,7 @@ from node.cafe.house import KINDS
 from node.cafe.kinds import read_command, tidy
 from node.cafe.money import exponent, major, parse_minor
 from node.papers import write_csv
+from node.pictures import is_small, shrink
 from node.roles.base import Node
 from node.roles.server import ServerNode
 from node.text import say, when
@@ -72,6 +74,33 @@ def _check_birth(text: str) -> None:
         raise Refused("bad-value", what=text[:20]) from None
     if born is not None and not 1880 <= born.year <= 2200:
         raise Refused("bad-value", what=text[:20])
+
+
+async def set_photo(node: Node, customer: str, data: bytes) -> None:
+    """A PNG or JPEG of a customer, sealed to the café like all that they tell; none if it is empty.
+    `Refused` ``bad-picture``, `StorageFailed`."""
+    row = customers.person(node.tables, customer)
+    digest = ""
+    if data:
+        small = await asyncio.to_thread(shrink, data)
+        public = bytes.fromhex(settings.cafe(node.tables)["cafe_key"])
+        digest = node.driver.add_blob(seal_body(public, node.cafe_id, small)).hex()
+    changes = records.changes_to({"photo": "", **row}, {"photo": digest})
+    if changes:
+        await node.submit("customer.edit", {"customer": customer, "changes": changes})
+
+
+def photo_of(node: Node, person: Mapping[str, Any]) -> bytes | None:
+    """A customer's photo as WebP, at the server; None where there is none, or it is on its way."""
+    digest = person.get("photo", "")
+    sealed = node.driver.blob(bytes.fromhex(digest)) if digest else None
+    if sealed is None or not isinstance(node, ServerNode):
+        return None
+    try:
+        small = open_body(node.keys.cafe_key, node.cafe_id, sealed)
+    except Malformed:
+        return None
+    return small if is_small(small) else None
 
 
 async def create(node: Node, profile: str, typed: Mapping[str, str]) -> str:

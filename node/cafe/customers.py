@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from tinydb import where
 from tinydb.queries import QueryInstance
 
-from node.cafe import accounts, box, catalog, profiles, records
+from node.cafe import accounts, box, catalog, pictures, profiles, records
 from node.cafe.kinds import Acting, Code, Command, EventKind, Fact, Hex, Kind, Reason, event
+from node.cafe.pictures import Picture
 from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event, Op
@@ -52,7 +53,8 @@ class Person(Command, frozen=True):
     email: Sealed = ""
     phone: Sealed = ""
     birth: Sealed = ""
-    photo: Sealed = ""
+    photo: Picture = ""
+    """A blob that is sealed as well."""
 
 
 class DescribeCustomer(Command, frozen=True):
@@ -79,7 +81,7 @@ class PersonFields(Command, frozen=True):
     email: Sealed | None = None
     phone: Sealed | None = None
     birth: Sealed | None = None
-    photo: Sealed | None = None
+    photo: Picture | None = None
 
 
 class SetProfile(Command, frozen=True):
@@ -448,6 +450,8 @@ def apply_edited(tables: Tables, fact: PersonEdited) -> None:
 def _put_person(tables: Tables, customer: str, row: dict[str, Any]) -> None:
     row["folded"] = fold_user(row["user"])
     row["search"] = catalog.fold(f"{row['user']} {row['last']} {row['first']}")
+    before = tables.table("people").peek(customer) or {}
+    pictures.follow(tables, f"people/{customer}", before.get("photo", ""), row.get("photo", ""))
     tables.table("people").put(customer, row)
 
 
@@ -481,6 +485,8 @@ def apply_deleted(tables: Tables, fact: CustomerDeleted) -> None:
         credit=-credit, bonus=-bonus, detail=fact.reason,
     )  # fmt: skip
     accounts.change(tables, fact.customer, deleted=True, lock=None, expires=0)
+    person_ = tables.table("people").peek(fact.customer) or {}
+    pictures.follow(tables, f"people/{fact.customer}", person_.get("photo", ""), "")
     tables.table("people").drop(fact.customer)
     for key in fact.keys:
         tables.table("erasing").put(key, {"customer": fact.customer})

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from node import people
 from node.cafe.house import Cafe
 from node.control import LocalDoor
 from node.people import CONTACT
+from node.roles.base import Node
 from sync.disk import ReadOnlyDisk
 from sync.errors import Refused
 from sync.identity import node_id, verify_ed25519
 from sync.verify import verify_canon, verify_own
+from tests.screens.test_screens import screen_of
 from tests.support.nodes import Nodes, until
+from ui import files
 
 CANARY = "canary.mail@example.org"
 PROFILE = {"name": "Std", "price_minor": 50_000, "points": 1, "per_minor": 50_000}
@@ -220,3 +227,56 @@ async def test_customer_is_checked_before_anything_is_done(nodes: Nodes) -> None
     assert len(nodes.server.tables.table("customers")) == 1
     person = nodes.server.tables.table("people").row(customer)
     assert person is not None and all(name in person for name in CONTACT)
+
+
+@pytest.mark.feature("RC-02", "RC-09", "SY-17")
+async def test_photo_is_seen_at_the_server_alone_and_goes_with_its_customer(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chosen at a station it is sealed like all else; what is no picture is a sentence."""
+    out = io.BytesIO()
+    Image.new("RGB", (600, 400), "#C08040").save(out, "PNG")
+    await _profile(nodes)
+    customer = await _ana(nodes)
+    vendor = {"operator": "Lucía Mora", "granted": ["customer.edit"]}
+    await nodes.server.submit("operator.edit", vendor)
+    await until(lambda: nodes.station.may("customer.edit"))
+    station = LocalDoor(nodes.station)
+    wrong = base64.b64encode(b"no picture").decode()
+    with pytest.raises(Refused, match="bad-picture"):
+        await station.call("set_picture", sku="", data=wrong, user="ana.mora")
+    data = base64.b64encode(out.getvalue()).decode()
+    await station.call("set_picture", sku="", data=data, user="ana.mora")
+
+    def person(node: Node) -> dict[str, Any]:
+        return node.tables.table("people").row(customer) or {}
+
+    await until(lambda: people.photo_of(nodes.server, person(nodes.server)))
+    small = people.photo_of(nodes.server, person(nodes.server))
+    assert small is not None and Image.open(io.BytesIO(small)).size == (384, 256)
+    assert people.photo_of(nodes.station, person(nodes.station)) is None
+    for node in (nodes.server, nodes.station):
+        assert small not in everything_in(node.folder)
+    chosen = [("x.png", out.getvalue())]
+
+    async def pick(*endings: str) -> tuple[str, bytes] | None:
+        return chosen.pop() if chosen else None
+
+    monkeypatch.setattr(files, "pick", pick)
+    async with screen_of(nodes.server) as screen:
+        await screen.press("F8")
+        await screen.click(f"customer-{customer}")
+        assert screen.has("photo")
+        await screen.click("tab-data")
+        await screen.click("photo-drop")
+        assert not screen.has("photo")
+        for _ in range(2):
+            await screen.click("photo-pick")
+            await screen.settle(0.3)
+        assert screen.has("photo")
+    body = {"customer": customer, "credit": "forfeit", "reason": "moved"}
+    await nodes.server.submit("customer.delete", body)
+    assert not list(nodes.server.tables.table("pictures").scan())
+    assert people.photo_of(nodes.server, {"photo": "00" * 32}) is None
+    bare = nodes.server.driver.add_blob(b"x" * 100).hex()
+    assert people.photo_of(nodes.server, {"photo": bare}) is None

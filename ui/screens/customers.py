@@ -311,6 +311,23 @@ def add_credit(s: Session, customer: str) -> None:
         s.sell.ask(profiles_.CREDIT_SKU)
 
 
+def _face(s: Session, row: dict[str, Any], initials: str) -> ft.Control:
+    """The photo, where the server has one, or else the initials."""
+    photo = people.photo_of(s.node, row)
+    if photo is not None:
+        return ft.Image(
+            src=photo, width=48, height=48, border_radius=24, fit=ft.BoxFit.COVER, key="photo"
+        )
+    return ft.Container(
+        text(s, initials, "h2", s.palette.on_selected),
+        width=48,
+        height=48,
+        border_radius=24,
+        bgcolor=s.palette.selected,
+        alignment=ft.Alignment.CENTER,
+    )
+
+
 def _top(s: Session, row: dict[str, Any]) -> ft.Control:
     p, form = s.palette, s.customers
     name = f"{row['first']} {row['last']}".strip() or row["user"]
@@ -334,11 +351,7 @@ def _top(s: Session, row: dict[str, Any]) -> ft.Control:
                 lambda e: form.close(),
                 "customers-back",
             ),
-            ft.Container(
-                text(s, initials, "h2", p.on_selected),
-                width=48, height=48, border_radius=24, bgcolor=p.selected,
-                alignment=ft.Alignment.CENTER,
-            ),
+            _face(s, row, initials),
             ft.Column(
                 [
                     ft.Row([clipped(s, name, "h1", key="customer-title"), state], spacing=8),
@@ -512,7 +525,26 @@ def _data(s: Session, row: dict[str, Any]) -> list[ft.Control]:
     known = model.active_profiles(s.node)
     if len(known) > 1:
         parts.append(segments(s, known, row["profile"], choose, "profile"))
-    return [*parts, _saver(s, s.text("product.save"), save, "data-save")]
+
+    async def pick(e: Any) -> None:
+        found = await files.pick("png", "jpg", "jpeg")
+        if found is not None:
+            await _try(
+                s, lambda: people.set_photo(s.node, row["id"], found[1]), s.text("product.saved")
+            )
+
+    async def drop(e: Any) -> None:
+        await _try(s, lambda: people.set_photo(s.node, row["id"], b""), s.text("product.saved"))
+
+    photo = [button(s, s.text("customers.photo"), pick, key="photo-pick")]
+    if row.get("photo"):
+        label = s.text("pins.without")
+        photo.append(icon_button(s, ft.Icons.CLOSE_ROUNDED, label, drop, "photo-drop"))
+    return [
+        *parts,
+        ft.Row(photo, spacing=8),
+        _saver(s, s.text("product.save"), save, "data-save"),
+    ]
 
 
 def _saver(s: Session, label: str, act: Any, key: str, kind: str = "filled") -> ft.Control:
