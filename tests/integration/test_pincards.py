@@ -6,6 +6,7 @@ import asyncio
 import base64
 import csv
 import io
+import json
 import re
 import stat
 from pathlib import Path
@@ -23,9 +24,10 @@ from node.cards import Design, preview
 from node.control import LocalDoor
 from node.pincodes import ALPHABET, PinCodes, new_keys
 from node.roles.server import ServerNode
+from node.shows import SHOWS
 from sync.errors import Malformed, Refused
 from tests.integration.test_customers import everything_in
-from tests.support.nodes import until
+from tests.support.nodes import PASSWORD, until
 from tests.support.town import Town
 
 CARD = {"sku": "CARD", "name": "3 hours", "form": "card", "minutes": 180, "price_minor": 2000}
@@ -184,7 +186,12 @@ async def test_ticket_shows_its_pin_on_paper_alone(town: Town) -> None:
         assert order is not None and order["lines"][0]["serials"] == [1]
         set_passphrase(server.folder, "correct horse battery")
         await back_up(server, town.folder / "all.zip")
-        canaries = [pin.encode(), spaced.encode()]
+        canaries = [pin.encode(), spaced.encode(), PASSWORD.encode()]
+        door = LocalDoor(server)
+        shown = [await door.call("show", table=table) for table in SHOWS if table != "status"]
+        shown += [await door.call("export_catalogue"), await door.call("export_customers")]
+        said = json.dumps(shown, default=str).encode()
+        assert not any(canary in said for canary in canaries)
         for folder in (server.folder, *(node.folder for node in town.stations.values())):
             data = everything_in(folder)
             assert not any(canary in data for canary in canaries)
