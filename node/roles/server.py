@@ -266,7 +266,10 @@ class ServerNode(Node):
         body = msgspec.to_builtins(fields) if isinstance(fields, Command) else fields or {}
         order = self.tables.table("orders").peek(str(body.get("order", ""))) or body
         profiles = self.tables.table("pin_profiles")
-        found = [line for line in order.get("lines", ()) if isinstance(line, dict)]
+        lines = order.get("lines")
+        if not isinstance(lines, list | tuple):  # whatever was sent: it is refused when it is read
+            return False
+        found = [line for line in lines if isinstance(line, dict)]
         known = [profiles.peek(str(line.get("sku", ""))) for line in found]
         return any(row is not None and row["form"] == "ticket" for row in known)
 
