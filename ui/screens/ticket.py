@@ -555,6 +555,7 @@ def _ask_price(s: Session) -> ft.Control:
                 ),
             ],
             spacing=12,
+            horizontal_alignment=ft.CrossAxisAlignment.STRETCH,
         ),
         padding=16,
     )
