@@ -17,18 +17,6 @@ from ui import files
 PROFILE = {"name": "Std", "price_minor": 50_000, "points": 1, "per_minor": 50_000, "need": 2}
 
 
-@pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Files that screens have given to the person."""
-    kept: dict[str, bytes] = {}
-
-    async def save(name: str, data: bytes) -> None:
-        kept[name] = data
-
-    monkeypatch.setattr(files, "save", save)
-    return kept
-
-
 async def _profile(nodes: Nodes) -> None:
     await nodes.server.submit("profile.add", {"profile": "STD", "values": PROFILE})
     await until(lambda: nodes.station.tables.table("profiles").peek("STD"))
@@ -515,7 +503,7 @@ async def test_conflict_of_a_person_is_settled_with_a_touch(nodes: Nodes) -> Non
 
 @pytest.mark.feature("PN-08", "SE-08")
 async def test_pins_hide_again_and_odd_serials_break_nothing(nodes: Nodes) -> None:
-    """With the next filter, another screen, or another person; a form is of one tab."""
+    """With the next filter or step, another screen, or another person; a form is of one tab."""
     server = nodes.server
     profile = {"sku": "CARD", "name": "3 hours", "form": "card", "minutes": 180, "price_minor": 500}
     await server.submit("pin.profile", profile)
@@ -527,14 +515,14 @@ async def test_pins_hide_again_and_odd_serials_break_nothing(nodes: Nodes) -> No
             await screen.type("track-serials", odd)
             assert screen.has("problem")
         await screen.type("track-serials", "1-3")
-        for leave in ("state-", "rail"):
+        for leave in ("state-", "pins-delete", "rail"):
             await screen.click("look")
             assert not screen.shows("•••••")
             if leave == "rail":
                 await screen.press("F5")
                 await screen.open("pins")
             else:
-                await screen.click("state-")
+                await screen.click(leave)
             assert screen.shows("•••••")
         await screen.press("L", ctrl=True)
         assert screen.shows("password") or screen.has("password")

@@ -28,18 +28,6 @@ async def _sell(nodes: Nodes, sku: str = "LATTE", quantity: int = 2) -> str:
     return receipt.key.hex()
 
 
-@pytest.fixture
-def saved(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Files that screens have given to the person: no browser is here to keep them."""
-    kept: dict[str, bytes] = {}
-
-    async def save(name: str, data: bytes) -> None:
-        kept[name] = data
-
-    monkeypatch.setattr(files, "save", save)
-    return kept
-
-
 @pytest.mark.feature("RE-01", "RE-02", "RP-22")
 async def test_reports_show_figures_chart_and_table_and_give_files(
     nodes: Nodes, saved: dict[str, bytes]

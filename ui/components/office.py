@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import flet as ft
 
+from node.api import SyncError
 from ui.components.parts import card, clipped, field, line_below, named, run, tappable, text
 from ui.format import drawable
 from ui.theme import Palette
+from ui.viewmodels.forms import BadField
 from ui.viewmodels.session import Session
 
 MOST_ROWS = 60
@@ -37,6 +39,39 @@ class Row:
     on_tap: Callable[..., Any] | None = None
     chosen: bool = False
     strong: bool = False
+
+
+class Form(Protocol):
+    """What a form says of its work: that it is under way, what went wrong, what was done."""
+
+    busy: bool
+    problem: str
+    saved: str
+
+
+async def attempt(
+    s: Session, form: Form, words: str, work: Callable[[], Awaitable[Any]], done: str
+) -> bool:
+    """Do a form's work, one at a time; what came of it stands below the form.
+
+    ``words`` is where the names of the form's fields stand. True if the work was done.
+    """
+    if form.busy:
+        return False
+    form.problem = form.saved = ""
+    form.busy = True
+    try:
+        await work()
+    except BadField as bad:
+        form.problem = s.text("product.bad", field=s.text(f"{words}.{bad.args[0]}"))
+    except SyncError as error:
+        form.problem = s.text.error(error)
+    else:
+        form.saved = done
+        return True
+    finally:
+        form.busy = False
+    return False
 
 
 def page(s: Session, *parts: ft.Control, **more: Any) -> ft.Control:

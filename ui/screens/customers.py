@@ -14,6 +14,7 @@ from ui.components.guard import part
 from ui.components.office import (
     Column,
     Row,
+    attempt,
     figure,
     head,
     note,
@@ -38,7 +39,6 @@ from ui.keymap import cap
 from ui.screens.profiles import profiles
 from ui.viewmodels import customers as model
 from ui.viewmodels.customers import NEEDS, PERSON, TABS
-from ui.viewmodels.forms import BadField
 from ui.viewmodels.sell import change_customer
 from ui.viewmodels.session import Session, use_session
 
@@ -46,24 +46,7 @@ MOVEMENTS = ("charged", "purchase", "redeemed", "edited", "locked")
 
 
 async def _try(s: Session, work: Callable[[], Awaitable[Any]], done: str) -> bool:
-    """Do something; what came of it stands below the form."""
-    form = s.customers
-    if form.busy:
-        return False
-    form.problem = form.saved = ""
-    form.busy = True
-    try:
-        await work()
-    except BadField as bad:
-        form.problem = s.text("product.bad", field=s.text(f"customers.{bad.args[0]}"))
-    except SyncError as error:
-        form.problem = s.text.error(error)
-    else:
-        form.saved = done
-        return True
-    finally:
-        form.busy = False
-    return False
+    return await attempt(s, s.customers, "customers", work, done)
 
 
 def _field(s: Session, name: str, shown: str = "", *, on_enter: Any = None, **more: Any) -> Any:

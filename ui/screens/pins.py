@@ -8,12 +8,13 @@ from typing import Any
 
 import flet as ft
 
-from node.api import COLOURS, FONTS, Refused, ServerNode, StationNode, SyncError, pincards, pins
+from node.api import COLOURS, FONTS, Refused, ServerNode, StationNode, pincards, pins
 from ui import files
 from ui.components.guard import part
 from ui.components.office import (
     Column,
     Row,
+    attempt,
     figure,
     head,
     note,
@@ -35,28 +36,13 @@ from ui.components.parts import (
     text,
 )
 from ui.viewmodels import pins as model
-from ui.viewmodels.forms import BadField
 from ui.viewmodels.session import Session, use_session
 
 
 async def _try(s: Session, work: Callable[[], Awaitable[Any]], done: str) -> bool:
-    form = s.pins
-    if form.busy:
-        return False
-    form.hush()
-    form.busy = True
-    try:
-        await work()
-    except BadField as bad:
-        form.problem = s.text("product.bad", field=s.text(f"pins.{bad.args[0]}"))
-    except SyncError as error:
-        form.problem = s.text.error(error)
-    else:
-        form.saved = done
-        return True
-    finally:
-        form.busy = False
-    return False
+    if not s.pins.busy:
+        s.pins.hush()  # what was looked at is hidden again
+    return await attempt(s, s.pins, "pins", work, done)
 
 
 def _told(s: Session) -> list[ft.Control]:
