@@ -20,6 +20,7 @@ from node.cafe.kinds import check_text
 from node.devices.printers import open_printer
 from node.mirror import opener
 from node.roles.base import Node
+from node.roles.client import ClientNode
 from node.roles.server import ServerNode
 from node.roles.station import StationNode
 from sync.clock import Clock, SystemClock
@@ -51,9 +52,19 @@ def open_folder(folder: Path, clock: Clock | None = None) -> Node:
             return _open_server(folder, disk, settings, keys, clock)
         assert settings.server is not None
         server = bytes.fromhex(settings.server.public_key)
+        is_client = settings.role == "client"
         opened = open_replica(
-            disk, core_keys, server, Cafe(), verify_ed25519, secrets.token_bytes, run_ops=RUN_OPS
+            disk,
+            core_keys,
+            server,
+            Cafe(),
+            verify_ed25519,
+            secrets.token_bytes,
+            public_only=is_client,
+            run_ops=RUN_OPS,
         )
+        if is_client:
+            return ClientNode(folder, disk, settings, keys, opened, clock)
         return StationNode(folder, disk, settings, keys, opened, clock)
     except BaseException:
         disk.close()
@@ -218,19 +229,36 @@ async def switch_remote_pos_on(node: ServerNode) -> None:
 async def pair_here(server: ServerNode, folder: Path, name: str, address: tuple[str, int]) -> None:
     """Make a station in a folder of this machine and let both sides write down the other's keys."""
     await switch_remote_pos_on(server)
+    await _enrol_here(server, folder, address, "station", {"name": name})
+
+
+async def pair_pc_here(
+    server: ServerNode, folder: Path, number: int, address: tuple[str, int], rate: str = ""
+) -> None:
+    """The same for a customers' PC; without a rate it has the café's first."""
+    fields = {"number": number, "rate": rate or first_rate(server)}
+    await _enrol_here(server, folder, address, "client", fields)
+
+
+def first_rate(server: ServerNode) -> str:
+    """The café's first rate, or `Refused` ``no-rate``."""
+    rates = sorted(name for name, _ in server.tables.table("rates").scan())
+    if not rates:
+        raise Refused("no-rate")
+    return rates[0]
+
+
+async def _enrol_here(
+    server: ServerNode, folder: Path, address: tuple[str, int], role: str, fields: dict[str, Any]
+) -> None:
     keys = config.make_keys(folder)
-    await server.submit(
-        "station.enrol",
-        {
-            "name": name,
-            "public_key": keys.signer.public.hex(),
-            "certificate": keys.certificate.hex(),
-        },
-    )
+    shown = {"public_key": keys.signer.public.hex(), "certificate": keys.certificate.hex()}
+    kind = "pc.enrol" if role == "client" else "station.enrol"
+    await server.submit(kind, {**fields, **shown})
     config.save(
         folder,
         config.Config(
-            role="station",
+            role=role,
             cafe=server.config.cafe,
             language=server.config.language,
             server=config.Trusted(

@@ -35,7 +35,7 @@ class NoNode(Exception):
 
 @dataclass
 class Trusted:
-    """The server, as a station knows it."""
+    """The server, as a station or a customers' PC knows it."""
 
     public_key: str
     certificate: str
@@ -48,7 +48,7 @@ class Config:
     """What stands in ``node.json``."""
 
     role: str
-    """``server`` or ``station``."""
+    """``server``, ``station`` or ``client``."""
     cafe: str
     """Café id in hex."""
     language: str = "en"
@@ -60,7 +60,9 @@ class Config:
     mirror: str | None = None
     """Folder on another disk where a server's data stand a second time."""
     server: Trusted | None = None
-    """Of a station: whom it was paired with."""
+    """Of a station or a PC: whom it was paired with."""
+    vendor: str | None = None
+    """Of a PC that is a station too: that one's folder."""
 
 
 def write_private(path: Path, data: bytes) -> None:

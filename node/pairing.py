@@ -10,6 +10,7 @@ import contextlib
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 
@@ -43,11 +44,14 @@ async def _receive(reader: asyncio.StreamReader, patience_s: float = MESSAGE_S) 
 
 
 class PairingDoor:
-    """Lets one station in, if a person types the digits that it shows."""
+    """Lets one station or PC in, if a person types the digits that it shows."""
 
-    def __init__(self, server: ServerNode, replaces: str = "") -> None:
-        """``replaces`` is the id of a station whose place it takes; empty for none."""
-        self._server, self._replaces = server, replaces
+    def __init__(
+        self, server: ServerNode, replaces: str = "", pc: dict[str, Any] | None = None
+    ) -> None:
+        """``replaces`` is the id of a station whose place it takes; empty for none. ``pc``: number
+        and rate of a customers' PC, and whether it ``replaces`` one; None for a station."""
+        self._server, self._replaces, self._pc = server, replaces, pc
         self._listener: asyncio.Server | None = None
         self._knocked = asyncio.Event()
         self._typed: asyncio.Future[str] | None = None
@@ -103,17 +107,21 @@ class PairingDoor:
         return station
 
     async def _enrol(self, station: Card) -> None:
-        known = self._server.tables.table("stations").peek(station.node.hex())
+        table = "stations" if self._pc is None else "pcs"
+        known = self._server.tables.table(table).peek(station.node.hex())
         certificate = station.certificate.hex()
         if known is not None and not known["revoked"] and known["certificate"] == certificate:
             if self._replaces:
                 raise Refused("already-enrolled")
             return  # it was enrolled before, and has lost what it knew of us
-        body = {
+        body: dict[str, Any] = {
             "name": station.name,
             "public_key": station.public.hex(),
             "certificate": certificate,
         }
+        if self._pc is not None:
+            await self._server.submit("pc.enrol", {**body, **self._pc})
+            return
         if self._replaces:
             body["replaces"] = self._replaces
         await self._server.submit("station.enrol", body)
@@ -136,12 +144,15 @@ class PairingDoor:
     async def _pair(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = self._server
         commit = pairing.read_first(await _receive(reader))
-        card = Card("server", server.keys.signer.public, server.keys.certificate)
+        card = Card("server", "server", server.keys.signer.public, server.keys.certificate)
         nonce = secrets.token_bytes(pairing.NONCE_BYTES)
         invitation = Invitation(server.cafe_id, card, nonce, server.port)
         await _send(writer, pairing.second(invitation))
         station, own = pairing.read_third(await _receive(reader), commit)
         check_text(station.name)  # it will be seen on a terminal
+        if station.role != ("station" if self._pc is None else "client"):
+            await _send(writer, pairing.last("wrong-role"))
+            raise Refused("wrong-role")
         x509.load_der_x509_certificate(station.certificate)
         self._shown = pairing.digits(invitation, station, own)
         self._typed = asyncio.get_running_loop().create_future()
@@ -160,8 +171,10 @@ async def join(
     name: str,
     show: Callable[[str], None],
     confirm: Callable[[], Awaitable[bool]],
+    role: str = "station",
 ) -> None:
-    """Pair the station in ``folder`` with the server at ``host``.
+    """Pair the ``station``, or as ``client`` the customers' PC, in ``folder`` with the server at
+    ``host``.
 
     ``show`` puts the digits where a person can read them; ``confirm`` asks at this station whether
     the server has taken them. `Refused` with the server's reason, ``not-confirmed``, ``already-
@@ -171,7 +184,7 @@ async def join(
         raise Refused("already-created")
     has_keys = (folder / "keys" / "node.key").exists()
     keys = config.load_keys(folder) if has_keys else config.make_keys(folder)
-    card = Card(name, keys.signer.public, keys.certificate)
+    card = Card(role, name, keys.signer.public, keys.certificate)
     nonce = secrets.token_bytes(pairing.NONCE_BYTES)
     reader, writer = await asyncio.open_connection(host, port)
     try:
@@ -193,5 +206,5 @@ async def join(
         raise Refused("not-confirmed")
     server = invitation.server
     trusted = config.Trusted(server.public.hex(), server.certificate.hex(), host, invitation.port)
-    settings = config.Config(role="station", cafe=invitation.cafe.hex(), server=trusted)
+    settings = config.Config(role=role, cafe=invitation.cafe.hex(), server=trusted)
     config.save(folder, settings)

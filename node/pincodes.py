@@ -25,6 +25,7 @@ INDEX_BYTES = 16
 HMAC_BYTES, SIV_BYTES = 32, 64
 KEY_BYTES = HMAC_BYTES + SIV_BYTES
 TRIES = 200
+CODE_DIGITS = 6
 
 
 def new_keys() -> bytes:
@@ -58,6 +59,10 @@ class PinCodes:
             return self._siv.decrypt(bytes.fromhex(text), [self._cafe]).decode()
         except (InvalidTag, ValueError):
             raise Malformed("bad-pin") from None
+
+    def new_code(self) -> tuple[str, str]:
+        """(index, text) of a code for one customer's first password: six digits."""
+        return self.seal(str(secrets.randbelow(10**CODE_DIGITS)).zfill(CODE_DIGITS))
 
     def new(self, count: int, is_taken: Callable[[str], bool]) -> list[list[str]]:
         """``[index, text]`` of so many PINs that no index ``is_taken`` by. `Refused` ``no-pins-

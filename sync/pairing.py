@@ -28,12 +28,15 @@ DIGITS = 6
 VERSION = 1
 _PURPOSE = b"cabina:pair:1"
 _CODE = re.compile("[a-z-]{0,40}")
+_ROLE = re.compile("[a-z]{1,16}")
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
     """Who a node says it is."""
 
+    role: str
+    """What it wants to be, in the words of the nodes; both sides have to mean the same."""
     name: str
     public: bytes
     certificate: bytes
@@ -44,7 +47,7 @@ class Card:
         return node_id(self.public)
 
     def digest(self) -> bytes:
-        return sha256(pack([self.name, self.public, self.certificate]))
+        return sha256(pack(_card(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,17 @@ def second(invitation: Invitation) -> bytes:
 
 def read_second(data: bytes) -> Invitation:
     match unpack(data, max_bytes=MESSAGE_BYTES):
-        case [bytes(cafe), str(name), bytes(public), bytes(certificate), bytes(nonce), int(port)]:
+        case [
+            bytes(cafe),
+            str(role),
+            str(name),
+            bytes(public),
+            bytes(cert),
+            bytes(nonce),
+            int(port),
+        ]:
             if len(cafe) == CAFE_BYTES and len(nonce) == NONCE_BYTES and 0 < port < 1 << 16:
-                return Invitation(cafe, _read_card(name, public, certificate), nonce, port)
+                return Invitation(cafe, _read_card(role, name, public, cert), nonce, port)
     raise Malformed("bad-pairing", "invitation")
 
 
@@ -104,8 +115,8 @@ def third(card: Card, nonce: bytes) -> bytes:
 def read_third(data: bytes, commit: bytes) -> tuple[Card, bytes]:
     """The station's card and nonce, or `Malformed` if they are not what it was bound to."""
     match unpack(data, max_bytes=MESSAGE_BYTES):
-        case [str(name), bytes(public), bytes(certificate), bytes(nonce)]:
-            card = _read_card(name, public, certificate)
+        case [str(role), str(name), bytes(public), bytes(certificate), bytes(nonce)]:
+            card = _read_card(role, name, public, certificate)
             if len(nonce) == NONCE_BYTES and commitment(card, nonce) == commit:
                 return card, nonce
     raise Malformed("bad-pairing", "card")
@@ -124,11 +135,13 @@ def read_last(data: bytes) -> str:
 
 
 def _card(card: Card) -> list[Any]:
-    return [card.name, card.public, card.certificate]
+    return [card.role, card.name, card.public, card.certificate]
 
 
-def _read_card(name: str, public: bytes, certificate: bytes) -> Card:
+def _read_card(role: str, name: str, public: bytes, certificate: bytes) -> Card:
     check_public_key(public)
     if not 0 < len(name) <= 80:
         raise Malformed("bad-pairing", "name")
-    return Card(name, public, certificate)
+    if not _ROLE.fullmatch(role):
+        raise Malformed("bad-pairing", "role")
+    return Card(role, name, public, certificate)

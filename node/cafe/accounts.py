@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 from tinydb import where
 
-from node.cafe import benefits, box, credit, exceptions, profiles, records, settings, stock
+from node.cafe import benefits, bill, box, credit, exceptions, profiles, records, settings, stock
 from node.cafe.credit import Balance
 from node.cafe.kinds import Acting, Code, Command, EventKind, Fact, Hex, Kind, Quantity, event
 from node.cafe.money import MAX_TICKET_MINOR
@@ -383,7 +383,13 @@ def _spend(
     may_owe = acting.desk and may(acting.operator, "customer.debt")
     most = profiles.of(tables, row["profile"])["max_debt_minor"] if may_owe else 0
     now, _ = credit.expire(balance_of(row), today(tables, acting.context.at_ms))
+    credit.spend(now, amount + _used_at_pc(tables, row, acting), most)
     return credit.spend(now, amount, most)[1]
+
+
+def _used_at_pc(tables: Tables, row: Mapping[str, Any], acting: Acting) -> int:
+    """What the session that an account is in has cost so far: nobody can spend it again."""
+    return bill.owed_minor(tables, row.get("session", ""), acting.context.at_ms)
 
 
 def check_free(row: Mapping[str, Any], at_ms: int) -> None:
@@ -418,7 +424,8 @@ def of_sale(
     profile = profiles.of(tables, row["profile"])
     paid = _by_account(payments)
     total = sum(line["amount_minor"] for line in lines)
-    earning = bought + (total - bought - paid if profile["on_purchases"] else 0)
+    later = sum(amount for method, amount in payments if method == "pc")  # earns when it is paid
+    earning = bought + (total - bought - paid - later if profile["on_purchases"] else 0)
     bonus = sum(line.get("bonus_minor", 0) for line in lines)
     does: dict[str, Any] = {"customer": customer, "credit": bought, "bonus": bonus}
     day = today(tables, at_ms)
@@ -441,12 +448,45 @@ def of_sale(
     return does | ({"passes": passes} if passes else {}) | ({"minutes": minutes} if minutes else {})
 
 
+def of_time(tables: Tables, customer: str, amount_minor: int, spent: list[int]) -> dict[str, Any]:
+    """What paying a session does to its customer's account: ``spent`` (bonus, credit, debt) leaves
+    it, and money beside that earns points where the profile says so."""
+    row = tables.table("customers").peek(customer)
+    if row is None or row["deleted"]:
+        return {}
+    profile = profiles.of(tables, row["profile"])
+    does: dict[str, Any] = {"customer": customer, "credit": 0, "bonus": 0, "spent": spent}
+    earning = amount_minor - sum(spent) if profile["on_purchases"] else 0
+    if earning and profile["points"]:
+        does["earned"] = [earning, profile["points"], profile["per_minor"]]
+    return does if earning or any(spent) else {}
+
+
+def end_session(tables: Tables, customer: str, used: Mapping[str, Any]) -> None:
+    """A session is over: what it has used of the account's time is gone."""
+    table = tables.table("customers")
+    row = table.row(customer)
+    if row is None:
+        return
+    row["session"] = ""
+    for order, line, seconds in used.get("promotions", ()):
+        for one in row["promotions"]:
+            if (one["order"], one["line"]) == (order, line):
+                one["seconds"] = max(0, one["seconds"] - seconds)
+    taken = dict(used.get("redeemed", ()))
+    row["redeemed"] = [
+        [max(0, left - taken.get(ref, 0)), at, ref] for left, at, ref in row["redeemed"]
+    ]
+    for one in row["passes"] if used.get("passes") else ():
+        one["used"] = True
+    table.put(customer, row)
+
+
 def _end_of(tables: Tables, at_ms: int, days: int) -> int:
     """End of the N-th local day after an instant, in ms; 0 for never."""
     if not days:
         return 0
-    day = dt.date.fromordinal(today(tables, at_ms) + days + 1)
-    return benefits.instant_ms(day, dt.time(), settings.zone(tables))
+    return benefits.end_of_day_ms(today(tables, at_ms) + days, settings.zone(tables))
 
 
 def apply_sale(
@@ -686,6 +726,8 @@ def decide_transfer(tables: Tables, command: TransferCredit, acting: Acting) -> 
         raise Refused("bad-field", what="to")
     source, target = of(tables, command.customer), of(tables, command.to)
     check_free(source, acting.context.at_ms)
+    of_credit = max(0, _used_at_pc(tables, source, acting) - source["bonus"])
+    credit.transfer(balance_of(source), balance_of(target), command.amount_minor + of_credit)
     _, after = credit.transfer(balance_of(source), balance_of(target), command.amount_minor)
     fact = CreditTransferred(
         customer=command.customer,
@@ -780,6 +822,8 @@ def decide_benefit(tables: Tables, command: SwitchBenefit, acting: Acting) -> li
 def decide_expire(tables: Tables, command: ExpireCredit, acting: Acting) -> list[Event]:
     row = of(tables, command.customer)
     at_ms = acting.context.at_ms
+    if row.get("session"):  # it pays with what was good when it began
+        raise Refused("in-session")
     after, forfeited = credit.expire(balance_of(row), today(tables, at_ms))
     if after.expires == row["expires"]:
         raise Refused("too-early")
@@ -930,6 +974,7 @@ KINDS = (
     Kind("customer.balance", EditBalance, "customer.balance", decide_balance, needs_server=True),
     Kind("credit.transfer", TransferCredit, "credit.transfer", decide_transfer, needs_server=True),
     Kind("points.redeem", RedeemPoints, "points.redeem", decide_redeem, needs_server=True),
+    Kind("points.redeem-here", RedeemPoints, "", decide_redeem, server_only=True),
     Kind("points.undo", UndoRedeem, "points.redeem", decide_undo, needs_server=True),
     Kind("customer.benefit", SwitchBenefit, "customer.benefit", decide_benefit, needs_server=True),
     Kind("credit.expire", ExpireCredit, "", decide_expire, server_only=True),

@@ -210,5 +210,10 @@ def instant_ms(day: dt.date, time: dt.time, zone: dt.tzinfo) -> int:
     return int(max(readings) * 1000)
 
 
+def end_of_day_ms(day: int, zone: dt.tzinfo) -> int:
+    """The instant at which a local day, an ordinal, is over."""
+    return instant_ms(dt.date.fromordinal(day + 1), dt.time(), zone)
+
+
 KINDS = (Kind("offer.add", AddOffer, "promo.edit", decide_add, server_only=True),)
 EVENTS = (EventKind("offer.added", OfferAdded, apply_added),)

@@ -698,10 +698,16 @@ def _fold(tables: Tables, number: int, fold: Any) -> None:
 
 
 def add_sale(
-    tables: Tables, number: int, order_id: str, order: Mapping[str, Any], ticket: int
+    tables: Tables,
+    number: int,
+    order_id: str,
+    order: Mapping[str, Any],
+    ticket: int,
+    *,
+    quiet: bool = False,
 ) -> str:
-    """Count a collected order in the sums of its box, and queue its ticket; the print job, or
-    empty."""
+    """Count a collected order in the sums of its box, and queue its ticket, unless it is to be
+    ``quiet``; the print job, or empty."""
     table = tables.table("sums")
     now = table.row(str(number))
     if now is None:
@@ -745,7 +751,7 @@ def add_sale(
         first, last = now["tickets"]
         now["tickets"] = [first or ticket, max(last, ticket)]
         tables.table("counters").put("ticket", {"value": max(ticket, next_ticket(tables) - 1)})
-        job = _ticket_job(tables, ticket, order_id)
+        job = "" if quiet else _ticket_job(tables, ticket, order_id)
     table.put(str(number), now)
     return job
 
@@ -846,6 +852,30 @@ def add_refund(
             rate = now["refunded_taxes"].setdefault(str(bp), [0, 0])
             rate[0] += gross
             rate[1] += tax
+
+    _fold(tables, number, fold)
+
+
+def move_sales(
+    tables: Tables,
+    number: int,
+    method: str,
+    operator: str,
+    amount_minor: int,
+    methods: Iterable[list[Any]],
+    cash_minor: int,
+    rounding_minor: int,
+) -> None:
+    """What was sold on an account is paid: it leaves its ``method`` for what it is paid with."""
+
+    def fold(now: dict[str, Any]) -> None:
+        vendor = now["vendor_methods"].setdefault(operator, {})
+        for name, amount in ((method, -amount_minor), ("cash", cash_minor), *methods):
+            count_method(now["methods"], name, sold=amount)
+            vendor[name] = vendor.get(name, 0) + amount
+        now["cash_minor"] += cash_minor
+        now["desk_cash"] += cash_minor
+        now["rounding_minor"] += rounding_minor
 
     _fold(tables, number, fold)
 

@@ -38,9 +38,10 @@ MAX_PRODUCTS_AN_OP = 200
 PRICES_KEPT = 64
 MAX_SHELF = 10**9
 
-MADE = frozenset({"credit", "pin_card", "pin_ticket", "free_pass", "promotion"})
+MADE = frozenset({"credit", "pc_time", "pin_card", "pin_ticket", "free_pass", "promotion"})
 """Kinds of products that come with their profile, and that nobody makes by hand."""
 CREDIT_SKU = "C:CREDIT"
+TIME_SKU = "C:TIME"
 ProductKind = Literal["product", "service", "print", "scan", "disc"]
 Word = Annotated[str, Meta(max_length=40)]
 Minimum = Annotated[int, Meta(ge=0, le=10**6)]
@@ -176,8 +177,9 @@ def decide_add(tables: Tables, command: AddProduct, acting: Acting) -> list[Even
 
 
 def _check_free(sku: str) -> None:
-    """`Refused` ``made-by-profile`` for the code of credit, which comes with the first profile."""
-    if sku == CREDIT_SKU:
+    """`Refused` ``made-by-profile`` for the codes of credit and time, which come with the first
+    profile and rate."""
+    if sku in (CREDIT_SKU, TIME_SKU):
         raise Refused("made-by-profile", what=sku)
 
 

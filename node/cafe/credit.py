@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -78,6 +79,27 @@ def spend(now: Balance, amount: int, max_debt: int = 0) -> tuple[Balance, tuple[
     if debt and credit < -max_debt:
         raise Refused("not-enough-credit", short_minor=-max_debt - credit)
     return Balance(credit, now.bonus - of_bonus, now.expires), (of_bonus, of_credit, debt)
+
+
+class Settled(NamedTuple):
+    """How a bill is paid, and what of it stays due."""
+
+    bonus: int
+    credit: int
+    cash: int
+    debt: int
+    due: int
+
+
+def settle(now: Balance, cost: int, *, cash: int = 0, max_debt: int = 0) -> Settled:
+    """Pay a bill: bonus, credit, then ``cash`` (or what else is handed over), then the whole rest
+    as debt if it is within ``max_debt``; else it stays due."""
+    of_bonus = min(now.bonus, cost)
+    of_credit = min(max(0, now.credit), cost - of_bonus)
+    of_cash = min(cash, cost - of_bonus - of_credit)
+    rest = cost - of_bonus - of_credit - of_cash
+    debt = rest if now.credit - of_credit - rest >= -max_debt else 0
+    return Settled(of_bonus, of_credit, of_cash, debt, rest - debt)
 
 
 def check_refund(credit: int, paid: int, refunded: int, amount: int) -> None:

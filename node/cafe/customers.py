@@ -28,6 +28,7 @@ HOUR_S, DAY_S = 3600, 86_400
 LONGEST_LOCK_S = 365 * DAY_S
 LONGEST_REASON = 500
 SHORTEST_USER, LONGEST_USER = 4, 32
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 8, 12
 CONFLICTS_KEPT = 20
 
 # --- commands ----------------------------------------------------------------
@@ -104,6 +105,28 @@ class UnlockCustomer(Command, frozen=True):
     customer: Hex
 
 
+class SetPassword(Command, frozen=True):
+    """A customer has made their password at a PC; done by the server itself."""
+
+    customer: Hex
+    verifier: Sealed
+    """An Argon2id hash, sealed to the café: stations carry it and cannot read it."""
+
+
+class ForgetPassword(Command, frozen=True):
+    """Delete a customer's password: they make another one at a PC."""
+
+    customer: Hex
+
+
+class MakeCode(Command, frozen=True):
+    """A code with which a customer makes their first password; its secret is made at the server."""
+
+    customer: Hex
+    secret: tuple[Hex, Hex]
+    """(index, text), as of a PIN."""
+
+
 class DeleteCustomer(Command, frozen=True):
     """A customer leaves: what is left of their credit is paid out or forfeited, a debt is paid
     before or written off, and their personal data is erased."""
@@ -164,6 +187,20 @@ class CustomerLocked(Fact, frozen=True):
     operator: str
     station: str
     at_ms: int
+
+
+class PasswordSet(Fact, frozen=True):
+    customer: str
+    verifier: str
+    """Empty: it was deleted."""
+    operator: str
+    station: str
+    at_ms: int
+
+
+class CodeMade(Fact, frozen=True):
+    customer: str
+    secret: list[str]
 
 
 class CustomerDeleted(Fact, frozen=True):
@@ -355,10 +392,45 @@ def _locked(customer: str, locked: bool, until_ms: int, reason: str, acting: Act
     return [event("customer.locked", fact)]
 
 
+def decide_password(tables: Tables, command: SetPassword, acting: Acting) -> list[Event]:
+    of(tables, command.customer)
+    if has_password(tables, command.customer):
+        raise Refused("has-password")
+    return _password(command.customer, command.verifier, acting)
+
+
+def decide_forget(tables: Tables, command: ForgetPassword, acting: Acting) -> list[Event]:
+    of(tables, command.customer)
+    if not has_password(tables, command.customer):
+        raise Refused("nothing-to-do")
+    return _password(command.customer, "", acting)
+
+
+def _password(customer: str, verifier: str, acting: Acting) -> list[Event]:
+    fact = PasswordSet(
+        customer=customer,
+        verifier=verifier,
+        operator=acting.operator_id,
+        station=acting.station_id,
+        at_ms=acting.context.at_ms,
+    )
+    return [event("customer.password-set", fact)]
+
+
+def decide_code(tables: Tables, command: MakeCode, acting: Acting) -> list[Event]:
+    of(tables, command.customer)
+    if has_password(tables, command.customer):
+        raise Refused("has-password")
+    fact = CodeMade(customer=command.customer, secret=list(command.secret))
+    return [event("customer.code-made", fact)]
+
+
 def decide_delete(tables: Tables, command: DeleteCustomer, acting: Acting) -> list[Event]:
     row = of(tables, command.customer)
     if not command.reason.strip():
         raise Refused("reason-needed")
+    if row.get("session"):
+        raise Refused("in-session")
     credit, bonus = row["credit"], row["bonus"]
     if credit > 0 and command.credit == "refund" and not acting.desk:
         raise Refused("server-only", kind="customer.delete")
@@ -475,6 +547,22 @@ def apply_locked(tables: Tables, fact: CustomerLocked) -> None:
     )
 
 
+def apply_password(tables: Tables, fact: PasswordSet) -> None:
+    verifiers = tables.table("verifiers")
+    if fact.verifier:
+        verifiers.put(fact.customer, {"sealed": fact.verifier})
+    else:
+        verifiers.drop(fact.customer)
+    tables.table("codes").drop(fact.customer)
+    what = "password-made" if fact.verifier else "password-deleted"
+    accounts.move(tables, fact.customer, what, fact.at_ms, fact.operator, station=fact.station)
+
+
+def apply_code(tables: Tables, fact: CodeMade) -> None:
+    index, text = fact.secret
+    tables.table("codes").put(fact.customer, {"index": index, "text": text})
+
+
 def apply_deleted(tables: Tables, fact: CustomerDeleted) -> None:
     row = tables.table("customers").peek(fact.customer)
     if row is None or row["deleted"]:
@@ -487,7 +575,8 @@ def apply_deleted(tables: Tables, fact: CustomerDeleted) -> None:
     accounts.change(tables, fact.customer, deleted=True, lock=None, expires=0)
     person_ = tables.table("people").peek(fact.customer) or {}
     pictures.follow(tables, f"people/{fact.customer}", person_.get("photo", ""), "")
-    tables.table("people").drop(fact.customer)
+    for name in ("people", "verifiers", "codes"):
+        tables.table(name).drop(fact.customer)
     for key in fact.keys:
         tables.table("erasing").put(key, {"customer": fact.customer})
     if fact.paid_out_minor:
@@ -542,6 +631,33 @@ def doubtful(tables: Tables) -> Sequence[tuple[str, Mapping[str, Any]]]:
     ]
 
 
+def has_password(tables: Tables, customer: str) -> bool:
+    return tables.table("verifiers").peek(customer) is not None
+
+
+def without_code(tables: Tables, most: int) -> list[str]:
+    """Accounts that have neither a password nor a code to make one with."""
+    found = []
+    codes, verifiers = tables.table("codes"), tables.table("verifiers")
+    if len(codes) + len(verifiers) >= len(tables.table("people")):
+        return []
+    for customer, _ in tables.table("people").scan():
+        if codes.peek(customer) is None and verifiers.peek(customer) is None:
+            found.append(customer)
+            if len(found) == most:
+                break
+    return found
+
+
+def check_password(password: str) -> None:
+    """`Refused` ``bad-password`` for what no customer's password may be: 8 to 12 ASCII letters and
+    digits, one of each at least; case counts."""
+    plain = password.isascii() and password.isalnum()
+    both = any(c.isdigit() for c in password) and any(c.isalpha() for c in password)
+    if not (plain and both and SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD):
+        raise Refused("bad-password", shortest=SHORTEST_PASSWORD, longest=LONGEST_PASSWORD)
+
+
 KINDS = (
     Kind("customer.create", CreateCustomer, "customer.create", decide_create),
     Kind("customer.describe", DescribeCustomer, "customer.create", decide_describe),
@@ -549,6 +665,9 @@ KINDS = (
     Kind("customer.profile", SetProfile, "customer.edit", decide_profile, needs_server=True),
     Kind("customer.lock", LockCustomer, "customer.lock", decide_lock),
     Kind("customer.unlock", UnlockCustomer, "customer.lock", decide_unlock),
+    Kind("customer.password", SetPassword, "", decide_password, server_only=True),
+    Kind("customer.forget", ForgetPassword, "customer.password", decide_forget, needs_server=True),
+    Kind("customer.code", MakeCode, "", decide_code, server_only=True),
     Kind("customer.delete", DeleteCustomer, "customer.delete", decide_delete, needs_server=True),
 )
 EVENTS = (
@@ -557,6 +676,8 @@ EVENTS = (
     EventKind("customer.edited", PersonEdited, apply_edited, reapply=reapply_edited),
     EventKind("customer.profile-set", ProfileSet, apply_profile),
     EventKind("customer.locked", CustomerLocked, apply_locked),
+    EventKind("customer.password-set", PasswordSet, apply_password),
+    EventKind("customer.code-made", CodeMade, apply_code),
     EventKind("customer.deleted", CustomerDeleted, apply_deleted, reapply=reapply_deleted),
 )
 INDEXES = {"people": (("folded",), ()), "refusals": (("key", "about"), ("seq",))}

@@ -19,12 +19,16 @@ from node.cafe import (
     jobs,
     operators,
     orders,
+    pcs,
     pictures,
     pins,
     prints,
     profiles,
+    rates,
     receipts,
     refunds,
+    reservations,
+    sessions,
     settings,
     stations,
     stock,
@@ -43,12 +47,16 @@ _ROOMS = (
     stock,
     jobs,
     profiles,
+    rates,
+    pcs,
     customers,
     accounts,
     benefits,
     pins,
     orders,
     refunds,
+    reservations,
+    sessions,
     box,
     prints,
     receipts,
@@ -71,11 +79,26 @@ def _read_event(event: Event) -> tuple[EventKind, Fact]:
     return kind, msgspec.convert(body, kind.fact)
 
 
+def _node(tables: Tables, node: bytes) -> Mapping[str, Any] | None:
+    """Row of a station or PC that was ever enrolled."""
+    name = node.hex()
+    return tables.table("stations").peek(name) or tables.table("pcs").peek(name)
+
+
 class Cafe:
     """`sync.domain.Domain` of a café."""
 
-    public: frozenset[str] = frozenset()
-    """Every node of a café reads everything."""
+    public = frozenset(
+        {
+            "cafe.create",
+            "settings.edit",
+            "catalog.import",
+            "product.add",
+            "product.edit",
+            "rate.put",
+        }
+    )
+    """What customers' PCs read: what stands on the locked page and on the menu."""
 
     indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         **operators.INDEXES,
@@ -91,6 +114,8 @@ class Cafe:
         **accounts.INDEXES,
         **customers.INDEXES,
         **pins.INDEXES,
+        **reservations.INDEXES,
+        **sessions.INDEXES,
     }
 
     def decide(self, tables: Tables, op: Op, context: Context) -> list[Event]:
@@ -106,6 +131,8 @@ class Cafe:
         station: Mapping[str, Any] = {}
         if not context.desk:
             station = tables.table("stations").peek(op.node.hex()) or {}
+            if not station and tables.table("pcs").peek(op.node.hex()) is not None:
+                raise Refused("wrong-scope", kind=kind.name)
             if not station or station["revoked"]:
                 raise Refused("unknown-station")
         operator_id = context.operator.hex() if context.operator else ""
@@ -158,23 +185,24 @@ class Cafe:
 
     def nodes(self, tables: Tables) -> list[bytes]:
         return [
-            bytes.fromhex(station)
-            for station, row in tables.table("stations").scan()
+            bytes.fromhex(node)
+            for name in ("stations", "pcs")
+            for node, row in tables.table(name).scan()
             if not row["revoked"]
         ]
 
     def reads_all(self, tables: Tables, node: bytes) -> bool:
-        return True
+        return tables.table("pcs").peek(node.hex()) is None
 
     def blobs(self, tables: Tables) -> list[bytes]:
         return list(pictures.named(tables))
 
     def node_key(self, tables: Tables, node: bytes) -> bytes | None:
-        row = tables.table("stations").peek(node.hex())
+        row = _node(tables, node)
         return None if row is None else bytes.fromhex(row["public_key"])
 
     def is_revoked(self, tables: Tables, node: bytes) -> bool:
-        row = tables.table("stations").peek(node.hex())
+        row = _node(tables, node)
         return row is not None and bool(row["revoked"])
 
     def operator_keys(self, tables: Tables, operator: bytes) -> Sequence[bytes]:

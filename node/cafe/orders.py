@@ -26,8 +26,10 @@ from node.cafe import (
     jobs,
     lines,
     operators,
+    pcs,
     pins,
     prints,
+    rates,
     settings,
     stations,
     stock,
@@ -96,8 +98,17 @@ class PlaceOrder(Command, frozen=True):
     tendered_minor: Amount | None = None
     cash_minor: Amount | None = None
     """Cash that was taken, after rounding; of sales that are final where they are made."""
+    session: Hex | None = None
+    """The session at a PC whose account pays with the method ``pc``."""
     unseen_s: Annotated[int, Meta(ge=0)] = 0
     """Seconds since the station had last heard the server when the person acted."""
+
+
+class OrderFromPc(Command, frozen=True):
+    """A customer at a PC orders products; done by the server itself. Nobody has paid anything."""
+
+    session: Hex
+    lines: Annotated[tuple[lines.Line, ...], Meta(min_length=1, max_length=20)]
 
 
 class AllowOrder(Command, frozen=True):
@@ -176,6 +187,9 @@ class OrderPlaced(Fact, frozen=True):
     customer: str = ""
     cards: list[list[Any]] = []
     """``[line, serials]`` of cards that it holds while it waits."""
+    session: str = ""
+    pc: int = 0
+    """Number of the PC whose account it may go on, or whose time it is."""
 
 
 class OrderAllowed(Fact, frozen=True):
@@ -232,6 +246,8 @@ class OrderCollected(Fact, frozen=True):
     """What it does to its customer's account, as `accounts.of_sale` says."""
     pins: list[list[Any]] = []
     """The cards and tickets that it sells, as `pins.of_sale` says."""
+    quiet: bool = False
+    """Whether it prints no ticket by itself."""
 
 
 class OrderSold(Fact, frozen=True):
@@ -313,8 +329,11 @@ def fill(tables: Tables, command: PlaceOrder, station: str, folded: int) -> Plac
     opened = box.open_box(tables)
     mode = _mode(tables, station, command.unseen_s)
     mode = mode if command.mode is None else command.mode
+    on_pc = any(payment.method == pcs.PC for payment in command.payments)
     if station and command.unseen_s:
         mode = _mode_offline(tables, filled, command, mode)
+    if on_pc and station:
+        placement(mode, (), node="station", online=not command.unseen_s, on_pc=True)
     total = command.total_minor
     if total is None:
         total = lines.judge(tables, filled, on_ticket, folded, "", taken=False).total
@@ -397,13 +416,19 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         tables, command.lines, command.discounts, base, context.op.chain.hex(), taken=taken
     )
     kinds = judged.kinds
+    if "pc_time" in kinds and acting.desk:
+        raise Refused("not-for-sale", sku=rates.TIME_SKU)
     plain = not command.customer and PLAIN.issuperset(kinds)
+    on_pc = any(payment.method == pcs.PC for payment in command.payments)
     _, took_money = placement(
         command.mode,
         kinds,
         node="server" if acting.desk else "station",
-        online=context.server,
+        online=context.server or not command.unseen_s,
+        on_pc=on_pc,
     )
+    if on_pc:
+        doubts += _judge_pc(tables, command, judged.lines, taken)
     if not context.server and not plain and _waits_for_server(command, judged.lines):
         took_money = False
     tolerance = cafe.get("tolerance_minor", 0)
@@ -454,11 +479,35 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         claimed_minor=command.total_minor if command.total_minor != judged.total else None,
         deficits=[] if doubts else deficits,
         seq=context.seq,
+        session=command.session or "" if on_pc else "",
+        pc=_pc_number(tables, command.session) if on_pc else 0,
     )
     if not took_money or doubts:
         return [event("order.placed", placed)]
     collected = _collected(tables, placed, acting, cash, command.tendered_minor)
     return [event("order.sold", OrderSold(placed=placed, collected=collected))]
+
+
+def _judge_pc(
+    tables: Tables, command: PlaceOrder, judged: list[dict[str, Any]], taken: bool
+) -> list[str]:
+    """Doubts of a sale on a PC's account; `Refused` ``no-session``, ``credit-for-credit`` where
+    nothing was handed over yet."""
+    on_pc = sum(p.amount_minor for p in command.payments if p.method == pcs.PC)
+    try:
+        pcs.live(tables, command.session or "")
+        if on_pc > sum(line["amount_minor"] for line in judged if not accounts.buys_credit(line)):
+            raise Refused("credit-for-credit")
+    except Refused as refusal:
+        if not taken:
+            raise
+        return [refusal.code]
+    return []
+
+
+def _pc_number(tables: Tables, session: str | None) -> int:
+    row = tables.table("sessions").peek(session) if session else None
+    return int(row["number"]) if row is not None else 0
 
 
 def _judge_right(
@@ -553,7 +602,9 @@ def _judge_cash(
     doubts, paid = [], 0
     if command.payments:
         named = [payment.method for payment in command.payments]
-        if not _are_methods(cafe, named, customer=command.customer, given_up=taken):
+        if not are_methods(
+            cafe, named, customer=command.customer, session=command.session, given_up=taken
+        ):
             if not taken:
                 raise Refused("unknown-method", what=", ".join(named))
             doubts.append("unknown-method")
@@ -584,6 +635,7 @@ def _sound_payments(cafe: Mapping[str, Any], command: PlaceOrder, total: int) ->
         return []
     known = {method["method"] for method in cafe.get("methods", ())}
     known |= {accounts.CREDIT} if command.customer else set()
+    known |= {pcs.PC} if command.session else set()
     found: dict[str, int] = {}
     left = total
     for payment in command.payments:
@@ -594,14 +646,20 @@ def _sound_payments(cafe: Mapping[str, Any], command: PlaceOrder, total: int) ->
     return [[method, amount] for method, amount in found.items()]
 
 
-def _are_methods(
-    cafe: Mapping[str, Any], named: list[str], *, customer: str | None, given_up: bool = False
+def are_methods(
+    cafe: Mapping[str, Any],
+    named: list[str],
+    *,
+    customer: str | None,
+    session: str | None = None,
+    given_up: bool = False,
 ) -> bool:
-    """Whether these are methods of the café's, or a customer's account, each once; ``given_up``
-    also those that it takes no more."""
+    """Whether these are methods of the café's, or a customer's or a PC's account, each once;
+    ``given_up`` also those that it takes no more."""
     methods = cafe.get("methods", ())
     known = {method["method"] for method in methods if method["active"] or given_up}
     known |= {accounts.CREDIT} if customer else set()
+    known |= {pcs.PC} if session else set()
     return known.issuperset(named) and len(set(named)) == len(named)
 
 
@@ -717,8 +775,11 @@ def decide_collect(tables: Tables, command: CollectOrder, acting: Acting) -> lis
         payments = [[payment.method, payment.amount_minor] for payment in command.payments]
     paid: list[list[Any]] = row["payments"] if payments is None else payments
     named = [method for method, _ in paid]
-    if not _are_methods(settings.cafe(tables), named, customer=row.get("customer")):
+    customer, session = row.get("customer"), row.get("session")
+    if not are_methods(settings.cafe(tables), named, customer=customer, session=session):
         raise Refused("unknown-method", what=", ".join(named))
+    if pcs.PC in named:
+        pcs.live(tables, session or "")
     rest = sum([amount for _, amount in paid])
     step = settings.cash_at(settings.cafe(tables), acting.context.seq)
     cash = pay(row["total_minor"], rest, command.tendered_minor, *step).cash
@@ -758,8 +819,99 @@ def _placed_of(order: str, row: Mapping[str, Any]) -> OrderPlaced:
         flags=row["flags"],
         payments=row["payments"],
         customer=row.get("customer", ""),
+        session=row.get("session", ""),
+        pc=row.get("pc", 0),
         **{name: row[name] for name in names},
     )
+
+
+def decide_from_pc(tables: Tables, command: OrderFromPc, acting: Acting) -> list[Event]:
+    """An order that waits for the operator, as the catalogue is now."""
+    context = acting.context
+    session = pcs.live(tables, command.session)
+    filled = lines.fill(tables, command.lines)
+    judged = lines.judge(tables, filled, (), context.seq, "", taken=False)
+    if not PLAIN.issuperset(judged.kinds) or any(line.job or line.discounts for line in filled):
+        raise Refused("not-for-sale", sku=judged.lines[0]["sku"])
+    box.check_room(tables, judged.total)
+    deficits = stock.deficits(tables, judged.units, hold=True)
+    state, _ = placement(2, judged.kinds, node="client", online=True)
+    placed = OrderPlaced(
+        order=context.op.key.hex(),
+        label=f"PC{session['number']}-{context.seq}",
+        station="",
+        operator=acting.operator_id,
+        mode=2,
+        lines=judged.lines,
+        total_minor=judged.total,
+        taken_ms=context.at_ms,
+        at_ms=context.at_ms,
+        box=box.current(tables)["number"],
+        state=state,
+        flags=sorted({code for _, code, _ in deficits}),
+        deficits=deficits,
+        seq=context.seq,
+        session=command.session,
+        pc=session["number"],
+    )
+    return [event("order.placed", placed)]
+
+
+def time_line(number: int, values: Mapping[str, Any], amount: int, seconds: int) -> dict[str, Any]:
+    """PC time as an order keeps it; ``values`` are those of its rate."""
+    return {
+        "sku": rates.TIME_SKU,
+        "name": values["name"],
+        "category": "",
+        "kind": "pc_time",
+        "quantity": 1,
+        "price_minor": amount,
+        "amount_minor": amount,
+        "tax_bp": values["tax_bp"],
+        "pc": number,
+        "seconds": seconds,
+    }
+
+
+def sell_time(
+    tables: Tables,
+    acting: Acting,
+    line: dict[str, Any],
+    *,
+    cash: int,
+    payments: list[list[Any]],
+    tendered_minor: int | None,
+    session: str,
+    customer: str = "",
+    account: dict[str, Any] | None = None,
+    quiet: bool = False,
+) -> Event:
+    """A sale of PC time at the desk, or by the server itself: ``session`` is what it is for, and
+    ``account`` what it does to the customer's."""
+    context, amount = acting.context, line["amount_minor"]
+    box.check_room(tables, max(cash, amount))
+    placed = OrderPlaced(
+        order=context.op.key.hex(),
+        label=f"PC{line['pc']}-{context.seq}",
+        station="",
+        operator=acting.operator_id,
+        mode=DESK_MODE,
+        lines=[line],
+        total_minor=amount,
+        taken_ms=context.at_ms,
+        at_ms=context.at_ms,
+        box=box.current(tables)["number"],
+        state="pending",
+        flags=[],
+        payments=payments,
+        seq=context.seq,
+        session=session,
+        pc=line["pc"],
+    )
+    fact = _collected(tables, placed, acting, cash, tendered_minor)
+    opens = fact.pulse_age_ms if cash else -1
+    fact = replace(fact, account=account or {}, quiet=quiet, pulse_age_ms=opens)
+    return event("order.sold", OrderSold(placed=replace(placed, customer=customer), collected=fact))
 
 
 def decide_accept(tables: Tables, command: AcceptOrder, acting: Acting) -> list[Event]:
@@ -854,6 +1006,8 @@ def _row(tables: Tables, fact: OrderPlaced) -> dict[str, Any]:
     }
     if fact.customer:
         row["customer"] = fact.customer
+    if fact.session:
+        row.update(session=fact.session, pc=fact.pc)
     return row
 
 
@@ -911,6 +1065,7 @@ def _sell(
         sold_in=fact.box,
     )
     row["history"].append(["collected", fact.at_ms, fact.operator])
+    row["operator"] = row["operator"] or fact.operator  # nobody's: a customer ordered it at a PC
     stock.release(tables, row["held"])
     row["held"] = []
     tickets: list[str] = []
@@ -921,11 +1076,14 @@ def _sell(
         row["account"] = {**fact.account, "after": after}
     tables.table("orders").put(fact.order, row)
     stock.sell(tables, lines.units_of(row["lines"]))
+    on_pc = sum([amount for method, amount in row["payments"] if method == pcs.PC])
+    if on_pc:
+        pcs.charge(tables, row["session"], on_pc)
     for line in row["lines"]:
         if "job" in line:
             jobs.apply_paid(tables, line["job"], fact.order, fact.at_ms)
     stock.note_oversold(tables, deficits, fact.order, fact.at_ms)
-    job = box.add_sale(tables, fact.box, fact.order, row, fact.ticket)
+    job = box.add_sale(tables, fact.box, fact.order, row, fact.ticket, quiet=fact.quiet)
     if recovered or fact.older:
         for name in filter(None, (job, *tickets)):
             prints.hold(tables, name, unknown=recovered or fact.lost)
@@ -1081,6 +1239,7 @@ def overdue(tables: Tables, now_ms: int) -> list[str]:
 
 KINDS = (
     Kind("order.place", PlaceOrder, "order.place", decide_place, judges_right=True),
+    Kind("order.from-pc", OrderFromPc, "", decide_from_pc, server_only=True),
     Kind("order.allow", AllowOrder, "order.authorise", decide_allow, server_only=True),
     Kind("order.deny", DenyOrder, "order.authorise", decide_deny, server_only=True),
     Kind("order.collect", CollectOrder, "order.authorise", decide_collect, server_only=True),

@@ -818,6 +818,38 @@ def check_refund(
     return found
 
 
+def take(tables: Tables, serial: int, session: str, at_ms: int) -> None:
+    """A PC begins with it: what is left belongs to that session until it ends."""
+    row = tables.table("pins").row(str(serial))
+    if row is None or row["state"] not in OPENS:
+        return
+    if row["state"] == "sold":
+        day = accounts.today(tables, at_ms)
+        profile = tables.table("pin_profiles").peek(row["profile"]) or {"validity": "none"}
+        row["expires"] = row["expires"] or valid_through(profile, sold_on=day, used_on=day)
+        row["history"].append(["use", at_ms, ""])
+    row.update(state="in_use", session=session)
+    tables.table("pins").put(str(serial), row)
+
+
+def give(tables: Tables, serial: int, taken_s: int, at_ms: int) -> None:
+    """Its session has ended, and used so much of it."""
+    row = tables.table("pins").row(str(serial))
+    if row is None:
+        return
+    row["session"] = ""
+    if row["state"] == "in_use":
+        _, row["left_s"], row["state"] = use(row["left_s"], taken_s)
+        row["history"].append(["used", at_ms, ""])
+    tables.table("pins").put(str(serial), row)
+
+
+def by_index(tables: Tables, index: str) -> int:
+    """Serial of the PIN that opens a PC under this index; 0 for none."""
+    rows = tables.table("pins").search(where("index") == index)
+    return next((int(row["serial"]) for row in rows if row["state"] in OPENS), 0)
+
+
 def apply_refund(tables: Tables, serials: Iterable[int], operator: str, at_ms: int) -> None:
     """Cards whose money went back are worth nothing any more."""
     for serial in serials:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 from msgspec.structs import replace
 
-from node.cafe import accounts, box, exceptions, lines, pins, prints, settings, stock
+from node.cafe import accounts, box, exceptions, lines, pcs, pins, prints, settings, stock
 from node.cafe.kinds import Acting, Command, EventKind, Fact, Hex, Kind, Quantity, Reason, event
 from node.cafe.money import refund_cash, refund_tax, refund_units, shares
 from sync.domain import Tables
@@ -222,6 +222,7 @@ def _methods(
     rounding). ``of_credit`` of the amount had bought credit: that was paid with money, and money
     goes back for it; what the account has paid goes back to the account."""
     others = dict(row["payments"])
+    moved = _paid_since(tables, row, others)
     cash_due = row["total_minor"] - sum(others.values())
     left = {"cash": cash_due - gone["cash_due"]}
     left |= {method: paid - gone["methods"].get(method, 0) for method, paid in others.items()}
@@ -247,10 +248,19 @@ def _methods(
             parts.append([method, part])
     if cash_part:
         step = settings.cash_at(settings.cafe(tables), row["seq"])  # that of the sale
-        paid, given = row["cash_minor"], gone["cash_given"]
+        paid, given = row["cash_minor"] + moved, gone["cash_given"]
         cash = refund_cash(cash_due, paid, gone["cash_due"], given, cash_part, *step)
         parts.insert(0, ["cash", cash])
     return parts, cash_part
+
+
+def _paid_since(tables: Tables, row: Mapping[str, Any], others: dict[str, int]) -> int:
+    """What stood on a PC's account and was paid at the end of its session: it goes back in cash.
+    What its session still has to pay is taken off it."""
+    session = tables.table("sessions").peek(row.get("session", ""))
+    if pcs.PC in others and (session is None or session["state"] == "ended"):
+        return others.pop(pcs.PC)
+    return 0
 
 
 # --- apply -------------------------------------------------------------------
@@ -283,6 +293,9 @@ def apply_refunded(tables: Tables, fact: SaleRefunded) -> None:
         gone["credit"] = gone.get("credit", 0) - fact.account.get("credit", 0)
         accounts.apply_refund(tables, fact.account, fact.order, fact.operator, fact.at_ms)
     pins.apply_refund(tables, fact.pins, fact.operator, fact.at_ms)
+    on_pc = sum(amount for method, amount in fact.methods if method == pcs.PC)
+    if on_pc:
+        pcs.charge(tables, row["session"], -on_pc)
     row["refunded"] = gone
     row["history"].append(["refunded", fact.at_ms, fact.operator])
     orders.put(fact.order, row)

@@ -35,6 +35,8 @@ DEFAULTS: Mapping[str, Any] = {
     "offline_s": 72 * 3600,
     "print_step_minor": 1,
     "tolerance_minor": 0,
+    "return_prepaid": False,
+    "first_code": True,
 }
 """Settings that a café has before anybody sets them."""
 
@@ -107,6 +109,10 @@ class EditSettings(Command, frozen=True):
     remote_pos: bool | None = None
     idle_lock_s: Days | None = None
     """Seconds without a touch or a key after which a screen locks itself; 0 for never."""
+    return_prepaid: bool | None = None
+    """Whether who has paid a PC beforehand gets back what they did not use."""
+    first_code: bool | None = None
+    """Whether tickets of customers without a password bear a code to make one with."""
     sound: bool | None = None
     """Whether the server's screen sounds when an order comes."""
 

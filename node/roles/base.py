@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +18,14 @@ from node.cafe.kinds import Command, body_of, read_command
 from node.pictures import PICTURES_FOLDER, is_small, shrink
 from node.text import say
 from sync.blobs import BlobFolder
+from sync.certificates import pin, pinned_context
+from sync.client import Client
 from sync.clock import Clock
 from sync.disk import OsDisk
 from sync.driver import Driver
 from sync.errors import Malformed, Refused
 from sync.grant import NO_LIMIT
-from sync.identity import Ed25519Signer
+from sync.identity import Ed25519Signer, node_id
 from sync.protocol import Receipt
 from sync.recovery import Opened, close
 from sync.sealed import unwrap_key
@@ -47,6 +50,7 @@ TOLD = frozenset(
         "mirror-lost",
         "not-erased",
         "other-history",
+        "pin-guessing",
         "port-taken",
         "recovering",
         "server-restored",
@@ -56,6 +60,27 @@ TOLD = frozenset(
         "unshown",
     }
 )
+
+
+def client_of(node: Node) -> Client:
+    """What keeps a paired node connected to its server."""
+    server = node.config.server
+    assert server is not None
+    certificate = bytes.fromhex(server.certificate)
+    context = pinned_context(
+        server=False,
+        private_key=node.keys.tls_key,
+        certificate=node.keys.certificate,
+        trusted=[certificate],
+    )
+    return Client(
+        node.driver,
+        context,
+        node_id(bytes.fromhex(server.public_key)),
+        pin(certificate),
+        lambda: (server.host, server.port),
+        jitter=lambda: secrets.randbelow(1000) / 1000,
+    )
 
 
 class Node:
@@ -86,7 +111,7 @@ class Node:
         self._submitting = asyncio.Lock()
         self._signing_in = asyncio.Lock()
         self._watchers: set[Callable[[frozenset[str]], None]] = set()
-        self.driver.subscribe(self._tell)
+        self.driver.subscribe(self.tell)
         self.driver.on_alarm = self._alarm
         self.notices: list[dict[str, Any]] = []
         """What was found at start that a person should know."""
@@ -140,7 +165,8 @@ class Node:
         self._watchers.add(listener)
         return lambda: self._watchers.discard(listener)
 
-    def _tell(self, names: frozenset[str]) -> None:
+    def tell(self, names: frozenset[str]) -> None:
+        """Say that these tables (or ``status``, ``floor``, ``pc``) have changed."""
         for watcher in tuple(self._watchers):
             watcher(names)
 
@@ -204,7 +230,7 @@ class Node:
         return self._pictures.get(digest)
 
     def _picture_came(self, digest: bytes) -> None:
-        self._tell(frozenset({"pictures"}))
+        self.tell(frozenset({"pictures"}))
 
     # --- people --------------------------------------------------------------
 
@@ -254,7 +280,7 @@ class Node:
         self.operator = operator
         self._signers[operator] = signer
         self.driver.sign_in(operator, signer, NO_LIMIT)
-        self._tell(frozenset({"status"}))
+        self.tell(frozenset({"status"}))
 
     def own_signer(self) -> Ed25519Signer:
         """Key of the operator who is signed in."""
@@ -267,7 +293,7 @@ class Node:
     def sign_out(self) -> None:
         self.operator = None
         (self.folder / SESSION_FILE).unlink(missing_ok=True)
-        self._tell(frozenset({"status"}))
+        self.tell(frozenset({"status"}))
 
     def keep_session(self) -> None:
         """For the command line: let the next process on this folder act as the same operator.
@@ -326,4 +352,4 @@ class Node:
         known = [notice["code"] for notice in self.notices]
         if code in TOLD and f"alarm-{code}" not in known:
             self.notices.append({"code": f"alarm-{code}", **details})
-            self._tell(frozenset({"status"}))
+            self.tell(frozenset({"status"}))

@@ -20,10 +20,11 @@ from tinydb import where
 from websockets.asyncio.server import Server as WebsocketServer
 
 from node import config
-from node.cafe import box, operators, receipts, settings
+from node.cafe import box, customers, operators, pcs, receipts, sessions, settings
 from node.cafe.house import KINDS
-from node.cafe.kinds import Command
+from node.cafe.kinds import Command, body_of, read_command
 from node.cafe.money import MAX_TICKET_MINOR
+from node.devices import power
 from node.devices.drawer import Drawer
 from node.devices.ports import Printer
 from node.devices.printers import open_printer
@@ -31,6 +32,7 @@ from node.devices.spooler import Spooler
 from node.pictures import copy_missing
 from node.pincodes import PinCodes
 from node.roles.base import Node
+from node.roles.floor import Floor
 from node.roles.upkeep import Upkeep
 from sync import server as listener
 from sync.certificates import pin, pinned_context
@@ -104,7 +106,11 @@ class ServerNode(Node):
         self._notes: set[asyncio.Task[Any]] = set()
         self._online: frozenset[bytes] = frozenset()
         self.codes = PinCodes(keys.pin_keys, self.cafe_id)
-        self.upkeep = Upkeep(self, self._do_self)
+        self.upkeep = Upkeep(self, self.do_self)
+        self.floor = Floor(self)
+        self.wake: Callable[[str], None] = power.wake
+        self._let_in: tuple[bool, bool] = (False, False)
+        """Whether stations and PCs were let in when the door was opened."""
 
     async def start(self) -> None:
         await super().start()
@@ -113,33 +119,39 @@ class ServerNode(Node):
         if self.spooler:
             self.spooler.start()
         self.upkeep.start()
+        self.floor.start()
 
     async def listen(self) -> int:
-        """Open the door for stations, or, while the remote POS is off, do so once it is on; the
-        port. `OSError` when it is taken."""
+        """Open the door for stations and PCs, or, while the remote POS is off and there is no PC,
+        do so once there is somebody to be let in; the port. `OSError` when it is taken."""
         self._may_listen, self.port = True, _free_port(self.config.host, self.config.port)
         await self._follow_remote_pos()
         self._in_background(self._keep_door())
         return self.port
 
     async def _follow_remote_pos(self) -> None:
-        """The door stands open only while the remote POS is on."""
+        """The door stands open only while there is somebody to be let in: stations while the remote
+        POS is on, customers' PCs. Whoever may not come in any more is put out with all others, who
+        come back."""
         async with self._listening:
-            on = self._may_listen and settings.remote_pos(self.tables)
+            wanted = (settings.remote_pos(self.tables), bool(pcs.trusted(self.tables)))
+            on = self._may_listen and any(wanted)
+            if self._listener is not None and (not on or (self._let_in[0] and not wanted[0])):
+                closing, self._listener = self._listener, None
+                await listener.close(closing)
+            self._let_in = wanted
             if on and self._listener is None:
                 self._listener = await listener.listen(
                     self.driver, self._context, self._node_of_pin, self.config.host, self.port
                 )
                 self.port = listener.port_of(self._listener)
-            elif not on and self._listener is not None:
-                closing, self._listener = self._listener, None
-                await listener.close(closing)
 
     async def stop(self) -> None:
         self._may_listen = False
         await self._follow_remote_pos()
         await self._drop_printer()
         await self.upkeep.stop()
+        await self.floor.stop()
         for _, timer in self._incidents.values():
             if timer is not None:
                 timer.cancel()
@@ -156,12 +168,12 @@ class ServerNode(Node):
             return
         self.spooler = Spooler(
             self.tables,
-            self._do_self,
+            self.do_self,
             printer,
             may_print=self._may_print,
             finish=self._finish_ticket,
         )
-        self.spooler.on_problem = lambda: self._tell(frozenset({"status"}))
+        self.spooler.on_problem = lambda: self.tell(frozenset({"status"}))
         self.drawer = Drawer(self.tables, printer, clock_s(self.clock))
 
     async def _drop_printer(self) -> None:
@@ -189,7 +201,7 @@ class ServerNode(Node):
             self._take_printer(printer)
             if self.spooler:
                 self.spooler.start()
-        self._tell(frozenset({STATUS}))
+        self.tell(frozenset({STATUS}))
 
     # --- where its data stand a second time ----------------------------------
 
@@ -254,12 +266,60 @@ class ServerNode(Node):
             raise Refused("stations-missing", names=names)
         if kind in ("order.place", "order.collect") and self._has_ticket(fields):
             await self.upkeep.look_at_printer()
+        if kind in ("session.start", "session.move"):
+            body = msgspec.to_builtins(fields) if isinstance(fields, Command) else fields or {}
+            self.floor.check_online(str(body.get("pc", "")))
         receipt = await super().submit(kind, fields, key)
+        if kind == "customer.create":
+            await self.give_code(receipt.key.hex())
+        for name, _, body in receipt.events:
+            if name == "pc.told":
+                self._tell_pc(body)
         if kind == "station.override":
             for _, _, body in receipt.events:
                 self._overridden.add(body["station"])
             self._look_again()
         return receipt
+
+    def _tell_pc(self, told: Mapping[str, Any]) -> None:
+        """What an operator wants of a PC."""
+        pc, what = told["pc"], told["what"]
+        if what == "message":
+            self.floor.tell(pc, told["text"])
+        elif what == "unblock":
+            self.floor.tries.unblock(pc)
+        elif what == "wake":
+            self.wake(pcs.of(self.tables, pc)["mac"])
+        else:
+            self.floor.power(pc, what)
+        if pc:
+            self.floor.answered(pc)
+
+    async def give_code(self, customer: str) -> None:
+        """A code with which a customer makes their first password. `Refused`, `StorageFailed`."""
+        secret = list(self.codes.new_code())
+        await self.do_self("customer.code", {"customer": customer, "secret": secret})
+
+    def note_attack(self) -> None:
+        """PINs are being guessed in the café."""
+        self._alarm("pin-guessing", {})
+
+    async def enable(self, user: str, password: str, number: int) -> str:
+        """A customer begins at a PC from the server's desk, where they type their password; the
+        session, or empty where they have none yet and shall make it at that PC. `Refused`."""
+        if self.operator is None:
+            raise Refused("not-signed-in")
+        if not self.may("session.run"):
+            raise Refused("no-permission", permission="session.run")
+        pc = pcs.called(self.tables, number)
+        self.floor.check_online(pc)
+        try:
+            return await self.floor.enter(pc, user, password, self.operator)
+        except Refused as refusal:
+            if refusal.code != "first-password":
+                raise
+        await self.submit("pc.enable", {"customer": customers.find(self.tables, user), "pc": pc})
+        return ""
 
     def _has_ticket(self, fields: dict[str, Any] | Command | None) -> bool:
         """Whether an order that is placed or collected has PIN tickets."""
@@ -281,7 +341,7 @@ class ServerNode(Node):
         """Somebody has reported or was overridden: what was held back may be printed now."""
         if self.spooler:
             self.spooler.wake()
-        self._tell(frozenset({"status"}))
+        self.tell(frozenset({"status"}))
 
     async def _hold_prints(self) -> None:
         """It was: whatever was to be printed before may be on paper."""
@@ -293,7 +353,7 @@ class ServerNode(Node):
         """It must get into the log before the next start, however late the disk allows it."""
         while True:
             try:
-                await self._do_self("print.hold", {"job": job})
+                await self.do_self("print.hold", {"job": job})
             except StorageFailed:
                 await asyncio.sleep(HOLD_RETRY_S)
             except Refused:  # it has moved meanwhile
@@ -304,9 +364,9 @@ class ServerNode(Node):
     # --- stations ------------------------------------------------------------
 
     def _changed(self, names: frozenset[str]) -> None:
-        if "stations" in names:
+        if not names.isdisjoint(("stations", "pcs")):
             self._trust_stations()
-        if "settings" in names:
+        if not names.isdisjoint(("settings", "pcs")):
             self._look_at_door.set()
         if self.spooler and not names.isdisjoint(("prints", STATUS)):
             self.spooler.wake()
@@ -328,23 +388,29 @@ class ServerNode(Node):
                 self._no_longer("port-taken")
 
     def _trust_stations(self) -> None:
-        for row in self.tables.table("stations"):
+        for row in (*self.tables.table("stations"), *self.tables.table("pcs")):
             certificate = bytes.fromhex(row["certificate"])
             if pin(certificate) not in self._trusted:
                 try:
                     self._context.trust(certificate)
                 except (ssl.SSLError, ValueError) as error:
-                    _log.error("station %s has no proper certificate: %s", row["label"], error)
+                    _log.error("%s has no proper certificate: %s", row["name"], error)
                     continue
             self._trusted[pin(certificate)] = bytes.fromhex(str(row.doc_id))
 
     def _node_of_pin(self, fingerprint: bytes) -> bytes | None:
         """Whose certificate it is. One that was revoked may still leave what it had to say: the
-        engine keeps that as refused, and tells it nothing."""
-        return self._trusted.get(fingerprint)
+        engine keeps that as refused, and tells it nothing. Stations come in only while the remote
+        POS is on."""
+        node = self._trusted.get(fingerprint)
+        if node is None or settings.remote_pos(self.tables):
+            return node
+        return node if self.tables.table("pcs").peek(node.hex()) is not None else None
 
     async def _answer(self, peer: bytes, kind: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Questions of a station that signed on, and is still one of ours."""
+        """Questions of a node that signed on, and is still one of ours."""
+        if self.tables.table("pcs").peek(peer.hex()) is not None:
+            return await self.floor.answer(peer.hex(), kind, body)
         row = self.tables.table("stations").peek(peer.hex())
         if row is None or row["revoked"]:
             raise Refused("unknown-station")
@@ -383,6 +449,12 @@ class ServerNode(Node):
         command = super()._fill(command)
         if isinstance(command, box.CloseBox):
             return replace(command, stations=tuple(self.stations_now()))
+        measured = (sessions.PauseSession, sessions.MoveSession, sessions.AddTime)
+        if isinstance(command, (*measured, sessions.EndSession)):
+            seconds, flags = self.floor.measured(command.session)
+            command = replace(command, seconds=seconds)
+            if isinstance(command, sessions.EndSession):
+                command = replace(command, flags=flags)
         return command
 
     def stations_now(self) -> Iterator[box.StationSeen]:
@@ -422,8 +494,10 @@ class ServerNode(Node):
 
     # --- acts of the node itself ---------------------------------------------
 
-    async def _do_self(self, kind: str, body: dict[str, Any]) -> Any:
-        return await self.driver.act(kind, KINDS[kind].version, body)
+    async def do_self(self, kind: str, body: dict[str, Any], by: bytes | None = None) -> Any:
+        """An act of the server itself, or ``by`` an operator for whom it does it."""
+        body = body_of(read_command(KINDS[kind], body))
+        return await self.driver.act(kind, KINDS[kind].version, body, by)
 
     def _alarm(self, code: str, details: dict[str, Any]) -> None:
         """Note what happened at the door, at most once a minute a kind, with how often it did."""
@@ -449,7 +523,7 @@ class ServerNode(Node):
         for notice in gone:
             self.notices.remove(notice)
         if gone:
-            self._tell(frozenset({STATUS}))
+            self.tell(frozenset({STATUS}))
 
     def _more_incidents(self, code: str) -> None:
         count, _ = self._incidents.pop(code)
@@ -463,7 +537,7 @@ class ServerNode(Node):
 
         async def write() -> None:
             try:
-                await self._do_self(
+                await self.do_self(
                     "incident.note", {name: v for name, v in body.items() if v is not None}
                 )
             except SyncError as error:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,10 @@ from node import config
 from node.cafe import orders, pins
 from node.cafe.house import KINDS
 from node.cafe.kinds import Command
-from node.roles.base import Node
-from sync.certificates import pin, pinned_context
-from sync.client import Client
+from node.roles.base import Node, client_of
 from sync.clock import Clock
 from sync.disk import OsDisk
 from sync.errors import Refused, SyncError
-from sync.identity import node_id
 from sync.op import Op
 from sync.recovery import Opened
 from sync.replica import Replica
@@ -54,24 +50,9 @@ class StationNode(Node):
         clock: Clock,
     ) -> None:
         super().__init__(folder, disk, settings, keys, opened, clock)
-        assert isinstance(opened.core, Replica) and settings.server is not None
+        assert isinstance(opened.core, Replica)
         self.replica = opened.core
-        server = settings.server
-        certificate = bytes.fromhex(server.certificate)
-        context = pinned_context(
-            server=False,
-            private_key=keys.tls_key,
-            certificate=keys.certificate,
-            trusted=[certificate],
-        )
-        self.client = Client(
-            self.driver,
-            context,
-            node_id(bytes.fromhex(server.public_key)),
-            pin(certificate),
-            lambda: (server.host, server.port),
-            jitter=lambda: secrets.randbelow(1000) / 1000,
-        )
+        self.client = client_of(self)
         self.offline_since_ms: int | None = clock.wall_ms()
         self._watch: asyncio.Task[None] | None = None
         self._last: tuple[Any, ...] = ()
@@ -176,7 +157,7 @@ class StationNode(Node):
             now = (online, self.replica.unsent, self.client.problem)
             if now != self._last:
                 self._last = now
-                self._tell(frozenset({"status"}))
+                self.tell(frozenset({"status"}))
             await asyncio.sleep(WATCH_S)
 
     def _watch_operators(self, names: frozenset[str]) -> None:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from node.cafe import accounts, orders, pins, prints
+from node.cafe import accounts, customers, orders, pins, prints
 from sync.errors import Refused, SyncError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ LOOK_EVERY_S = 1.0
 PRINTER_EVERY_S = 5.0
 SPARES_LOW, SPARES_MADE = 50, 100
 ERASED_AT_ONCE = 100
+CODES_AT_ONCE = 20
 
 Do = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
@@ -42,7 +43,14 @@ class Upkeep:
 
     async def _run(self) -> None:
         while True:
-            for chore in (self._end_orders, self._end_days, self.keep_spares, self._erase):
+            chores = (
+                self._end_orders,
+                self._end_days,
+                self.keep_spares,
+                self._give_codes,
+                self._erase,
+            )
+            for chore in chores:
                 try:
                     await chore()
                 except SyncError as error:  # a full disk, or somebody was faster
@@ -77,6 +85,16 @@ class Upkeep:
         if pins.wants_spares(tables) and pins.spares_left(tables) < SPARES_LOW:
             codes = self._node.codes.new(SPARES_MADE, lambda index: pins.is_taken(tables, index))
             await self._do("pin.spare", {"secrets": codes})
+
+    async def _give_codes(self) -> None:
+        """A code for who has no password yet: it stands on their next ticket."""
+        tables = self._node.tables
+        for customer in customers.without_code(tables, CODES_AT_ONCE):
+            await self._node.give_code(customer)
+
+    def look_again(self) -> None:
+        """Something that kept an account or a card from ending is over."""
+        self._day = 0
 
     async def _erase(self) -> None:
         """Take what people told of themselves out of every log once they have left."""

@@ -147,9 +147,9 @@ def verify(key: Ed25519PublicKey, signature: bytes, text: bytes, code: str) -> N
         raise EngineError(code) from None
 
 
-def card_digest(name: str, public: bytes, certificate: bytes) -> bytes:
+def card_digest(role: str, name: str, public: bytes, certificate: bytes) -> bytes:
     """What pairing says of one side."""
-    return sha(pack([name, public, certificate]))
+    return sha(pack([role, name, public, certificate]))
 
 
 def pairing_digits(cafe: bytes, server: bytes, station: bytes, nonces: bytes) -> str:

@@ -80,11 +80,11 @@ def test_texts_signatures_and_digits_are_those_of_the_vectors(vectors: dict[str,
         assert key.sign(case["text"]) == case["signature"]
     pairing = vectors["pairing"]
     first, second, third, _ = (message["value"] for message in pairing["messages"])
-    server = foreign.card_digest(*second[1:4])
-    station = foreign.card_digest(*third[:3])
+    server = foreign.card_digest(*second[1:5])
+    station = foreign.card_digest(*third[:4])
     assert [server, station] == list(pairing["digests"].values())
-    assert first[1] == foreign.sha(b"cabina:pair:1" + third[3] + station)
-    nonces = second[4] + third[3]
+    assert first[1] == foreign.sha(b"cabina:pair:1" + third[4] + station)
+    nonces = second[5] + third[4]
     assert foreign.pairing_digits(second[0], server, station, nonces) == pairing["digits"]
 
 

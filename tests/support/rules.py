@@ -19,6 +19,7 @@ from node.cafe import (
     discounts,
     jobs,
     lines,
+    meter,
     money,
     operators,
     orders,
@@ -385,6 +386,49 @@ def _pin_wait(given: Given, when: Given) -> dict[str, Any]:
     return {"wait_s": pins.wait_s(when["wrong"])}
 
 
+# --- 10 sessions and rates ---------------------------------------------------
+
+
+def _rate(given: Given) -> meter.Rate:
+    return meter.Rate(tuple(meter.Band(*band) for band in given["bands"]), given["minimum"])
+
+
+def _session_price(given: Given, when: Given) -> dict[str, Any]:
+    segments = [meter.Segment(*segment) for segment in given["segments"]]
+    rates = {name: _rate(rate) for name, rate in given["rates"].items()}
+    zone = _Zone(given.get("offsets", [[0, 0]]))
+    seconds, blocks, minor = meter.price(segments, rates, zone)
+    return {"seconds": seconds, "blocks": blocks, "price": minor}
+
+
+def _prepaid_time(given: Given, when: Given) -> dict[str, Any]:
+    rate, zone = _rate(given["rate"]), _Zone(given["offsets"])
+    seconds, left = meter.prepaid(when["amount"], given["start"], rate, zone)
+    return {"seconds": seconds, "left": left}
+
+
+def _prepaid_end(given: Given, when: Given) -> dict[str, Any]:
+    used, returnable = when["used_price"], when["returnable"]
+    return {"refund": meter.unused(given["paid"], used, returnable=returnable)}
+
+
+def _lease(given: Given, when: Given) -> dict[str, Any]:
+    billed, flag = meter.lease(given["acked_s"], when["reported_s"], when["elapsed_s"])
+    return {"billed_s": billed, "flag": flag}
+
+
+def _settle(given: Given, when: Given) -> dict[str, Any]:
+    now = credit.Balance(given["credit"])
+    paid = credit.settle(
+        now,
+        given["cost"],
+        cash=when["cash"],
+        max_debt=given["max_debt"] if given["may_debt"] else 0,
+    )
+    names = ("bonus", "credit", "cash", "debt", "due")
+    return dict(zip(names, paid, strict=True))
+
+
 # --- 11 prints, scans, recordings --------------------------------------------
 
 
@@ -601,6 +645,7 @@ RULES: dict[str, Callable[[Given, Given], dict[str, Any]]] = {
     "expire": _expire,
     "job_act": _job_act,
     "job_price": _job_price,
+    "lease": _lease,
     "line_amount": _line_amount,
     "lock_until": _lock_until,
     "locked_at": _locked_at,
@@ -616,6 +661,8 @@ RULES: dict[str, Callable[[Given, Given], dict[str, Any]]] = {
     "pin_use": _pin_use,
     "pin_valid_through": _pin_valid_through,
     "pin_wait": _pin_wait,
+    "prepaid_end": _prepaid_end,
+    "prepaid_time": _prepaid_time,
     "promo_recharge": _promo_recharge,
     "promo_split": _promo_split,
     "pulse": _pulse,
@@ -629,6 +676,8 @@ RULES: dict[str, Callable[[Given, Given], dict[str, Any]]] = {
     "refund_units": _refund_units,
     "rescale": _rescale,
     "sale_right": _sale_right,
+    "session_price": _session_price,
+    "settle": _settle,
     "spend": _spend,
     "split_tax": _split_tax,
     "stock": _stock,

@@ -12,7 +12,7 @@ from tests.support.rules import RULES, run
 
 HERE = Path(__file__).parents[1] / "data" / "examples.json"
 CASES: list[dict[str, Any]] = json.loads(HERE.read_text("utf-8"))
-SECTIONS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "11", "12", "13", "14", "15")
+SECTIONS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15")
 FEATURES = {
     "1": ["RP-05"],
     "2": ["RP-08"],
@@ -23,6 +23,7 @@ FEATURES = {
     "7": ["RC-15", "RC-16"],
     "8": ["RC-12"],
     "9": ["PN-07", "PN-12"],
+    "10": ["PC-02", "PC-03", "PC-05"],
     "11": ["RP-11"],
     "12": ["RP-07"],
     "13": ["OP-01", "OP-02"],

@@ -12,8 +12,8 @@ from sync.errors import Malformed
 from sync.identity import Ed25519Signer
 from sync.pairing import Card, Invitation
 
-STATION = Card("S", Ed25519Signer(b"1" * 32).public, b"cert")
-SERVER = Card("V", Ed25519Signer(b"2" * 32).public, b"cert")
+STATION = Card("station", "S", Ed25519Signer(b"1" * 32).public, b"cert")
+SERVER = Card("server", "V", Ed25519Signer(b"2" * 32).public, b"cert")
 INVITATION = Invitation(b"c" * 16, SERVER, b"n" * 32, 8470)
 
 
@@ -22,7 +22,7 @@ def test_digits_depend_on_everything_that_both_must_agree_on() -> None:
     """Café, cards and nonces of both: whoever changes one of them changes the digits."""
     own = b"o" * 32
     base = protocol.digits(INVITATION, STATION, own)
-    other = Card("M", Ed25519Signer(b"3" * 32).public, b"cert")
+    other = Card("station", "M", Ed25519Signer(b"3" * 32).public, b"cert")
     changed = [
         protocol.digits(Invitation(b"d" * 16, SERVER, b"n" * 32, 8470), STATION, own),
         protocol.digits(Invitation(b"c" * 16, other, b"n" * 32, 8470), STATION, own),
@@ -44,7 +44,7 @@ def test_messages_are_read_back_or_refused() -> None:
     assert protocol.read_second(protocol.second(INVITATION)) == INVITATION
     assert protocol.read_third(protocol.third(STATION, own), commit) == (STATION, own)
     assert protocol.read_last(protocol.last("x")) == "x"
-    weak = Card("W", bytes(32), b"cert")
+    weak = Card("station", "W", bytes(32), b"cert")
     bad: list[tuple[Any, bytes]] = [
         (protocol.read_first, pack([2, commit])),
         (protocol.read_second, pack([1])),
@@ -53,7 +53,11 @@ def test_messages_are_read_back_or_refused() -> None:
         (lambda d: protocol.read_third(d, commit), protocol.third(STATION, b"p" * 32)),
         (
             lambda d: protocol.read_third(d, commit),
-            protocol.third(Card("", SERVER.public, b""), own),
+            protocol.third(Card("station", "", SERVER.public, b""), own),
+        ),
+        (
+            lambda d: protocol.read_third(d, commit),
+            protocol.third(Card("Station!", "S", SERVER.public, b""), own),
         ),
         (lambda d: protocol.read_third(d, commit), pack([])),
         (protocol.read_last, pack([1])),

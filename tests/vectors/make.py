@@ -207,8 +207,10 @@ def _files(disk: Any, kind: str = "canon") -> dict[str, bytes]:
 
 
 def _pairing() -> dict[str, Any]:
-    server = Card("Box", Ed25519Signer(b"s" * 32).public, b"certificate of the server")
-    station = Card("Patio", Ed25519Signer(b"t" * 32).public, b"certificate of the station")
+    server = Card("server", "Box", Ed25519Signer(b"s" * 32).public, b"certificate of the server")
+    station = Card(
+        "station", "Patio", Ed25519Signer(b"t" * 32).public, b"certificate of the station"
+    )
     invitation, nonce = Invitation(CAFE, server, b"1" * 32, 8787), b"2" * 32
     messages = [
         first(commitment(station, nonce)),
