@@ -21,6 +21,7 @@ from node.bootstrap import create_cafe, open_folder
 from node.cafe import (
     accounts,
     benefits,
+    bill,
     box,
     catalog,
     customers,
@@ -30,11 +31,15 @@ from node.cafe import (
     lines,
     operators,
     orders,
+    pcs,
     pins,
     profiles,
+    rates,
     receipts,
     records,
     reports,
+    reservations,
+    sessions,
     settings,
     stations,
     stock,
@@ -51,6 +56,7 @@ from node.demo import Options as DemoOptions
 from node.demo import Process as DemoProcess
 from node.devices.escpos import z_text
 from node.roles.base import Node
+from node.roles.client import ClientNode
 from node.roles.server import ServerNode
 from node.roles.station import StationNode
 from node.text import (
@@ -91,6 +97,7 @@ __all__ = [
     "FONTS",
     "KINDS",
     "MAX_PRICE_MINOR",
+    "ClientNode",
     "ControlClient",
     "ControlServer",
     "Demo",
@@ -109,6 +116,7 @@ __all__ = [
     "SyncError",
     "accounts",
     "benefits",
+    "bill",
     "box",
     "catalog",
     "count",
@@ -133,18 +141,22 @@ __all__ = [
     "orders",
     "parse_minor",
     "pay",
+    "pcs",
     "people",
     "percent",
     "pincards",
     "pins",
     "preview",
     "profiles",
+    "rates",
     "read_fields",
     "receipts",
     "records",
     "reports",
+    "reservations",
     "sample",
     "say",
+    "sessions",
     "settings",
     "short",
     "stations",

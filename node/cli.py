@@ -41,6 +41,7 @@ from node.devices.printers import open_printer
 from node.pairing import PAIRING_PORT, join
 from node.pincards import LIVE_WARNED
 from node.roles.base import Node
+from node.roles.client import ClientNode
 from node.roles.server import ServerNode
 from node.text import explain, money, say, when
 from sync.disk import ReadOnlyDisk
@@ -113,7 +114,14 @@ def parser() -> argparse.ArgumentParser:
     station = add("station", "run a station; --join pairs it first")
     station.add_argument("--join", metavar="HOST[:PORT]", help="pair with the server there")
     station.add_argument("--name", default="", help="what the station is called")
-    for role in (server, station):
+    client = add("client", "run a customers' PC; --join pairs it first")
+    client.add_argument("--join", metavar="HOST[:PORT]", help="pair with the server there")
+    client.add_argument("--name", default="", help="what the PC is called, beside its number")
+    client.add_argument("--kiosk", action="store_true", help="full screen while it is locked")
+    client.add_argument(
+        "--vendor", type=Path, metavar="DIR", help="folder of a station on the same computer"
+    )
+    for role in (server, station, client):
         role.add_argument("--headless", action="store_true", help="without a screen")
         role.add_argument("--screen-port", type=int, default=0, help=argparse.SUPPRESS)
         role.add_argument("--no-browser", action="store_true", help="only say where the screen is")
@@ -126,6 +134,13 @@ def parser() -> argparse.ArgumentParser:
     pair = add("pair", "at the server: let a station in that shows six digits")
     pair.add_argument("--port", type=int, default=PAIRING_PORT, help="where stations knock")
     pair.add_argument("--replaces", default="", metavar="NAME", help="take this station's place")
+    pair.add_argument("--pc", type=_positive, default=0, metavar="NUMBER", help="a customers' PC")
+    pair.add_argument("--rate", default="", help="of the PC; without it the café's first")
+    pair.add_argument("--again", action="store_true", help="in place of the PC of this number")
+    enable = add("enable", "at the server: a customer begins at a PC; they type their password")
+    enable.add_argument("user")
+    enable.add_argument("number", type=_positive, help="of the PC")
+    enable.add_argument("--password-stdin", action="store_true")
 
     add("password", "a new password for who is signed in").add_argument(
         "--password-stdin", action="store_true", help="two lines: the old one, the new one"
@@ -285,7 +300,7 @@ async def _command(
                 return await _demo(args)
             await demo_screens(args)
             return 0
-        case "server" | "station":
+        case "server" | "station" | "client":
             return await _run_node(args, folder, serve)
         case "kinds":
             _print(args, kinds(), _kinds_lines)
@@ -384,6 +399,11 @@ async def _at_door(args: argparse.Namespace, folder: Path, door: Door) -> int:
             data = base64.b64encode(_read(args.file)).decode()
             done = await door.call("set_picture", sku=args.sku, data=data, user=args.customer)
             _print(args, done, lambda d: [d["picture"]])
+        case "enable":
+            call = {"user": args.user, "password": _password(args), "number": args.number}
+            done = await door.call("enable", **call)
+            shown = "pc.enabled" if done["session"] else "pc.first"
+            _print(args, done, lambda _: [say(language(), shown, number=args.number)])
         case "pair":
             await _pair_station(args, door)
         case "backup":
@@ -438,7 +458,8 @@ def _passphrase(args: argparse.Namespace, *, twice: bool = False) -> str:
 
 async def _pair_station(args: argparse.Namespace, door: Door) -> None:
     """Open the door, wait for a station, and let a person type its digits."""
-    port = (await door.call("pair_open", port=args.port, replaces=args.replaces))["port"]
+    how = {"replaces": args.replaces, "number": args.pc, "rate": args.rate, "again": args.again}
+    port = (await door.call("pair_open", port=args.port, **how))["port"]
     try:
         _tell(say(language(), "pair.open", port=port))
         name = (await door.call("pair_knock"))["name"]
@@ -476,7 +497,8 @@ async def _join(args: argparse.Namespace, folder: Path) -> None:
 
     name = args.name or socket.gethostname()
     try:
-        await join(folder, host, int(port or PAIRING_PORT), name[:80], show, confirm)
+        where = (host, int(port or PAIRING_PORT))
+        await join(folder, *where, name[:40], show, confirm, role=args.command)
     except OSError:
         raise Failure(say(language(), "error.no-pairing", host=host)) from None
 
@@ -524,7 +546,7 @@ async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None)
     if args.command == "server" and args.init:
         node: Node = await _init(args, folder)
     else:
-        if args.command == "station" and args.join:
+        if args.command != "server" and args.join:
             await _join(args, folder)
         settings = config.load(folder)
         if settings.role != args.command:
@@ -535,6 +557,8 @@ async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None)
             config.save(folder, settings)
         node = open_folder(folder, SettableClock() if args.demo_clock else None)
         await node.start()
+        if isinstance(node, ClientNode):
+            await _start_vendor(args, folder, node)
     control = ControlServer(node)
     gc.collect()
     gc.freeze()  # what was loaded stays: a full collection over it would stall everybody
@@ -557,8 +581,24 @@ async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None)
             await serve(node, args)
     finally:
         await control.stop()
+        if isinstance(node, ClientNode) and node.vendor is not None:
+            await node.vendor.stop()
         await node.stop()
     return 0
+
+
+async def _start_vendor(args: argparse.Namespace, folder: Path, node: ClientNode) -> None:
+    """The station on the same computer, with a key and a folder of its own."""
+    wanted = str(args.vendor.absolute()) if args.vendor else node.config.vendor
+    if not wanted:
+        return
+    if config.load(Path(wanted)).role != "station":
+        raise Failure(say(language(), "error.wrong-role", role="station", folder=wanted))
+    node.vendor = open_folder(Path(wanted))
+    await node.vendor.start()
+    if wanted != node.config.vendor:
+        node.config.vendor = wanted
+        config.save(folder, node.config)
 
 
 async def _until_signal() -> None:
@@ -794,9 +834,10 @@ def _verify(args: argparse.Namespace, folder: Path) -> int:
                 Cafe(),
                 verify_ed25519,
                 lambda n: advance(n, None),
+                public_only=settings.role == "client",
             )
         ]
-    if settings.role == "station":
+    if settings.role != "server":
         results.append(verify_own(disk, cafe, keys.signer.public, keys.node, verify_ed25519))
     _print(
         args, [msgspec.to_builtins(result) for result in results], lambda _: map(_verdict, results)

@@ -22,16 +22,18 @@ from node.audit import Search
 from node.bootstrap import (
     add_operator,
     change_password,
+    first_rate,
     reset_operator,
     switch_remote_pos_on,
 )
-from node.cafe import catalog, customers, records, settings
+from node.cafe import catalog, customers, pcs, records, settings
 from node.cafe.catalog import MAX_PRODUCTS_AN_OP, write_csv
 from node.cafe.house import KINDS
 from node.cafe.kinds import read_command
 from node.cafe.receipts import test_page
 from node.pairing import PairingDoor
 from node.roles.base import Node
+from node.roles.client import ClientNode
 from node.roles.server import ServerNode
 from node.roles.station import StationNode
 from node.shows import show
@@ -85,6 +87,8 @@ class LocalDoor:
             "set_picture": self._set_picture,
             "set_clock": self._set_clock,
             "hurry": self._hurry,
+            "enable": self._enable,
+            "sign_in_here": self._sign_in_here,
             "pair_open": self._pair_open,
             "pair_knock": self._pair_knock,
             "pair_type": self._pair_type,
@@ -109,6 +113,8 @@ class LocalDoor:
             raise Refused("bad-field", what="key") from None
         if wanted is not None and len(wanted) != KEY_BYTES:
             raise Refused("bad-field", what="key")
+        if KINDS.get(kind) is not None:
+            fields = self._by_number(fields)
         receipt = await self.node.submit(kind, fields, wanted)
         return {
             "op": receipt.op_id,
@@ -117,6 +123,29 @@ class LocalDoor:
             "seq": receipt.seq,
             "events": receipt.events,
         }
+
+    def _by_number(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """A PC, or the session there, may be said by the PC's number."""
+        tables, found = self.node.tables, dict(fields)
+        for name in ("pc", "session"):
+            number = fields.get(name)
+            if type(number) is int:
+                pc = pcs.called(tables, number)
+                found[name] = pc if name == "pc" else pcs.of(tables, pc)["session"]
+        return found
+
+    async def _enable(self, user: str, password: str, number: int) -> Any:
+        node = self._server("session.run")
+        return {"session": await node.enable(user, password, number)}
+
+    async def _sign_in_here(self, **how: str) -> Any:
+        """Begin at a customers' PC from its own command line: with a password, or a PIN."""
+        node = self.node
+        if not isinstance(node, ClientNode):
+            raise Refused("unknown-call", method="sign_in_here")
+        kind = "pin" if "pin" in how else "first" if "code" in how else "sign-in"
+        await node.ask(kind, **how)
+        return node.status()
 
     async def _show(
         self, table: str, where: dict[str, str] | None = None, limit: int | None = None
@@ -302,12 +331,21 @@ class LocalDoor:
         set_wall(wall_ms)
         return {}
 
-    async def _pair_open(self, port: int, replaces: str = "") -> Any:
+    async def _pair_open(
+        self, port: int, replaces: str = "", number: int = 0, rate: str = "", again: bool = False
+    ) -> Any:
+        """The door for a station, or with a ``number`` for a customers' PC; ``again`` lets that
+        take the place of the one that has this number."""
         node = self._server("station.pair")
         replaced = node.station_called(replaces) if replaces else ""
         await self._pair_close()
-        await switch_remote_pos_on(node)
-        self._pairing = PairingDoor(node, replaced)
+        pc: dict[str, Any] | None = None
+        if number:
+            pc = {"number": number, "rate": rate or first_rate(node), "replaces": again}
+            read_command(KINDS["pc.enrol"], {**pc, "public_key": "", "certificate": ""})
+        else:
+            await switch_remote_pos_on(node)
+        self._pairing = PairingDoor(node, replaced, pc)
         try:
             return {"port": await self._pairing.open(port)}
         except OSError:
@@ -358,7 +396,7 @@ class LocalDoor:
         return {"same_disk": mirror.is_same_disk(node.folder, Path(folder))}
 
     async def _hurry(self) -> Any:
-        if isinstance(self.node, StationNode):
+        if isinstance(self.node, StationNode | ClientNode):
             self.node.client.hurry()
         return {}
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from node import sample
-from node.bootstrap import add_operator, create_cafe, pair_here
+from node.bootstrap import add_operator, create_cafe, pair_here, pair_pc_here
 from node.control import CONTROL_FILE, ControlClient, LocalDoor, NotRunning
 from node.devices.virtual import Faults, Paper, VirtualPrinter
 from node.roles.server import ServerNode
@@ -90,6 +90,7 @@ class Process:
         operator: str,
         tell: Callable[[str], None],
     ) -> None:
+        """``operator`` is signed in there; empty for a node where nobody is."""
         self.name, self.folder, self.operator = name, folder, operator
         self._command, self._tell = command, tell
         self.client = ControlClient(folder)
@@ -161,7 +162,10 @@ class Process:
         deadline = time.monotonic() + PATIENCE_S
         while process.returncode is None and time.monotonic() < deadline:
             try:
-                await self.client.call("sign_in", name=self.operator, password=PASSWORD)
+                if self.operator:
+                    await self.client.call("sign_in", name=self.operator, password=PASSWORD)
+                else:
+                    await self.client.call("status")
             except (NotRunning, Refused):
                 await asyncio.sleep(0.05)
             else:
@@ -212,6 +216,8 @@ class Demo:
         self.switches: list[Switch] = []
         self.server: Process | None = None
         self.stations: list[Process] = []
+        self.pc: Process | None = None
+        """The customers' PC, where there are screens."""
         self.on_paper: Callable[[Paper], None] = lambda paper: None
         self.password = PASSWORD
 
@@ -250,6 +256,8 @@ class Demo:
                 place = places[at % len(places)]
                 folder = options.folder / f"station-{at + 1}"
                 await pair_here(server, folder, place, ("127.0.0.1", switch.port))
+            if options.screens:
+                await pair_pc_here(server, options.folder / "pc-1", 1, ("127.0.0.1", port))
         finally:
             await server.stop()
         self.server = self._process("server", "server", OPERATOR)
@@ -257,8 +265,11 @@ class Demo:
             self._process("station", f"station-{at + 1}", self._vendor(at))
             for at in range(options.stations)
         ]
+        if options.screens:
+            self.pc = self._process("client", "pc-1", "")
         await self.server.start()
-        await asyncio.gather(*(station.start() for station in self.stations))
+        others = [*self.stations, *([self.pc] if self.pc else [])]
+        await asyncio.gather(*(process.start() for process in others))
 
     async def _stock_up(self, server: ServerNode) -> None:
         """The catalogue that was given, or the sample café's with all it has."""
@@ -282,7 +293,7 @@ class Demo:
         return Process(name, folder, command, operator, self._tell)
 
     async def stop(self) -> None:
-        processes = [p for p in (*self.stations, self.server) if p is not None]
+        processes = [p for p in (*self.stations, self.pc, self.server) if p is not None]
         await asyncio.gather(*(process.stop() for process in processes))
         for switch in self.switches:
             await switch.stop()

@@ -85,11 +85,34 @@ def acts(language: str) -> list[tuple[str, dict[str, Any]]]:
     ]
     return [
         ("settings.edit", {"methods": methods, "time_zone": "America/Costa_Rica"}),
+        ("rate.put", {"rate": "STD", "values": rate(language)}),
+        ("profile.add", {"profile": "STD", "values": profile(language)}),
         *(
             ("discount.add", {"discount": code, "name": names[at], "form": form, "value": value})
             for code, names, form, value in discounts
         ),
     ]
+
+
+def rate(language: str) -> dict[str, Any]:
+    """What an hour at a PC costs: cheaper in the morning, a quarter of an hour at least."""
+    bands = [(0, 20000), (720, 25000), (1260, 20000)]
+    return {
+        "name": "Horario" if language == "es" else "Timetable",
+        "bands": [
+            {"minute": minute, "price_minor": price, "block_s": 900} for minute, price in bands
+        ],
+        "minimum_minor": 25000,
+        "step_minor": CASH_STEP_MINOR,
+        "tax_bp": TAX_BP,
+    }
+
+
+def profile(language: str) -> dict[str, Any]:
+    """Registered customers of the sample café."""
+    name = "Registrado" if language == "es" else "Registered"
+    points = {"points": 1, "per_minor": 50000, "need": 10, "minutes": 45}
+    return {"name": name, "price_minor": 80000, **points}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from node import people
-from node.cafe import box, receipts
+from node.cafe import box, pcs, receipts, sessions
 from node.roles.base import Node
+from node.roles.server import ServerNode
 from sync.errors import Refused
 
 Rows = list[dict[str, Any]]
@@ -62,6 +63,31 @@ def _box(node: Node) -> Rows:
     return [opened] if opened else []
 
 
+def _floor(node: Node) -> Rows:
+    """Every PC: who is there, for how long, and what it comes to; at the server."""
+    if not isinstance(node, ServerNode):
+        raise Refused("server-only", kind="floor")
+    rows: Rows = []
+    for pc, row in pcs.trusted(node.tables):
+        live = node.tables.table("sessions").peek(row["session"]) if row["session"] else None
+        shown = {"number": row["number"], "pc": pc, "rate": row["rate"], "locked": row["locked"]}
+        shown |= {"online": node.floor.online(pc), "state": "free", "session": row["session"]}
+        if live is not None:
+            ran_s = node.floor.ran_ms(row["session"], live) // 1000
+            price, limit_s, _ = node.floor.standing(row["session"], live)
+            shown |= {
+                "state": live["state"],
+                "form": live["form"],
+                "who": sessions.who(node.tables, live),
+                "ran_s": ran_s,
+                "left_s": max(0, limit_s - ran_s) if limit_s else None,
+                "price_minor": price,
+                "sales_minor": live["sales_minor"],
+            }
+        rows.append(shown)
+    return rows
+
+
 def _status(node: Node) -> Rows:
     return [node.status()]
 
@@ -84,6 +110,11 @@ SHOWS: dict[str, Callable[[Node], Rows]] = {
     "offers": _all("offers"),
     "shelves": _all("shelves"),
     "redemptions": _all("redemptions"),
+    "rates": _all("rates"),
+    "pcs": _all("pcs"),
+    "floor": _floor,
+    "sessions": _all("sessions"),
+    "reservations": _all("reservations"),
     "operators": _all("operators"),
     "stations": _all("stations"),
     "box": _box,

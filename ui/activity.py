@@ -13,11 +13,12 @@ NOT_A_PERSON = frozenset({"resize", "media_change", "app_lifecycle_state_change"
 def watch(page: ft.Page, acted: Callable[[str], None]) -> None:
     """Call ``acted`` with the name of each event that a person causes: click, key, letter."""
     session: Any = page.session
-    before = session.dispatch_event
+    before = getattr(session.dispatch_event, "before", session.dispatch_event)
 
     async def dispatch(control_id: int, name: str, data: Any) -> None:
         if name not in NOT_A_PERSON:
             acted(name)
         await before(control_id, name, data)
 
+    dispatch.before = before  # type: ignore[attr-defined]
     session.dispatch_event = dispatch

@@ -19,11 +19,14 @@ class Key:
     @property
     def cap(self) -> str:
         """What stands on the key cap beside a label."""
-        name = {"Escape": "Esc"}.get(self.key, self.key)
+        name = {"Escape": "Esc", " ": "␣"}.get(self.key, self.key)
         return f"{'Ctrl ' if self.ctrl else ''}{'Alt ' if self.alt else ''}{name}"
 
 
 KEYS = (
+    Key("P", "go_floor", ctrl=True),
+    Key("H", "enable_pc", ctrl=True),
+    Key(" ", "start_pc", screens=("floor",)),
     Key("F5", "go_sell"),
     Key("F6", "go_orders"),
     Key("F7", "go_box"),
@@ -43,7 +46,18 @@ KEYS = (
     Key(
         "Escape",
         "back",
-        screens=("sell", "queue", "box", "cash", "catalogue", "sales", "customers", "pins"),
+        screens=(
+            "sell",
+            "queue",
+            "box",
+            "cash",
+            "catalogue",
+            "sales",
+            "customers",
+            "pins",
+            "floor",
+            "pcs",
+        ),
     ),
     Key("A", "allow", alt=True, screens=("queue", "sell")),
     Key("X", "deny", alt=True, screens=("queue",)),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from node import cli
-from node.api import Node
+from node.api import ClientNode, Node
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,14 +32,26 @@ async def _stopped() -> None:
 
 async def _serve(node: Node, args: argparse.Namespace) -> None:
     """A node's screen, until a signal ends it."""
-    from ui.shell import open_page  # late: Flet takes a second, and headless nodes need none
-    from ui.web import open_window, serving
+    from ui.client_page import open_client_page  # late: Flet takes a second
+    from ui.kiosk import Kiosk
+    from ui.shell import open_page
+    from ui.web import browser, open_window, serving
 
     def page_main(page: Any) -> None:
-        open_page(page, node)
+        if isinstance(node, ClientNode):
+            open_client_page(page, node)
+        else:
+            open_page(page, node)
 
     async with serving(page_main, args.screen_port) as url:
         print(url, flush=True)
+        found = browser()
+        if isinstance(node, ClientNode) and args.kiosk and found:
+            windows = asyncio.create_task(Kiosk(node, url, found).follow())
+            await _stopped()
+            windows.cancel()
+            await asyncio.gather(windows, return_exceptions=True)
+            return
         if not args.no_browser:
             open_window(url)
         await _stopped()

@@ -17,6 +17,9 @@ class Screen:
     """Without it the entry is not shown; what it does is checked by the server anyway."""
 
 
+FLOOR = Screen("floor", ft.Icons.DESKTOP_WINDOWS_ROUNDED, "session.run")
+PCS = Screen("pcs", ft.Icons.DISPLAY_SETTINGS_ROUNDED, "rate.edit")
+"""Rates and the PCs themselves; reached from the floor."""
 SELL = Screen("sell", ft.Icons.POINT_OF_SALE_ROUNDED)
 ORDERS = Screen("orders", ft.Icons.RECEIPT_LONG_ROUNDED)
 QUEUE = Screen("queue", ft.Icons.INBOX_ROUNDED, "order.authorise")
@@ -40,8 +43,10 @@ MORE = Screen("more", ft.Icons.MORE_HORIZ_ROUNDED)
 """Shown where the window is too low for the whole rail."""
 
 SCREENS: dict[str, tuple[Screen, ...]] = {
+    "client": (),
     "station": (SELL, ORDERS, CUSTOMERS, CARDS, CATALOGUE),
     "server": (
+        FLOOR,
         SELL,
         QUEUE,
         CUSTOMERS,
@@ -57,5 +62,9 @@ SCREENS: dict[str, tuple[Screen, ...]] = {
         SETTINGS,
     ),
 }
-OFF_THE_RAIL: dict[str, tuple[Screen, ...]] = {"station": (ME, MORE), "server": (BOX, ME, MORE)}
+OFF_THE_RAIL: dict[str, tuple[Screen, ...]] = {
+    "client": (),
+    "station": (ME, MORE),
+    "server": (BOX, PCS, ME, MORE),
+}
 """Screens that are reached from another one, or by their key."""

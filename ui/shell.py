@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,9 +26,11 @@ from ui.screens.cash import Cash
 from ui.screens.catalogue import Catalogue
 from ui.screens.customers import Customers, add_credit
 from ui.screens.exceptions import Exceptions
+from ui.screens.floor import Floor
 from ui.screens.me import Me
 from ui.screens.more import More
 from ui.screens.my_orders import MyOrders
+from ui.screens.pcs import Pcs
 from ui.screens.pins import Pins
 from ui.screens.prints import Prints
 from ui.screens.queue import Queue
@@ -38,6 +41,7 @@ from ui.screens.settings import Settings
 from ui.screens.sign_in import SignIn
 from ui.screens.stations import Stations
 from ui.theme import DARK, FONT_FILES, LIGHT, theme_of
+from ui.viewmodels.floor import calls
 from ui.viewmodels.orders import unsent_ids
 from ui.viewmodels.session import Session, SessionContext, use_session
 
@@ -49,6 +53,8 @@ BOX_KEYS = {
 }
 BODIES = {
     "sign_in": SignIn,
+    "floor": Floor,
+    "pcs": Pcs,
     "sell": Sell,
     "orders": MyOrders,
     "queue": Queue,
@@ -85,6 +91,8 @@ def _waiting(s: Session, screen: str) -> int:
     """The number on a rail entry."""
     if screen == "orders":
         return len(unsent_ids(s.node))
+    if screen == "floor":
+        return calls(s.node)
     if screen == "queue":
         return s.node.tables.table("orders").count(where("state") == "pending")
     if screen == "prints":
@@ -256,8 +264,11 @@ def _newest_order(node: Node) -> int:
     return max((int(row["seq"]) for row in waiting), default=0)
 
 
-def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
-    """Draw a node's screen on a page; the session lives until the page closes."""
+def open_page(
+    page: ft.Page, node: Node, *, dark: bool = False, leave: Callable[[], Any] | None = None
+) -> Session:
+    """Draw a node's screen on a page; the session lives until the page closes, or where ``leave``
+    goes back to something else until its person signs out or turns back."""
     dress(page)
     page.title = "Cabina"
     s = Session(node)
@@ -268,15 +279,20 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
     s.go("sell")
     chime = sound.make(page) if node.role == "server" else None
     heard = _newest_order(node)
+    was_in = node.operator is not None
 
     def refresh(names: frozenset[str]) -> None:
-        nonlocal heard
+        nonlocal heard, was_in
         s.refresh(names)
         newest = _newest_order(node) if chime and "orders" in names else heard
         if newest > heard:
             heard = newest
             if settings.cafe(node.tables).get("sound"):
                 page.run_task(sound.play, chime)
+
+        if was_in and node.operator is None and s.turn_back is not None:
+            s.turn_back()
+        was_in = node.operator is not None
 
     bridge = Bridge(node, refresh)
     idle_s = s.idle_lock_s()
@@ -314,6 +330,8 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
                 s.go(s.screens()[at].name)
         elif action == "lock":
             s.lock()
+        elif action == "enable_pc" and s.node.operator is not None:
+            s.enable_pc()
         elif action == "add_credit" and s.node.operator is not None:
             add_credit(s, s.customers.selected if s.app.screen == "customers" else "")
         elif e.key == "Enter" and (scan := s.typing.loose()) and s.app.screen == "sell":
@@ -329,10 +347,16 @@ def open_page(page: ft.Page, node: Node, *, dark: bool = False) -> Session:
         elif action in s.actions:
             await run(s.actions[action])
 
-    def closed(e: Any) -> None:
+    def closed(e: Any = None) -> None:
         bridge.close()
         ticking.cancel()
 
+    def left() -> None:
+        closed()
+        assert leave is not None
+        leave()
+
+    s.turn_back = left if leave is not None else None
     page.on_resize, page.on_keyboard_event, page.on_close = resized, pressed, closed
     page.render(Root, s)
     return s

@@ -131,15 +131,16 @@ async def serving(main: Callable[[ft.Page], Any], port: int = 0) -> AsyncIterato
             listener.close()
 
 
-def open_window(url: str, *, kiosk: bool = False) -> subprocess.Popen[bytes] | None:
+def browser() -> str:
+    """Path of a browser that can show an app's window; empty if none is here."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), "")
+
+
+def open_window(url: str) -> subprocess.Popen[bytes] | None:
     """The address in an app window of a browser that is there; None if none is."""
-    for name in BROWSERS:
-        path = shutil.which(name)
-        if path is not None:
-            window = "--kiosk" if kiosk else f"--app={url}"
-            command = [path, window, "--no-first-run", "--disable-features=Translate"]
-            if kiosk:
-                command.append(url)
-            quiet = subprocess.DEVNULL
-            return subprocess.Popen(command, stdout=quiet, stderr=quiet)  # noqa: S603 - our own list
-    return None
+    path = browser()
+    if not path:
+        return None
+    command = [path, f"--app={url}", "--no-first-run", "--disable-features=Translate"]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, stdout=quiet, stderr=quiet)  # noqa: S603 - our own list

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from tinydb import where
 from tinydb.queries import QueryInstance
 
-from node.cafe import accounts, box, catalog, pictures, profiles, records
+from node.cafe import accounts, box, catalog, pictures, prints, profiles, records
 from node.cafe.kinds import Acting, Code, Command, EventKind, Fact, Hex, Kind, Reason, event
 from node.cafe.pictures import Picture
 from sync.domain import Tables
@@ -125,6 +125,8 @@ class MakeCode(Command, frozen=True):
     customer: Hex
     secret: tuple[Hex, Hex]
     """(index, text), as of a PIN."""
+    printed: bool = False
+    """Whether it gets a paper of its own, and does not wait for the customer's next ticket."""
 
 
 class DeleteCustomer(Command, frozen=True):
@@ -201,6 +203,8 @@ class PasswordSet(Fact, frozen=True):
 class CodeMade(Fact, frozen=True):
     customer: str
     secret: list[str]
+    printed: bool = False
+    seq: int = 0
 
 
 class CustomerDeleted(Fact, frozen=True):
@@ -421,7 +425,12 @@ def decide_code(tables: Tables, command: MakeCode, acting: Acting) -> list[Event
     of(tables, command.customer)
     if has_password(tables, command.customer):
         raise Refused("has-password")
-    fact = CodeMade(customer=command.customer, secret=list(command.secret))
+    fact = CodeMade(
+        customer=command.customer,
+        secret=list(command.secret),
+        printed=command.printed,
+        seq=acting.context.seq,
+    )
     return [event("customer.code-made", fact)]
 
 
@@ -561,6 +570,8 @@ def apply_password(tables: Tables, fact: PasswordSet) -> None:
 def apply_code(tables: Tables, fact: CodeMade) -> None:
     index, text = fact.secret
     tables.table("codes").put(fact.customer, {"index": index, "text": text})
+    if fact.printed:
+        prints.queue(tables, f"c-{fact.seq}", "code", fact.customer)
 
 
 def apply_deleted(tables: Tables, fact: CustomerDeleted) -> None:

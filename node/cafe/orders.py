@@ -868,6 +868,8 @@ def time_line(number: int, values: Mapping[str, Any], amount: int, seconds: int)
         "price_minor": amount,
         "amount_minor": amount,
         "tax_bp": values["tax_bp"],
+        "note": f"PC {number}"
+        + (f" · {seconds // 3600}:{seconds // 60 % 60:02d}" if seconds else ""),
         "pc": number,
         "seconds": seconds,
     }

@@ -174,6 +174,8 @@ def ticket(tables: Tables, job: str) -> dict[str, Any]:
         return {**common, "z": z_lines(tables, x)}
     if row["what"] == "refund":
         return {**common, **_refund(tables, ref)}
+    if row["what"] == "code":
+        return {**common, "code_user": _user(tables, ref), "code_text": _code_of(tables, ref)}
     if row["what"] == "pin":
         return {**common, **_pin(tables, ref)}
     return {**common, **_sale(tables, ref)}
@@ -198,6 +200,7 @@ def _sale(tables: Tables, ref: str) -> dict[str, Any]:
         "number": order["ticket"],
         "order": ref,
         "label": order["label"],
+        "pc": order.get("pc", 0),
         "at_ms": at_ms,
         "taken_ms": order["taken_ms"],
         "vendor": name_of(tables, order["operator"]),
@@ -222,8 +225,23 @@ def _account(tables: Tables, order: Mapping[str, Any]) -> dict[str, Any]:
     if not after:
         return {}
     credit, bonus, points = after
-    name = customers.full_name(tables, order["account"]["customer"])
-    return {"name": name or "–", "credit": credit, "bonus": bonus, "points": points}
+    customer = order["account"]["customer"]
+    name = customers.full_name(tables, customer)
+    shown = {"name": name or "–", "credit": credit, "bonus": bonus, "points": points}
+    code = _code_of(tables, customer)
+    return {**shown, "user": _user(tables, customer), "code_text": code} if code else shown
+
+
+def _user(tables: Tables, customer: str) -> str:
+    row = tables.table("people").peek(customer)
+    return str(row["user"]) if row is not None else "–"
+
+
+def _code_of(tables: Tables, customer: str) -> str:
+    """The code for a first password, as only the server can read it; empty where there is none."""
+    row = tables.table("codes").peek(customer)
+    allowed = settings.cafe(tables).get("first_code", True)
+    return str(row["text"]) if row is not None and allowed else ""
 
 
 def _refund(tables: Tables, ref: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ DIMENSIONS = (
     "hour",
     "vendor",
     "station",
+    "pc",
     "product",
     "service",
     "category",
@@ -131,6 +132,11 @@ class Report:
             line.sales += 1
             line.units += units
             line.sold_minor += total
+        if order.get("pc"):  # its time, and what was sold to who sat there
+            whole.append(self._line("pc", str(order["pc"])))
+            whole[-1].sales += 1
+            whole[-1].units += units
+            whole[-1].sold_minor += total
         self._add_lines(order["lines"])
         for method, amount in (("cash", order["cash_minor"]), *order["payments"]):
             if amount:
@@ -171,6 +177,8 @@ class Report:
             self._line("station", order["station"]),
         ):
             line.refunded_minor += amount
+        if order.get("pc"):
+            self._line("pc", str(order["pc"])).refunded_minor += amount
         for method, part in refund["methods"]:
             self._line("method", method).refunded_minor += part
         rest = amount
@@ -193,6 +201,8 @@ class Report:
         found = list(self.found[dimension].values())
         for line in found:
             line.name = self._name(dimension, line.key)
+        if dimension == "pc":
+            return sorted(found, key=lambda line: int(line.key))
         if dimension in ("day", "hour"):
             return sorted(found, key=lambda line: line.key)
         return sorted(found, key=lambda line: (-line.sold_minor, line.name))

@@ -329,7 +329,7 @@ def _pin_limit_s(tables: Tables, serial: int, acting: Acting) -> int:
     ``already-over``."""
     row = pins.of(tables, serial)
     if row["state"] not in pins.OPENS:
-        raise Refused("wrong-pin")
+        raise Refused("bad-state", state=row["state"], label=pins.label("card", serial))
     if row.get("session"):
         raise Refused("in-session")
     at_ms = acting.context.at_ms

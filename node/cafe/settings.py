@@ -35,8 +35,6 @@ DEFAULTS: Mapping[str, Any] = {
     "offline_s": 72 * 3600,
     "print_step_minor": 1,
     "tolerance_minor": 0,
-    "return_prepaid": False,
-    "first_code": True,
 }
 """Settings that a café has before anybody sets them."""
 

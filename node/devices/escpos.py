@@ -232,6 +232,21 @@ def _account(page: _Page, customer: dict[str, Any]) -> None:
     if customer["bonus"]:
         page.line(page.say("ticket.bonus"), page.money(customer["bonus"]))
     page.line(page.say("ticket.points"), str(customer["points"]))
+    if customer.get("code_text"):
+        _code(page, customer["user"], customer["code_text"])
+
+
+def _code(page: _Page, user: str, code: str) -> None:
+    """With it a customer makes their first password."""
+    page.rule()
+    page.centre(page.say("ticket.code"))
+    page.centre(page.say("ticket.code-user", user=user))
+    page.centre(" ".join(code), large=True)
+
+
+def _code_paper(page: _Page, ticket: dict[str, Any]) -> None:
+    _head(page, ticket)
+    _code(page, ticket["code_user"], ticket["code_text"])
 
 
 def _pin(page: _Page, ticket: dict[str, Any]) -> None:
@@ -321,6 +336,7 @@ def _z(page: _Page, ticket: dict[str, Any]) -> None:
 _PARTS: dict[str, Callable[[_Page, dict[str, Any]], None]] = {
     "ticket": _ticket,
     "pin": _pin,
+    "code": _code_paper,
     "refund": _refund,
     "test": _test,
     "x": _z,

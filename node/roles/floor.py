@@ -529,7 +529,7 @@ class Floor:
 
     async def enter(self, pc: str, user: str, password: str, by: bytes | None = None) -> str:
         """A customer begins a session with their password, at the PC or at the desk (``by`` an
-        operator); the session. `Refused`: ``wrong-password`` with how many tries are ``left``,
+        operator); the session. `Refused`: ``wrong-entry`` with how many tries are ``left``,
         ``first-password``, ``locked-out``, ``ask-desk``, and what `session.open` refuses."""
         folded = customers.fold_user(user)
         self.tries.check(pc, folded)
@@ -539,7 +539,7 @@ class Floor:
             raise Refused("first-password", user=user)
         right = await self._verify(sealed["sealed"] if sealed is not None else "", password)
         if not right:
-            raise Refused("wrong-password", left=self.tries.wrong(pc, folded))
+            raise Refused("wrong-entry", left=self.tries.wrong(pc, folded))
         self.tries.right(pc, folded)
         return await self._open(pc, {"customer": customer}, by)
 
@@ -580,7 +580,7 @@ class Floor:
         node, row = self._node, pcs.of(self._node.tables, pc)
         pcs.check_idle(node.tables, pc)
         if not customer or customers.has_password(node.tables, customer):
-            raise Refused("wrong-password", left=self.tries.wrong(pc, folded))
+            raise Refused("wrong-entry", left=self.tries.wrong(pc, folded))
         customers.check_password(password)
         expects = row["expects"] or {"customer": "", "until_ms": 0}
         let = expects["customer"] == customer and expects["until_ms"] >= node.clock.wall_ms()

@@ -295,10 +295,20 @@ class ServerNode(Node):
         if pc:
             self.floor.answered(pc)
 
-    async def give_code(self, customer: str) -> None:
-        """A code with which a customer makes their first password. `Refused`, `StorageFailed`."""
+    async def give_code(self, customer: str, by: bytes | None = None) -> None:
+        """A code with which a customer makes their first password; ``by`` an operator it is printed
+        at once. `Refused`, `StorageFailed`."""
         secret = list(self.codes.new_code())
-        await self.do_self("customer.code", {"customer": customer, "secret": secret})
+        body = {"customer": customer, "secret": secret, "printed": by is not None}
+        await self.do_self("customer.code", body, by)
+
+    async def print_code(self, customer: str) -> None:
+        """A new code for who has lost theirs, on paper alone. `Refused`."""
+        if not self.may("customer.password") or self.operator is None:
+            raise Refused("no-permission", permission="customer.password")
+        if self.printer is None:
+            raise Refused("no-printer")
+        await self.give_code(customer, self.operator)
 
     def note_attack(self) -> None:
         """PINs are being guessed in the café."""
@@ -484,6 +494,12 @@ class ServerNode(Node):
         logo = self.picture(settings.cafe(self.tables).get("logo", ""))
         if logo is not None:
             ticket = {**ticket, "picture": logo}
+        if ticket["what"] == "code":
+            return {**ticket, "code_text": self._in_clear(ticket["code_text"])}
+        customer = ticket.get("customer") or {}
+        if "code_text" in customer:
+            clear = self._in_clear(customer["code_text"])
+            ticket = {**ticket, "customer": {**customer, "code_text": clear}}
         if ticket["what"] == "pin":
             return {**ticket, "pin": self.codes.open(ticket["text"])}
         if ticket["what"] == "ticket":
@@ -491,6 +507,13 @@ class ServerNode(Node):
             code = receipts.write_code(text, self.keys.signer.sign(text))
             return {**ticket, "code": code}
         return ticket
+
+    def _in_clear(self, text: str) -> str:
+        """A customer's code in clear, on its way to the paper; empty if it is no more."""
+        try:
+            return self.codes.open(text) if text else ""
+        except Malformed:
+            return ""
 
     # --- acts of the node itself ---------------------------------------------
 

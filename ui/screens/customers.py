@@ -7,7 +7,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import SyncError, people, records
+from node.api import ServerNode, SyncError, customers, people, records
 from node.api import profiles as profiles_
 from ui import files
 from ui.components.guard import part
@@ -526,8 +526,37 @@ def _data(s: Session, row: dict[str, Any]) -> list[ft.Control]:
     return [
         *parts,
         ft.Row(photo, spacing=8),
+        *_password(s, row),
         _saver(s, s.text("product.save"), save, "data-save"),
     ]
+
+
+def _password(s: Session, row: dict[str, Any]) -> list[ft.Control]:
+    """Whether they have a password; nobody here sets or reads it."""
+    node, customer = s.node, row["id"]
+    has = customers.has_password(node.tables, customer)
+    known = s.text("customers.has_password" if has else "customers.no_password")
+    acts: list[ft.Control] = []
+
+    async def forget(e: Any) -> None:
+        work = lambda: node.submit("customer.forget", {"customer": customer})  # noqa: E731
+        await _try(s, work, s.text("customers.forgot"))
+
+    async def code(e: Any) -> None:
+        assert isinstance(node, ServerNode)
+        await _try(s, lambda: node.print_code(customer), s.text("product.saved"))
+
+    def enable(e: Any) -> None:
+        s.enable_pc(row["user"])
+
+    if has and node.may("customer.password"):
+        words = s.text("customers.forget")
+        acts.append(button(s, words, forget, kind="danger_text", key="password-forget"))
+    elif isinstance(node, ServerNode) and node.printer and node.may("customer.password"):
+        acts.append(button(s, s.text("customers.new_code"), code, key="password-code"))
+    if isinstance(node, ServerNode) and node.may("session.run"):
+        acts.append(button(s, s.text("customers.enable"), enable, key="customer-enable"))
+    return [ft.Row([text(s, known, "body", s.palette.text2, expand=True), *acts], spacing=8)]
 
 
 def _saver(s: Session, label: str, act: Any, key: str, kind: str = "filled") -> ft.Control:

@@ -44,6 +44,7 @@ class State:
 
     server: dict[str, Any] = field(default_factory=dict)
     stations: list[dict[str, Any]] = field(default_factory=list)
+    pc: dict[str, Any] = field(default_factory=dict)
     orders: list[dict[str, Any]] = field(default_factory=list)
     agree: bool = False
 
@@ -89,6 +90,8 @@ class Watcher:
         state.orders = await _ask(self.demo.server, "show", table="orders") or []
         for station in self.demo.stations:
             state.stations.append(await _ask(station, "status"))
+        if self.demo.pc is not None:
+            state.pc = await _ask(self.demo.pc, "status")
         digests = [await _ask(self.demo.server, "digest")]
         for station, status in zip(self.demo.stations, state.stations, strict=True):
             if status and status["online"]:
@@ -250,6 +253,37 @@ def _station(w: Watcher, at: int, status: dict[str, Any]) -> ft.Control:
         ),
         width=280,
         border=ft.Border.all(2, p.danger.text) if cut else ft.Border.all(1, p.border),
+    )
+
+
+def _pc(w: Watcher) -> ft.Control:
+    """The customers' PC: what it shows, and the way to its screen."""
+    p, process = LIGHT, w.demo.pc
+    assert process is not None
+    status = w.state.pc
+    in_use = status.get("phase") in ("running", "paused")
+    pill = (
+        _draw.pill(p.allowed, ft.Icons.PERSON_ROUNDED, w.text("demo.in_use"))
+        if in_use
+        else _draw.pill(p.collected, ft.Icons.LOCK_ROUNDED, w.text("demo.free"))
+        if status
+        else _draw.pill(p.danger, ft.Icons.POWER_OFF_ROUNDED, w.text("demo.starting"))
+    )
+    plate = ft.Container(
+        icon(ft.Icons.DESKTOP_WINDOWS_ROUNDED, 24, p.on_selected),
+        width=40,
+        height=40,
+        border_radius=10,
+        bgcolor=p.selected,
+        alignment=ft.Alignment.CENTER,
+    )
+    opener = ft.IconButton(
+        ft.Icons.OPEN_IN_NEW_ROUNDED, tooltip=w.text("demo.open"), url=process.url
+    )
+    name = _draw.text(w.text("demo.pc", number=status.get("number", 1)), "strong", expand=True)
+    return _draw.card(
+        ft.Column([ft.Row([plate, name, opener], spacing=12), ft.Row([pill])], spacing=10),
+        width=280,
     )
 
 
@@ -482,7 +516,7 @@ def DemoPage(w: Watcher, picture: Picture) -> ft.Control:
                     [
                         _draw.text(w.text("demo.title"), "h1"),
                         _draw.text(
-                            w.text("demo.what", count=len(w.demo.stations) + 1)
+                            w.text("demo.what", count=len(w.demo.stations) + 2)
                             + " "
                             + w.text("demo.password", password=w.demo.password),
                             "caption",
@@ -512,6 +546,8 @@ def DemoPage(w: Watcher, picture: Picture) -> ft.Control:
         ft.Row([_station(w, at, status), _cable(w, at, status)], spacing=12)
         for at, status in enumerate(stations)
     ]
+    if w.demo.pc is not None:
+        rows.append(ft.Row([_pc(w), ft.Container(expand=True)], spacing=12))
     left = ft.Column(rows, expand=True, spacing=24, scroll=ft.ScrollMode.AUTO)  # type: ignore[arg-type]
     return ft.Container(
         ft.Row(
@@ -582,7 +618,7 @@ async def run_demo(args: argparse.Namespace, until: Callable[[], Awaitable[None]
         watching = asyncio.create_task(watcher.run())
         async with serving(lambda page: open_demo_page(page, watcher)) as url:
             print(url, flush=True)
-            for process in (demo.server, *demo.stations):
+            for process in (demo.server, *demo.stations, demo.pc):
                 assert process is not None
                 print(f"{process.name}: {process.url}", file=sys.stderr)
             if not args.no_browser and open_window(url) is None:

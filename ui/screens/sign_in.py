@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import flet as ft
@@ -9,7 +10,15 @@ import flet as ft
 from node.api import SyncError
 from ui.components.guard import part
 from ui.components.parts import button, card, field, text
-from ui.viewmodels.session import use_session
+from ui.viewmodels.session import Session, use_session
+
+
+def _back(s: Session) -> Callable[[Any], None]:
+    def back(e: Any) -> None:
+        if s.turn_back is not None:
+            s.turn_back()
+
+    return back
 
 
 @part
@@ -84,6 +93,11 @@ def SignIn() -> ft.Control:
                         large=True,
                         disabled=busy or not name,
                         glyph=ft.Icons.LOGIN_ROUNDED,
+                    ),
+                    *(
+                        [button(s, s.text("client.back"), _back(s), key="leave")]
+                        if s.turn_back is not None
+                        else []
                     ),
                 ],
                 spacing=16,

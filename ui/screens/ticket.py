@@ -25,6 +25,7 @@ from ui.components.parts import (
 from ui.components.people import finder
 from ui.format import whole
 from ui.keymap import cap
+from ui.viewmodels import floor
 from ui.viewmodels import sell as model
 from ui.viewmodels.sell import Basket, BasketLine
 from ui.viewmodels.session import Session, use_session
@@ -241,6 +242,7 @@ def Ticket() -> ft.Control:
             [
                 head,
                 *_customer(s),
+                *_on_pc(s),
                 *_waiting(s),
                 ft.Stack(lines, expand=True, fit=ft.StackFit.EXPAND),
                 _sums(s, now),
@@ -281,8 +283,10 @@ def _tools(s: Session, some: bool) -> list[ft.Control]:
             s.sell.ask_customer()
 
     known = len(s.node.tables.table("customers")) > 0 and s.node.may("customer.read")
+    on_pc = bool(floor.live_sessions(s.node)) and floor.sells_on_pcs(s.node)
     tools = [
         *([(ft.Icons.PERSON_ADD_ALT_ROUNDED, "customer", who, True)] if known else []),
+        *([(ft.Icons.DESKTOP_WINDOWS_ROUNDED, "pcs", _opener(s, "pcs"), True)] if on_pc else []),
         (ft.Icons.PERCENT_ROUNDED, "discount", discounts, some),
         (ft.Icons.PAUSE_ROUNDED, "park", lambda e: s.sell.park(s.node.clock.wall_ms()), some),
         (ft.Icons.DELETE_SWEEP_ROUNDED, "clear", lambda e: s.sell.clear(), some),
@@ -349,6 +353,8 @@ def _middle(s: Session, now: Basket) -> ft.Control:
         return _who(s)
     if s.sell.panel == "discounts":
         return _discounts(s)
+    if s.sell.panel == "pcs":
+        return _pcs(s)
     if s.sell.panel == "parked" and s.sell.parked:
         return _parked(s)
     if s.sell.panel == "jobs":
@@ -413,6 +419,43 @@ def _customer(s: Session) -> list[ft.Control]:
         padding=ft.Padding.only(left=16),
     )
     return [face]
+
+
+def _on_pc(s: Session) -> list[ft.Control]:
+    """The PC whose account it goes on; and how to take that back."""
+    if not s.sell.session:
+        return []
+    p = s.palette
+    row = s.node.tables.table("sessions").peek(s.sell.session)
+    words = s.text("sell.on_pc", number=row["number"] if row is not None else 0)
+    face = ft.Container(
+        ft.Row(
+            [
+                icon(ft.Icons.DESKTOP_WINDOWS_ROUNDED, 20, p.on_selected),
+                clipped(s, words, "strong", p.on_selected, expand=True, key="ticket-pc"),
+                _tool(s, ft.Icons.CLOSE_ROUNDED, "no_pc", lambda e: s.sell.sell_on("")),
+            ],
+            spacing=8,
+        ),
+        height=48,
+        bgcolor=p.selected,
+        padding=ft.Padding.only(left=16),
+    )
+    return [face]
+
+
+def _pcs(s: Session) -> ft.Control:
+    """PCs in use: a touch puts the ticket on one's account."""
+
+    def chooser(session: str) -> Any:
+        return lambda e: s.sell.sell_on(session)
+
+    rows = [
+        choice(s, f"PC {number}", who, "", chooser(session), f"on-pc-{number}",
+               on=session == s.sell.session)
+        for session, number, who in floor.live_sessions(s.node)
+    ]  # fmt: skip
+    return _list(s, s.text("sell.which_pc"), rows)
 
 
 def _list(s: Session, title: str, rows: list[ft.Control]) -> ft.Control:
@@ -563,7 +606,7 @@ def _ask_price(s: Session) -> ft.Control:
 
 def _methods(s: Session) -> list[ft.Control]:
     """Cash or one of the owner's methods, where there are any."""
-    known = model.methods(s.node, s.sell.customer)
+    known = model.methods(s.node, s.sell.customer, s.sell.session)
     if not known:
         return []
     chips: list[ft.Control] = []

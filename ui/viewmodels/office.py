@@ -21,8 +21,8 @@ TEXTS = {
     "selling": ("order_expiry_min", "offline_h", "idle_lock_min", "cash_step", "print_step"),
 }
 SWITCHES = {
-    "selling": ("blind_close", "sound"),
-    "printing": ("drawer_desk", "drawer_remote"),
+    "selling": ("blind_close", "sound", "return_prepaid"),
+    "printing": ("drawer_desk", "drawer_remote", "first_code"),
 }
 ROLES = ("vendor", "cashier", "manager", "administrator")
 UNITS = {"order_expiry_min": 60, "offline_h": 3600, "idle_lock_min": 60}

@@ -97,7 +97,9 @@ def queue(node: Node, query: str = "") -> dict[str, list[QueueRow]]:
                 id=str(row.doc_id),
                 state=state,
                 vendor=receipts.name_of(tables, row["operator"]),
-                station=receipts.station_name(tables, row["station"]),
+                station=f"PC {row['pc']}"
+                if row.get("pc") and not row["station"]
+                else receipts.station_name(tables, row["station"]),
                 label=row["label"],
                 summary=summary(row),
                 flags=tuple(row["flags"]),

@@ -13,7 +13,18 @@ from ui.format import Format
 
 PERIODS = ("today", "yesterday", "week", "month", "days")
 """``week`` and ``month`` are the last 7 and 30 days; ``days`` are those that were typed."""
-BY = ("vendor", "station", "product", "service", "category", "method", "discount", "hour", "day")
+BY = (
+    "vendor",
+    "station",
+    "pc",
+    "product",
+    "service",
+    "category",
+    "method",
+    "discount",
+    "hour",
+    "day",
+)
 
 
 @dataclass(frozen=True, slots=True)

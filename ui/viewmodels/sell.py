@@ -18,6 +18,7 @@ from node.api import (
     jobs,
     lines,
     pay,
+    pcs,
     read_fields,
     settings,
     stations,
@@ -84,10 +85,12 @@ class SellModel:
     asking: str = ""
     """Sku whose price is being asked for."""
     panel: str = ""
-    """What is open beside the basket: ``discounts``, ``jobs``, ``parked``, ``customer``, or
-    nothing."""
+    """What is open beside the basket: ``discounts``, ``jobs``, ``parked``, ``customer``, ``pcs``,
+    or nothing."""
     customer: str = ""
     """Whose ticket it is; empty for nobody's."""
+    session: str = ""
+    """Session at a PC whose account it may go on; empty for none."""
     who: str = ""
     """What was typed to find a customer."""
     wanted: str = ""
@@ -165,6 +168,12 @@ class SellModel:
         if self.method == accounts.CREDIT:
             self.method = ""
 
+    def sell_on(self, session: str) -> None:
+        """The ticket goes on a PC's account from now on; on none if empty."""
+        self.close_panel()
+        self.session = session
+        self.method = pcs.PC if session else "" if self.method == pcs.PC else self.method
+
     def ask(self, sku: str) -> None:
         """Ask for the price of a product."""
         self.close_panel()
@@ -183,7 +192,7 @@ class SellModel:
     def clear(self) -> None:
         self.items, self.discounts, self.method = {}, (), ""
         self.close_panel()
-        self.customer = self.current = self.received = ""
+        self.customer = self.session = self.current = self.received = ""
 
     def park(self, at_ms: int) -> None:
         """Put the basket aside for later; the oldest goes when there are too many."""
@@ -404,15 +413,16 @@ def discount_title(node: Node, discount: str) -> str:
     return row["name"] if row is not None else discount
 
 
-def methods(node: Node, customer: str = "") -> list[tuple[str, str]]:
-    """(method, name) of what people may pay with beside cash; a customer with their credit too,
-    whose name is a word of the language."""
+def methods(node: Node, customer: str = "", session: str = "") -> list[tuple[str, str]]:
+    """(method, name) of what people may pay with beside cash; a customer with their credit too, and
+    who is at a PC on its account: their names are words of the language."""
     known = [
         (method["method"], method["name"])
         for method in settings.cafe(node.tables).get("methods", ())
         if method["active"]
     ]
-    return [*known, *([(accounts.CREDIT, "")] if customer else [])]
+    own = [(accounts.CREDIT, "")] if customer else []
+    return [*known, *own, *([(pcs.PC, "")] if session else [])]
 
 
 def change_customer(node: Node, model: SellModel, customer: str) -> None:
@@ -438,7 +448,7 @@ def next_label(node: Node) -> str:
 
 async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> str:
     """Place the order; its label. Raises `SyncError`, and then the basket is as it was."""
-    if model.method and model.method not in dict(methods(node, model.customer)):
+    if model.method and model.method not in dict(methods(node, model.customer, model.session)):
         model.method = ""
         raise Refused("unknown-method", what=model.method)
     label = next_label(node)
@@ -451,6 +461,8 @@ async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> st
         now = basket(node, model)
         total = now.by_credit_minor if model.method == accounts.CREDIT else now.total_minor
         fields["payments"] = [{"method": model.method, "amount_minor": total}] if total else []
+    if model.method == pcs.PC:
+        fields["session"] = model.session
     if tendered_minor is not None and model.method in ("", accounts.CREDIT):
         fields["tendered_minor"] = tendered_minor
     sold, given = model.items, model.discounts

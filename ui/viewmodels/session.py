@@ -18,9 +18,11 @@ from ui.viewmodels.audit import AuditModel
 from ui.viewmodels.boxclose import BoxModel
 from ui.viewmodels.cash import CashModel
 from ui.viewmodels.catalogue import CatalogueModel
+from ui.viewmodels.client import ClientModel
 from ui.viewmodels.count import CountModel
 from ui.viewmodels.customers import CustomersModel
 from ui.viewmodels.discounts import DiscountsModel
+from ui.viewmodels.floor import FloorModel, PcsModel
 from ui.viewmodels.me import MeModel
 from ui.viewmodels.office import OfficeModel
 from ui.viewmodels.orders import OrdersModel, QueueModel
@@ -142,10 +144,15 @@ class Session:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.door = LocalDoor(node)
+        self.language = ""
+        """Chosen at this page; empty for the café's."""
+        self.turn_back: Callable[[], None] | None = None
+        """Goes back to what was on the page before; None where this is all of it."""
         self.text = Format(node)
         self.app = AppModel()
         self.feed = Feed()
         self.sell = SellModel()
+        self.client = ClientModel()
         self._forget()
         self._person = node.operator
         self.typing, self.acts = Typing(), Acts()
@@ -158,6 +165,8 @@ class Session:
         self.queue = QueueModel()
         self.box = self.new_box()
         self.cash = CashModel()
+        self.floor = FloorModel()
+        self.pcs = PcsModel()
         self.customers = CustomersModel()
         self.profiles = ProfilesModel()
         self.pins = PinsModel()
@@ -214,6 +223,16 @@ class Session:
         off = [known for known in OFF_THE_RAIL[self.node.role] if self._may_open(known)]
         return {known.name for known in (*self.screens(), *off)}
 
+    def enable_pc(self, user: str = "") -> None:
+        """Begin to enable a PC for a registered customer: they type their password there."""
+        if self.node.role != "server" or not self.node.may("session.run"):
+            return
+        row = self.node.tables.table("pcs").peek(self.floor.selected)
+        self.go("floor")
+        self.floor.open("enable")
+        self.floor.user = user
+        self.floor.number = str(row["number"]) if row is not None and not row["session"] else ""
+
     def lock(self) -> None:
         """Whoever comes next signs in; what is in the basket stays there."""
         row = self.node.operator_row
@@ -232,7 +251,7 @@ class Session:
     def refresh(self, names: frozenset[str]) -> None:
         """The node has changed: draw again what shows it."""
         if "settings" in names:
-            self.text = Format(self.node)
+            self.text = Format(self.node, self.language)
         if self.node.operator != self._person:
             self._person = self.node.operator
             self._forget()
@@ -242,6 +261,12 @@ class Session:
         elif self.node.operator is not None and self.app.screen not in self._within_reach():
             self.actions.clear()
             self.app.screen = "sell"  # the right to it was taken away meanwhile
+        self.feed.version += 1
+
+    def speak(self, language: str) -> None:
+        """Another language at this page, until it is closed."""
+        self.language = language
+        self.text = Format(self.node, language)
         self.feed.version += 1
 
     def say(self, toast: str) -> None:

@@ -49,7 +49,11 @@ def _shelf(node: Node) -> _Shelf:
     if known is None or known.version != table.version:
         rows = sorted((row for _, row in table.scan()), key=lambda row: row["order"])
         names = (row["category"] for row in rows if row["category"] and row["active"])
-        products = [(r["sku"], r["search"], r["category"], r["active"]) for r in rows]
+        products = [
+            (r["sku"], r["search"], r["category"], r["active"])
+            for r in rows
+            if r["kind"] != "pc_time"  # that is sold on the floor
+        ]
         lengths = (len(text) + 1 for _, text, _, _ in products)
         known = _shelves[node] = _Shelf(
             version=table.version,

@@ -1,0 +1,122 @@
+"""What a customer types at a PC; none of it outlives the session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import flet as ft
+
+from node.api import ClientNode, rates, settings
+from ui.format import Format
+from ui.viewmodels import shelf
+from ui.viewmodels.floor import hour_minor
+
+PIN_LENGTH = 5
+WARN_AT_S = (600, 300)
+MOST_ON_MENU = 60
+DAY_MINUTES = 1440
+
+
+@ft.observable
+@dataclass
+class ClientModel:
+    """The fields of the locked page and of the session's panel."""
+
+    tab: str = "user"
+    step: str = ""
+    """``first`` while a first password is made."""
+    user: str = ""
+    password: str = ""
+    again: str = ""
+    code: str = ""
+    pin: str = ""
+    panel: str = ""
+    """In a session: ``redeem``, ``order``, ``leaving``, or nothing."""
+    points: str = ""
+    message: str = ""
+    basket: dict[str, int] = field(default_factory=dict)
+    folded: bool = False
+    problem: str = ""
+    saved: str = ""
+    busy: bool = False
+
+    def forget(self) -> None:
+        """Nothing that was typed stays for who comes next."""
+        self.step = self.user = self.password = self.again = self.code = self.pin = ""
+        self.leave()
+        self.folded = False
+
+    def leave(self) -> None:
+        """Back to the panel itself."""
+        self.panel = self.points = self.message = self.problem = self.saved = ""
+        self.basket = {}
+
+    def turn(self, tab: str) -> None:
+        self.tab, self.step = tab, ""
+        self.password = self.again = self.code = self.pin = self.problem = ""
+
+    def begin_first(self, user: str) -> None:
+        """Make a first password."""
+        self.step, self.user = "first", user
+        self.password = self.again = self.code = self.problem = ""
+
+    def put(self, sku: str, more: int) -> None:
+        """More or fewer of a product."""
+        units = min(99, self.basket.get(sku, 0) + more)
+        self.basket = {k: v for k, v in {**self.basket, sku: units}.items() if v > 0}
+
+
+def warning(left_ms: int | None) -> int:
+    """Minutes of the warning that stands now: 10, 5, or 0 for none."""
+    if left_ms is None:
+        return 0
+    return min((at_s for at_s in WARN_AT_S if left_ms <= at_s * 1000), default=0) // 60
+
+
+def bands(node: ClientNode, text: Format) -> list[tuple[str, str]]:
+    """(when, what) of the PC's rate, as the locked page shows it."""
+    row = node.tables.table("rates").peek(node.state.get("rate", ""))
+    if row is None:
+        return []
+    known = rates.rate_of(row).bands
+    found = []
+    for at, band in enumerate(known):
+        price = text.money(hour_minor(band.price_minor, band.block_s))
+        amount = text("client.an_hour", amount=price)
+        if len(known) == 1:
+            found.append((text("client.all_day"), amount))
+            continue
+        until = known[(at + 1) % len(known)].minute
+        when = text("client.from_to", since=_clock(band.minute), until=_clock(until))
+        found.append((when, amount))
+    if row["minimum_minor"]:
+        found.append((text("client.minimum"), text.money(row["minimum_minor"])))
+    return found
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"
+
+
+def menu(node: ClientNode) -> list[Mapping[str, Any]]:
+    """What can be ordered from a PC: products and services with a price."""
+    rows, _ = shelf.find(node, "", most=MOST_ON_MENU)
+    return [row for row in rows if row["kind"] in ("product", "service") and not row["open_price"]]
+
+
+def gifts(node: ClientNode) -> list[Mapping[str, Any]]:
+    """Products that points can be changed for."""
+    rows, _ = shelf.find(node, "", most=MOST_ON_MENU)
+    return [row for row in rows if row["points"]]
+
+
+def total_minor(node: ClientNode, basket: Mapping[str, int]) -> int:
+    products = node.tables.table("products")
+    rows = ((products.peek(sku), units) for sku, units in basket.items())
+    return sum(row["price_minor"] * units for row, units in rows if row is not None)
+
+
+def cafe_name(node: ClientNode) -> str:
+    return str(settings.cafe(node.tables).get("name", "Cabina"))

@@ -1,0 +1,361 @@
+"""The floor of PCs as its screen shows it, and what is typed there."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import flet as ft
+
+from node.api import (
+    MAX_PRICE_MINOR,
+    Node,
+    ServerNode,
+    accounts,
+    pcs,
+    profiles,
+    rates,
+    reservations,
+    sessions,
+    settings,
+)
+from ui.format import Format, whole
+from ui.viewmodels.forms import BadField
+
+SOON_S = 600
+"""So near its end a session needs a person's eye."""
+FILTERS = ("all", "in_use", "free", "soon", "due", "lost")
+HOUR_S = 3600
+
+
+@ft.observable
+@dataclass
+class FloorModel:
+    """What is selected and typed on the floor."""
+
+    selected: str = ""
+    filter: str = "all"
+    panel: str = ""
+    """What the side shows in place of the PC: ``enable``, ``prepaid``, ``add``, ``move``,
+    ``message``, ``pay``, ``reserve``, or nothing."""
+    paying: str = ""
+    """Session that is being paid."""
+    user: str = ""
+    password: str = ""
+    number: str = ""
+    amount: str = ""
+    received: str = ""
+    method: str = ""
+    debt: str = ""
+    message: str = ""
+    name: str = ""
+    time: str = ""
+    minutes: str = "60"
+    deposit: str = ""
+    problem: str = ""
+    saved: str = ""
+    busy: bool = False
+
+    def choose(self, pc: str) -> None:
+        """Look at another PC; what was typed for the one before is gone."""
+        self.selected = "" if self.selected == pc and not self.panel else pc
+        self.leave()
+
+    def open(self, panel: str) -> None:
+        self.leave()
+        self.panel = panel
+
+    def leave(self) -> None:
+        """Back to the PC itself."""
+        self.panel = self.paying = self.user = self.password = self.number = ""
+        self.amount = self.received = self.method = self.debt = self.message = ""
+        self.name = self.time = self.deposit = self.problem = self.saved = ""
+        self.minutes = "60"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One PC on the floor."""
+
+    pc: str
+    number: int
+    state: str
+    """``free``, ``running``, ``paused``, ``locked`` (by the desk)."""
+    form: str = ""
+    source: str = ""
+    who: str = ""
+    ran_s: int = 0
+    left_s: int | None = None
+    limit_s: int = 0
+    price_minor: int = 0
+    sales_minor: int = 0
+    online: bool = True
+    called: bool = False
+    blocked: bool = False
+    due_minor: int = 0
+    expects: str = ""
+    reserved: str = ""
+
+    @property
+    def in_use(self) -> bool:
+        return self.state in ("running", "paused")
+
+    @property
+    def alert(self) -> str:
+        """``red`` and ``amber`` for what needs a person; empty for nothing."""
+        over = self.in_use and self.left_s == 0
+        if self.due_minor or over or self.blocked:
+            return "red"
+        soon = self.state == "running" and self.left_s is not None and self.left_s < SOON_S
+        lost = self.in_use and not self.online
+        return "amber" if soon or lost or self.called else ""
+
+    def fits(self, wanted: str) -> bool:
+        """Whether it is one of a filter's."""
+        return {
+            "all": True,
+            "in_use": self.in_use,
+            "free": self.state == "free",
+            "soon": self.in_use and self.left_s is not None and self.left_s < SOON_S,
+            "due": self.due_minor > 0,
+            "lost": not self.online,
+        }[wanted]
+
+
+def cards(node: ServerNode) -> list[Card]:
+    """All PCs by their numbers."""
+    tables, now_ms = node.tables, node.clock.wall_ms()
+    owed: dict[str, int] = {}
+    for _, row in sessions.due(tables):
+        owed[row["pc"]] = owed.get(row["pc"], 0) + row["due_minor"]
+    return [_card(node, pc, row, owed.get(pc, 0), now_ms) for pc, row in pcs.trusted(tables)]
+
+
+def _card(node: ServerNode, pc: str, row: Any, due_minor: int, now_ms: int) -> Card:
+    tables, seen = node.tables, node.floor.view(pc)
+    kept = reservations.coming(tables, pc, now_ms)
+    expects = row["expects"] or {}
+    person = tables.table("people").peek(expects.get("customer", "")) or {}
+    waiting = expects.get("until_ms", 0) > now_ms
+    common: dict[str, Any] = {
+        "pc": pc,
+        "number": row["number"],
+        "online": seen["online"],
+        "called": bool(seen["called_ms"]),
+        "blocked": seen["blocked"],
+        "due_minor": due_minor,
+        "expects": person.get("user", "") if waiting else "",
+        "reserved": kept["name"] if kept is not None else "",
+    }
+    session = row["session"]
+    live = tables.table("sessions").peek(session) if session else None
+    if live is None:
+        return Card(state="locked" if row["locked"] else "free", **common)
+    ran_s = node.floor.ran_ms(session, live) // 1000
+    price, limit_s, source = node.floor.standing(session, live)
+    return Card(
+        state=live["state"],
+        form=live["form"],
+        source=source,
+        who=sessions.who(tables, live),
+        ran_s=ran_s,
+        left_s=max(0, limit_s - ran_s) if limit_s else None,
+        limit_s=limit_s,
+        price_minor=price,
+        sales_minor=live["sales_minor"],
+        **common,
+    )
+
+
+def calls(node: Node) -> int:
+    """PCs that have called for the desk, or wait for an operator."""
+    if not isinstance(node, ServerNode):
+        return 0
+    seen = [node.floor.view(pc) for pc, _ in pcs.trusted(node.tables)]
+    return sum(bool(one["called_ms"] or one["blocked"]) for one in seen)
+
+
+def span(seconds: int, *, with_seconds: bool = False) -> str:
+    """A length as clocks show it: ``1:24``, ``1:24:36``."""
+    hours, rest = divmod(max(0, seconds), HOUR_S)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}" + (f":{left:02d}" if with_seconds else "")
+
+
+def sold_to(node: Node, session: str) -> list[tuple[str, int]]:
+    """(what, amount) that stands on a session's account."""
+    found = []
+    for row in node.tables.table("orders").latest("taken_ms", 300):
+        on_pc = sum(amount for method, amount in row["payments"] if method == pcs.PC)
+        if row.get("session") == session and row["state"] == "collected" and on_pc:
+            words = ", ".join(f"{line['quantity']} {line['name']}" for line in row["lines"])
+            found.append((words, on_pc))
+    return found
+
+
+def rate_now(node: Node, row: Any) -> tuple[str, int, int]:
+    """(name, price of a block, its seconds) of a session's rate at this moment."""
+    values = row["rates"][row["rate"]]
+    at_s = node.clock.wall_ms() // 1000
+    band = rates.rate_of(values).band_at(at_s, settings.zone(node.tables))
+    return values["name"], band.price_minor, band.block_s
+
+
+def hour_minor(price_minor: int, block_s: int) -> int:
+    """What an hour of such blocks costs."""
+    return price_minor * HOUR_S // block_s
+
+
+def money_of(text: Format, typed: str, name: str, *, least: int = 1) -> int:
+    """An amount that was typed, or `BadField`."""
+    amount = text.parse(typed)
+    if amount is None or not least <= amount <= MAX_PRICE_MINOR:
+        raise BadField(name)
+    return amount
+
+
+def instant_of(text: Format, typed: str, now_ms: int) -> int:
+    """The next instant at which it is ``hh:mm`` in the café, or `BadField`."""
+    hour, _, minute = typed.strip().partition(":")
+    at = (whole(hour), whole(minute))
+    if at[0] is None or at[1] is None or not (at[0] < 24 and at[1] < 60):
+        raise BadField("time")
+    zone = ZoneInfo(text.zone or "UTC")
+    now = dt.datetime.fromtimestamp(now_ms / 1000, zone)
+    wanted = dt.datetime.combine(now.date(), dt.time(at[0], at[1]), zone)
+    if wanted < now - dt.timedelta(minutes=1):
+        wanted += dt.timedelta(days=1)
+    return int(wanted.timestamp() * 1000)
+
+
+def most_debt_minor(node: Node, row: Any) -> int:
+    """What of a session's bill its customer may owe."""
+    if not row["customer"] or not node.may("customer.debt"):
+        return 0
+    account = accounts.of(node.tables, row["customer"])
+    most = profiles.of(node.tables, account["profile"])["max_debt_minor"]
+    return int(max(0, most + account["credit"]))
+
+
+def live_sessions(node: Node) -> list[tuple[str, int, str]]:
+    """(session, number of its PC, who) of those whose account can be sold on."""
+    found = [
+        (session, row["number"], sessions.who(node.tables, row))
+        for session, row in sessions.running(node.tables)
+    ]
+    return sorted(found, key=lambda one: one[1])
+
+
+def sells_on_pcs(node: Node) -> bool:
+    """Whether a ticket may go on a PC's account here: at the desk, and at a station where sales are
+    final, while it hears the server."""
+    if node.role == "server":
+        return True
+    return settings.cafe(node.tables).get("mode") == 1 and bool(node.status()["online"])
+
+
+# --- PCs and rates ---------------------------------------------------------------
+
+
+@ft.observable
+@dataclass
+class PcsModel:
+    """What is typed where PCs and rates are set."""
+
+    tab: str = "pcs"
+    selected: str = ""
+    """PC or rate; ``+`` for a new rate."""
+    fields: dict[str, str] = field(default_factory=dict)
+    step: str = ""
+    """Of the door: ``open``, ``digits``, or empty."""
+    address: str = ""
+    knocking: str = ""
+    digits: str = ""
+    sure: str = ""
+    problem: str = ""
+    saved: str = ""
+    busy: bool = False
+
+    def open(self, selected: str, fields: dict[str, str]) -> None:
+        self.selected, self.fields = selected, fields
+        self.problem = self.saved = self.sure = ""
+
+    def turn(self, tab: str) -> None:
+        self.tab = tab
+        self.open("", {})
+
+
+BANDS_SHOWN = 4
+
+
+def rate_fields(text: Format, values: Any | None) -> dict[str, str]:
+    """A rate's values as they are typed."""
+    bands = values["bands"] if values else [{"minute": 0, "price_minor": 0, "block_s": 900}]
+    fields = {
+        "name": values["name"] if values else "",
+        "minimum": text.plain(values["minimum_minor"]) if values else "",
+        "grace": str(values["grace_s"] // 60) if values else "0",
+        "step": text.plain(values["step_minor"]) if values and values["step_minor"] > 1 else "",
+        "tax": f"{values['tax_bp'] / 100:g}" if values else "",
+    }
+    for at in range(BANDS_SHOWN):
+        band = bands[at] if at < len(bands) else None
+        hour, minute = divmod(band["minute"], 60) if band else (0, 0)
+        fields[f"from{at}"] = f"{hour:02d}:{minute:02d}" if band else ""
+        fields[f"price{at}"] = text.plain(band["price_minor"]) if band else ""
+        fields[f"block{at}"] = str(band["block_s"] // 60) if band else ""
+    return fields
+
+
+def rate_values(text: Format, typed: dict[str, str]) -> dict[str, Any]:
+    """A rate as an act takes it, or `BadField`."""
+    bands = []
+    for at in range(BANDS_SHOWN):
+        if not typed.get(f"price{at}", "").strip():
+            continue
+        hour, _, minute = typed.get(f"from{at}", "").strip().partition(":")
+        since = (whole(hour or "0"), whole(minute or "0"))
+        block = whole(typed.get(f"block{at}", "") or "15")
+        if since[0] is None or since[1] is None or since[0] > 23 or since[1] > 59:
+            raise BadField("from")
+        if not block or block > 1440:
+            raise BadField("block")
+        price = money_of(text, typed[f"price{at}"], "price", least=0)
+        minute_of = since[0] * 60 + since[1]
+        bands.append({"minute": minute_of, "price_minor": price, "block_s": block * 60})
+    if not bands:
+        raise BadField("price")
+    if not typed.get("name", "").strip():
+        raise BadField("name")
+    grace = whole(typed.get("grace", "") or "0")
+    if grace is None or grace > 60:
+        raise BadField("grace")
+    tax = typed.get("tax", "").strip().replace(",", ".") or "0"
+    try:
+        tax_bp = round(float(tax) * 100)
+    except ValueError:
+        raise BadField("tax") from None
+    if not 0 <= tax_bp <= 10_000:
+        raise BadField("tax")
+    step = typed.get("step", "").strip()
+    return {
+        "name": " ".join(typed["name"].split()),
+        "bands": sorted(bands, key=lambda band: int(band["minute"])),
+        "minimum_minor": money_of(
+            text, typed.get("minimum", "").strip() or "0", "minimum", least=0
+        ),
+        "grace_s": grace * 60,
+        "step_minor": money_of(text, step, "step") if step else 1,
+        "tax_bp": tax_bp,
+    }
+
+
+def next_rate(node: Node) -> str:
+    """A code for a new rate."""
+    known = node.tables.table("rates")
+    number = len(known) + 1
+    while known.peek(f"R{number}") is not None:
+        number += 1
+    return f"R{number}"
