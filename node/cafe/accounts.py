@@ -462,13 +462,14 @@ def of_time(tables: Tables, customer: str, amount_minor: int, spent: list[int]) 
     return does if earning or any(spent) else {}
 
 
-def end_session(tables: Tables, customer: str, used: Mapping[str, Any]) -> None:
+def end_session(tables: Tables, customer: str, session: str, used: Mapping[str, Any]) -> None:
     """A session is over: what it has used of the account's time is gone."""
     table = tables.table("customers")
     row = table.row(customer)
     if row is None:
         return
-    row["session"] = ""
+    if row.get("session") == session:
+        row["session"] = ""
     for order, line, seconds in used.get("promotions", ()):
         for one in row["promotions"]:
             if (one["order"], one["line"]) == (order, line):

@@ -240,7 +240,7 @@ def _user(tables: Tables, customer: str) -> str:
 def _code_of(tables: Tables, customer: str) -> str:
     """The code for a first password, as only the server can read it; empty where there is none."""
     row = tables.table("codes").peek(customer)
-    allowed = settings.cafe(tables).get("first_code", True)
+    allowed = settings.is_on(tables, "first_code")
     return str(row["text"]) if row is not None and allowed else ""
 
 

@@ -28,6 +28,7 @@ from node.cafe import (
     bill,
     box,
     credit,
+    exceptions,
     meter,
     operators,
     orders,
@@ -540,7 +541,7 @@ def _used_pin(tables: Tables, row: Mapping[str, Any], seconds: int) -> dict[str,
 
 def _give_back(tables: Tables, row: Mapping[str, Any], seconds: int, acting: Acting) -> list[Event]:
     """What somebody nobody knows has paid beforehand and not used, where the café gives it back."""
-    returnable = bool(settings.cafe(tables).get("return_prepaid"))
+    returnable = settings.is_on(tables, "return_prepaid")
     if row["form"] != "prepaid" or not row["order"] or not returnable:
         return []
     segments, known, zone = (
@@ -551,8 +552,7 @@ def _give_back(tables: Tables, row: Mapping[str, Any], seconds: int, acting: Act
     price = meter.price(segments, known, zone).minor
     amount = meter.unused(row["paid_minor"], price, returnable=True)
     sale = tables.table("orders").peek(row["order"])
-    if sale is None:
-        return []
+    assert sale is not None  # sales stay
     gone = (sale.get("refunded") or refunds.NOTHING)["minor"]
     amount = min(amount, refunds.left_of(sale["total_minor"], gone))
     if not amount:
@@ -733,6 +733,18 @@ def apply_started(tables: Tables, fact: SessionStarted) -> None:
     reservations.apply_used(tables, fact.reservation, fact.session)
 
 
+def reapply_started(tables: Tables, fact: SessionStarted) -> None:
+    """Of a lost life: a PC, a customer and a card that this one has in another session stay there;
+    the floor closes what is left over."""
+    pc = tables.table("pcs").peek(fact.pc) or {"session": ""}
+    other, mine = str(pc["session"]), bill.session_of(tables, fact.customer)
+    apply_started(tables, fact)
+    if other:
+        pcs.change(tables, fact.pc, session=other)
+    if mine:
+        accounts.change(tables, fact.customer, session=mine)
+
+
 def apply_held(tables: Tables, fact: SessionHeld) -> None:
     table = tables.table("sessions")
     row = table.row(fact.session)
@@ -782,7 +794,7 @@ def apply_ended(tables: Tables, fact: SessionEnded) -> None:
     if (tables.table("pcs").peek(row["pc"]) or {}).get("session") == fact.session:
         pcs.change(tables, row["pc"], session="")
     if row["customer"]:
-        accounts.end_session(tables, row["customer"], fact.used)
+        accounts.end_session(tables, row["customer"], fact.session, fact.used)
         accounts.move(
             tables, row["customer"], "pc-ended", fact.at_ms, fact.operator, ref=fact.session,
             seconds=-fact.used.get("seconds", 0), pc=row["number"], ran_s=fact.seconds,
@@ -811,6 +823,16 @@ def apply_paid(tables: Tables, fact: SessionPaid) -> None:
         )  # fmt: skip
 
 
+def reapply_paid(tables: Tables, fact: SessionPaid) -> None:
+    """What both lives were paid is for a person; it counts once."""
+    row = tables.table("sessions").peek(fact.session)
+    if row is not None and row["due_minor"] < fact.time_minor + fact.sales_minor:
+        amount = fact.time_minor + fact.sales_minor
+        exceptions.note(tables, "decided-twice", fact.session, fact.at_ms, amount_minor=amount)
+    else:
+        apply_paid(tables, fact)
+
+
 # --- queries -------------------------------------------------------------------------------
 
 
@@ -835,9 +857,8 @@ def who(tables: Tables, row: Mapping[str, Any]) -> str:
         person = tables.table("people").peek(row["customer"])
         return str(person["user"]) if person is not None else "–"
     if row["serial"]:
-        card = tables.table("pins").peek(str(row["serial"]))
-        form = pins.of_profile(tables, card["profile"])["form"] if card is not None else "card"
-        return pins.label(form, row["serial"])
+        card = pins.of(tables, row["serial"])
+        return pins.label(pins.of_profile(tables, card["profile"])["form"], row["serial"])
     return ""
 
 
@@ -853,10 +874,10 @@ KINDS = (
     Kind("session.pay", PaySession, "session.run", decide_pay, server_only=True),
 )
 EVENTS = (
-    EventKind("session.started", SessionStarted, apply_started),
+    EventKind("session.started", SessionStarted, apply_started, reapply=reapply_started),
     EventKind("session.held", SessionHeld, apply_held),
     EventKind("session.extended", TimeAdded, apply_extended),
     EventKind("session.ended", SessionEnded, apply_ended),
-    EventKind("session.paid", SessionPaid, apply_paid),
+    EventKind("session.paid", SessionPaid, apply_paid, reapply=reapply_paid),
 )
 INDEXES = {"sessions": (("state", "customer"), ("started_ms",))}

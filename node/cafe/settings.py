@@ -38,6 +38,9 @@ DEFAULTS: Mapping[str, Any] = {
 }
 """Settings that a café has before anybody sets them."""
 
+ON_UNLESS_SET = frozenset({"first_code"})
+"""Switches that are on in a café that has never touched them."""
+
 # --- commands ----------------------------------------------------------------
 
 
@@ -206,6 +209,11 @@ def cafe(tables: Tables) -> Mapping[str, Any]:
 def zone(tables: Tables) -> ZoneInfo:
     """The café's own time zone."""
     return ZoneInfo(cafe(tables).get("time_zone", "UTC"))
+
+
+def is_on(tables: Tables, name: str) -> bool:
+    """Whether a setting that is on or off is on."""
+    return bool(cafe(tables).get(name, name in ON_UNLESS_SET))
 
 
 def remote_pos(tables: Tables) -> bool:

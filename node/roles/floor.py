@@ -598,8 +598,7 @@ class Floor:
     def _check_code(self, pc: str, folded: str, customer: str, code: str) -> None:
         tables = self._node.tables
         row = tables.table("codes").peek(customer)
-        allowed = settings.cafe(tables).get("first_code", True)
-        if not code or row is None or not allowed:
+        if not code or row is None or not settings.is_on(tables, "first_code"):
             raise Refused("needs-desk")
         if self._node.codes.index(code) != row["index"]:
             raise Refused("wrong-code-here", left=self.tries.wrong(pc, folded))

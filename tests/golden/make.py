@@ -15,7 +15,7 @@ from typing import Any
 
 from node.cafe.house import Cafe
 from sync.erase import find_bodies
-from sync.identity import Ed25519Signer
+from sync.identity import Ed25519Signer, node_id
 from sync.protocol import Act, Checked, Erase, SignIn
 from tests.support.cores import CAFE, LINK, Bench
 from tests.support.disks import SimDisk
@@ -114,6 +114,7 @@ def cafe() -> Bench:
         day.sell(tendered_minor=300)
     shop(day)
     club(day)
+    floor(day)
     day.desk("incident.note", code="cloned", node=day.station)
     for outcome in ("printed", "unknown", "not_started"):
         job = day.job("waiting")
@@ -242,6 +243,58 @@ def club(day: Day) -> None:
     day.desk("credit.expire", customer=bea)
     day.desk("pin.expire", serials=[1])
     day.desk("customer.delete", "Ada", customer=bea, credit="forfeit", reason="moved")
+
+
+def floor(day: Day) -> None:
+    """PCs, their rates, sessions of each form, reservations, first passwords."""
+    band = {"minute": 0, "price_minor": 50, "block_s": 900}
+    values = {"name": "PC", "bands": [band], "minimum_minor": 100, "grace_s": 60, "tax_bp": 1000}
+    day.desk("rate.put", "Ada", rate="STD", values=values)
+    pcs = []
+    for number in (1, 2):
+        key = Ed25519Signer(bytes([100 + number]) * 32)
+        fields = {"number": number, "rate": "STD", "public_key": key.public.hex()}
+        day.desk("pc.enrol", "Ada", certificate="00", **fields)
+        pcs.append(node_id(key.public).hex())
+    one, two = pcs
+    day.desk("pc.edit", "Ada", pc=one, name="Window")
+    day.desk("pc.mac", pc=one, mac="02:00:00:00:00:01")
+    for locked in (True, False):
+        day.desk("pc.lock", "Ada", pc=two, locked=locked, reason="cleaning")
+    day.desk("pc.message", "Ada", pc=one, message="Hello")
+    day.desk("pc.power", "Ada", pc=one, action="wake")
+    day.desk("pc.unblock", "Ada", pc=one)
+    eva = day.desk("customer.create", "Ada", profile="STD")
+    day.desk("customer.describe", "Ada", customer=eva, person={"user": "eva.q"})
+    day.desk("customer.balance", "Ada", customer=eva, credit=[0, 5000], reason="gift")
+    day.desk("customer.balance", "Ada", customer=eva, points=[0, 20], reason="gift")
+    day.desk("customer.code", customer=eva, secret=["00" * 16, "00" * 20])
+    day.desk("pc.enable", "Ada", customer=eva, pc=one)
+    day.desk("customer.password", customer=eva, verifier="aa")
+    session = day.desk("session.open", pc=one, customer=eva)
+    day.desk("points.redeem-here", customer=eva, points=10)
+    day.desk("session.pause", "Ada", session=session, seconds=60)
+    day.desk("session.move", "Ada", session=session, pc=two)
+    day.desk("session.resume", "Ada", session=session)
+    day.desk("session.close", session=session, seconds=7200, why="customer", flags=["clock"])
+    day.desk("customer.forget", "Ada", customer=eva)
+    fields = {"pc": one, "name": "Ana", "minutes": 60, "deposit_minor": 100}
+    now_ms = day.bench.now.wall_ms
+    kept = day.desk("reservation.make", "Ada", from_ms=now_ms, **fields)
+    gone = day.desk("reservation.make", "Ada", from_ms=now_ms + 7_200_000, **fields)
+    day.desk("reservation.end", "Ada", reservation=gone, refund=True, reason="ill")
+    more = {"form": "prepaid", "reservation": kept, "amount_minor": 50}
+    session = day.desk("session.start", "Ada", pc=one, **more)
+    day.desk("session.add", "Ada", session=session, amount_minor=100, seconds=60)
+    day.desk("session.close", session=session, seconds=9000, why="time-up")
+    session = day.desk("session.start", "Ada", pc=one)
+    line = {"sku": "COFFEE", "quantity": 1, "price_minor": 150}
+    pays = [{"method": "pc", "amount_minor": 150}]
+    order = day.desk("order.from-pc", session=session, lines=[line])
+    day.desk("order.collect", "Ada", order=order, payments=pays)
+    day.desk("session.end", "Ada", session=session, seconds=1801)
+    day.desk("session.pay", "Ada", session=session)
+    day.desk("pc.revoke", "Ada", pc=two)
 
 
 def engine() -> Bench:

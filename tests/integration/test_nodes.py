@@ -372,7 +372,7 @@ async def test_watch_that_broke_does_not_keep_a_station_from_closing(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its logs are closed and its folder is free all the same."""
-    monkeypatch.setattr(nodes.station, "_tell", lambda names: 1 / 0)
+    monkeypatch.setattr(nodes.station, "tell", lambda names: 1 / 0)
     nodes.switch.cut()
     watch = nodes.station._watch
     assert watch is not None

@@ -592,7 +592,7 @@ async def test_low_window_puts_the_rest_behind_more(nodes: Nodes) -> None:
         assert "more-settings" in screen.keys("more-")
         await screen.click("more-settings")
         assert screen.has("section-cafe")
-        await screen.press("2", alt=True)
+        await screen.press("3", alt=True)
         assert screen.shows("No orders wait")
 
 

@@ -247,7 +247,7 @@ async def test_printer_that_waits_is_said_on_the_strip(nodes: Nodes) -> None:
     from node.devices.spooler import Spooler
 
     node = nodes.server
-    node.spooler = Spooler(node.tables, node._do_self, open_printer("tcp://127.0.0.1:1"))
+    node.spooler = Spooler(node.tables, node.do_self, open_printer("tcp://127.0.0.1:1"))
     node.spooler.problem = "print.paper"
     async with screen_of(node) as screen:
         assert screen.text("strip-bold") == "Printer: out of paper"

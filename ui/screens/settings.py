@@ -152,7 +152,7 @@ def _selling(s: Session) -> list[ft.Control]:
             switch(
                 s,
                 s.text(f"settings.{name}"),
-                bool(cafe.get(name)),
+                settings.is_on(s.node.tables, name),
                 _setter(s, name),
                 f"settings-{name}",
             )
@@ -218,7 +218,7 @@ def switch_off(s: Session, label: str) -> ft.Control:
 
 
 def _printing(s: Session) -> list[ft.Control]:
-    cafe, form = settings.cafe(s.node.tables), s.office
+    form = s.office
     now = s.node.config.printer or ""
 
     async def save(e: Any = None) -> None:
@@ -259,7 +259,7 @@ def _printing(s: Session) -> list[ft.Control]:
             switch(
                 s,
                 s.text(f"settings.{name}"),
-                bool(cafe.get(name)),
+                settings.is_on(s.node.tables, name),
                 _setter(s, name),
                 f"settings-{name}",
             )
