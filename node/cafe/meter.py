@@ -180,13 +180,14 @@ def unused(paid_minor: int, price_minor: int, *, returnable: bool) -> int:
 
 
 def lease(
-    acked_s: int, reported_s: int, elapsed_s: int, left_s: int = NEVER_S, lease_s: int = LEASE_S
+    acked: int, reported: int, elapsed: int, left: int = NEVER_S * 1000, *, second: int = 1
 ) -> tuple[int, str]:
-    """(running time after a lost network, flag): of what the PC says it ran since ``acked_s`` no
-    more than time has passed, the lease allows, and was left."""
-    most = max(0, min(elapsed_s, lease_s, left_s))
-    gained = min(max(0, reported_s), most)
-    return acked_s + gained, "clock" if reported_s > most + CLOCK_SLACK_S else ""
+    """(running time after a lost network, flag): of what the PC says it ran since ``acked`` no more
+    than time has passed, the lease allows, and was left. ``second`` is what a second counts: 1000
+    for lengths in milliseconds."""
+    most = max(0, min(elapsed, LEASE_S * second, left))
+    gained = min(max(0, reported), most)
+    return acked + gained, "clock" if reported > most + CLOCK_SLACK_S * second else ""
 
 
 # --- time that is paid for already ------------------------------------------------

@@ -198,6 +198,8 @@ class Floor:
             return None, ()
         one = self._meter(session, row)
         self._run_on(one, row)
+        if row["state"] == "running" and self._now() - one.at_ms > QUIET_MS:
+            one.flags.add("lost")  # it may have run on since
         return self._whole_s(one, row), tuple(sorted(one.flags))
 
     def _run_on(self, one: Meter, row: Mapping[str, Any]) -> None:
@@ -219,13 +221,10 @@ class Floor:
         one, now = self._meter(session, row), self._now()
         gap = now - one.at_ms
         if gap > QUIET_MS and row["state"] == "running":
-            left_s = meter.NEVER_S
-            if row["limit_s"]:
-                left_s = max(0, row["limit_s"] - one.acked_ms // 1000)
-            reported_s = 0 if said_ms is None else (said_ms - one.acked_ms) // 1000
-            acked_s = one.acked_ms // 1000
-            billed_s, flag = meter.lease(acked_s, reported_s, gap // 1000, left_s)
-            one.acked_ms += (billed_s - acked_s) * 1000
+            end_ms = row["limit_s"] * 1000 or meter.NEVER_S * 1000
+            said_ms = one.acked_ms if said_ms is None else said_ms
+            more_ms, left_ms = said_ms - one.acked_ms, end_ms - one.acked_ms
+            one.acked_ms, flag = meter.lease(one.acked_ms, more_ms, gap, left_ms, second=1000)
             one.flags |= {flag} if flag else set()
             one.at_ms, one.reckoned_ms = now, -STANDING_MS
             self._dirty = True
@@ -272,7 +271,6 @@ class Floor:
             ):
                 return "time-up"
         elif now - one.at_ms > meter.GONE_S * 1000 and row["state"] == "running":
-            one.flags.add("lost")
             return "lost"
         if (tables.table("pcs").peek(row["pc"]) or {}).get("session") != session:
             return "gone"  # two lives of a server have used one PC
@@ -444,7 +442,6 @@ class Floor:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_MS / 1000):
                     await seen.changed.wait()
-        seen.at_ms = self._now()
         return self.state(pc)
 
     def state(self, pc: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from node import sample
 from node.bootstrap import add_operator, create_cafe, open_folder, pair_pc_here
 from node.control import LocalDoor
+from node.roles import floor
 from node.roles.client import ClientNode
 from node.roles.server import ServerNode
 from node.switch import Switch
@@ -109,6 +110,24 @@ class Hall:
         for clock in (self.clock, *self.clocks.values()):
             clock.moved_ms += seconds * 1000
 
+    async def run_s(self, seconds: int) -> None:
+        """Time goes on while everybody who is connected goes on asking."""
+        floor = self.server.floor
+        while seconds > 0:
+            self.pass_s(min(10, seconds))
+            seconds -= 10
+            now = self.clock.mono_ms()
+            here = [
+                (self.id_of(number), pc.session) for number, pc in self.pcs.items() if pc.online
+            ]
+            known = [floor._meters[session["id"]] for _, session in here if session]
+            await until(
+                lambda here=here, known=known, now=now: (
+                    all(floor._of(pc).at_ms >= now for pc, _ in here)
+                    and all(one.at_ms >= now for one in known)
+                )
+            )
+
     def id_of(self, number: int) -> str:
         return next(
             pc for pc, row in self.server.tables.table("pcs").scan()
@@ -158,9 +177,11 @@ class Hall:
 @contextlib.asynccontextmanager
 async def hall(folder: Path, count: int = 1, **settings: Any) -> AsyncIterator[Hall]:
     """An open hall, closed at the end."""
-    made = Hall(folder)
-    await made.open(count, **settings)
+    made, tick_ms = Hall(folder), floor.TICK_MS
+    floor.TICK_MS = 50  # time passes quickly here
     try:
+        await made.open(count, **settings)
         yield made
     finally:
+        floor.TICK_MS = tick_ms
         await made.close()
