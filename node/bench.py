@@ -930,8 +930,15 @@ def _once(name: str, benches: Mapping[str, tuple[Bench, float]]) -> None:
         print(json.dumps(asyncio.run(measure(Path(folder)))))
 
 
-def run(names: list[str], benches: Mapping[str, tuple[Bench, float]], *, as_json: bool) -> int:
-    """Measure the named ones of ``benches`` (all of them by default) and print their rows."""
+def run(
+    names: list[str],
+    benches: Mapping[str, tuple[Bench, float]],
+    *,
+    as_json: bool,
+    units: Mapping[str, str] | None = None,
+) -> int:
+    """Measure the named ones of ``benches`` (all of them by default) and print their rows; values
+    are seconds where ``units`` says nothing else."""
     if len(names) == 1 and names[0].startswith("server:"):
         asyncio.run(_serve(Path(names[0].removeprefix("server:"))))
         return 0
@@ -951,7 +958,7 @@ def run(names: list[str], benches: Mapping[str, tuple[Bench, float]], *, as_json
             Row(
                 name=name,
                 value=round(value, 6),
-                unit="s",
+                unit=(units or {}).get(name, "s"),
                 reference=round(reference, 6),
                 ratio=round(ratio, 2),
                 target=target,

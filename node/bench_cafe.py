@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from node.bench import BENCHES, Bench, bench_reconnect, floor_s, own_command, run, until
+from node.bench import Bench, bench_reconnect, floor_s, own_command, until
 from node.bootstrap import create_cafe, open_folder, pair_here
 from node.roles.base import Node
 from node.roles.server import ServerNode
@@ -25,7 +25,7 @@ PASSWORD = "bench-secret"
 PRODUCTS = 200
 
 
-def _sale(number: int) -> dict[str, Any]:
+def sale(number: int) -> dict[str, Any]:
     lines = [
         {"sku": f"SKU{(number * 7 + k * 13) % PRODUCTS:03d}", "quantity": 1 + (number + k) % 4}
         for k in range(3)
@@ -70,7 +70,7 @@ async def _queue(station: StationNode, count: int) -> None:
     await station.client.stop()
     for at in range(0, count, 1000):
         batch = range(at, min(count, at + 1000))
-        await asyncio.gather(*(station.submit("order.place", _sale(i)) for i in batch))
+        await asyncio.gather(*(station.submit("order.place", sale(i)) for i in batch))
 
 
 async def _open_station(folder: Path) -> StationNode:
@@ -91,7 +91,7 @@ async def bench_commit_cafe(folder: Path) -> tuple[float, float]:
     spent, floors = [], []
     for number in range(300):
         began = time.perf_counter()
-        await station.submit("order.place", _sale(number))
+        await station.submit("order.place", sale(number))
         spent.append(time.perf_counter() - began)
         if number % 10 == 0:
             floors.append(floor_s(folder))
@@ -188,22 +188,8 @@ async def send(folder: Path, port: int) -> None:
     await asyncio.to_thread(sys.stdin.read)
 
 
-ALL: dict[str, tuple[Bench, float]] = {
-    **BENCHES,
+BENCHES: dict[str, tuple[Bench, float]] = {
     "commit-cafe": (bench_commit_cafe, 2.5),
     "reconnect-cafe": (bench_reconnect_cafe, 6.0),
     "pause": (bench_pause, 1.0),
 }
-
-
-def main(names: list[str], *, as_json: bool) -> int:
-    """Measure the engine's and the café's rows; or be one of their processes."""
-    what, _, rest = names[0].partition(":") if len(names) == 1 else ("", "", "")
-    if what == "café":
-        asyncio.run(serve(Path(rest)))
-        return 0
-    if what == "station":
-        port, _, folder = rest.partition(":")
-        asyncio.run(send(Path(folder), int(port)))
-        return 0
-    return run(names, ALL, as_json=as_json)

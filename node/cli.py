@@ -249,7 +249,7 @@ def main(
     logging.getLogger("websockets").setLevel(logging.WARNING if args.verbose else logging.CRITICAL)
     try:
         if args.command == "bench":
-            from node.bench_cafe import main as bench  # late: it brings workloads of its own
+            from node.benches import main as bench  # late: they bring workloads of their own
             from node.peers import compare
 
             if args.peers is not None:

@@ -584,13 +584,18 @@ class Floor:
         if not let:
             self._check_code(pc, folded, customer, _text(body, "code", 40))
         async with self._hashing:
-            phc = await asyncio.to_thread(_hash, password)
-        public = bytes.fromhex(settings.cafe(node.tables)["cafe_key"])
-        sealed = seal_body(public, node.cafe_id, phc.encode()).hex()
-        await node.do_self("customer.password", {"customer": customer, "verifier": sealed})
+            phc = await asyncio.to_thread(hash_password, password)
+        verifier = self.verifier_of(phc)
+        await node.do_self("customer.password", {"customer": customer, "verifier": verifier})
         self.tries.right(pc, folded)
         await self._open(pc, {"customer": customer})
         return self.state(pc)
+
+    def verifier_of(self, phc: str) -> str:
+        """A password's hash as it goes into an act: sealed to the café."""
+        node = self._node
+        public = bytes.fromhex(settings.cafe(node.tables)["cafe_key"])
+        return seal_body(public, node.cafe_id, phc.encode()).hex()
 
     def _check_code(self, pc: str, folded: str, customer: str, code: str) -> None:
         tables = self._node.tables
@@ -674,7 +679,7 @@ MOST_ORDERS = 5
 COST = Cost()
 
 
-def _hash(password: str) -> str:
+def hash_password(password: str) -> str:
     """Argon2id of a password as PHC text. Blocks: call it in a thread."""
     kdf = Argon2id(
         salt=secrets.token_bytes(16),
@@ -689,7 +694,7 @@ def _hash(password: str) -> str:
 def _matches(phc: str, password: str) -> bool:
     """Whether a password is that of a verifier; it takes as long where there is none. Blocks."""
     if not phc:
-        _hash(password)
+        hash_password(password)
         return False
     try:
         Argon2id.verify_phc_encoded(password.encode(), phc)
