@@ -61,7 +61,7 @@ def open_client_page(page: ft.Page, node: ClientNode) -> Session:
         while True:
             await asyncio.sleep(TICK_S)
             follow()
-            s.feed.version += 1
+            s.ticks.version += 1
 
     ticking = page.run_task(clock)
 

@@ -198,6 +198,7 @@ class ClientNode(Node):
     def _take(self, answer: dict[str, Any]) -> None:
         """What the server says is so."""
         before = self._session["id"] if self._session is not None else ""
+        shown = _seen_by_people(self.state)
         now_ms = self.clock.mono_ms()
         self.state = answer
         self._contact_ms = self._base_at_ms = now_ms
@@ -208,7 +209,8 @@ class ClientNode(Node):
             self._save()
         if self._session is not None:
             self._base_ms = int(self._session["ran_ms"])
-        self.tell(frozenset({"pc"}))
+        if _seen_by_people(answer) != shown:
+            self.tell(frozenset({"pc"}))
         action = answer.get("power")
         if action:
             _log.info("the desk wants: %s", action)
@@ -272,3 +274,12 @@ class ClientNode(Node):
             "ran_ms": self.ran_ms,
             "left_ms": self.left_ms,
         }
+
+
+def _seen_by_people(state: dict[str, Any]) -> dict[str, Any]:
+    """A state without what grows by itself."""
+    session = state.get("session")
+    if session is not None:
+        session = {name: value for name, value in session.items() if name != "ran_ms"}
+    plain = {n: v for n, v in state.items() if n not in ("version", "now_ms", "session")}
+    return {**plain, "session": session}

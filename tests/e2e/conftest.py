@@ -62,7 +62,7 @@ class Running:
                 self.pids.setdefault(who, []).append(int(rest[4:].split(",")[0]))
             elif rest.startswith("http"):
                 self.urls[who] = rest
-            if len(self.urls) == 4:
+            if len(self.urls) == 5:
                 self.ready.set()
 
     def stop(self) -> None:

@@ -19,8 +19,11 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
+from node.control import LocalDoor  # noqa: E402
 from tests.e2e.conftest import CHROMIUM, Running, by_id  # noqa: E402
+from tests.support.hall import Hall, hall  # noqa: E402
 from tests.support.history import cafe_with_history  # noqa: E402
+from ui.client_page import open_client_page  # noqa: E402
 from ui.shell import open_page  # noqa: E402
 from ui.web import serving  # noqa: E402
 
@@ -185,6 +188,14 @@ class Office:
         await self._page.mouse.move(2, 2)  # its tooltip would lie over the button beside it
         await asyncio.sleep(SETTLE_S)
 
+    async def picture(self, name: str) -> None:
+        """As it is; the customers' pages have one theme."""
+        await self._page.mouse.move(2, 2)
+        await asyncio.sleep(SETTLE_S)
+        path = self._folder / f"{name}-{self._mark}.png"
+        await self._page.screenshot(path=path)
+        print(path)
+
     async def draw(self, node: Any) -> None:
         await self.go("reports")
         await self.shoot("reports-day")
@@ -249,6 +260,107 @@ class Office:
         await self.click("clear")
 
 
+FLOOR_PCS = 24
+
+
+async def draw_floor(folder: Path, scratch: Path, language: str) -> None:
+    """The floor of 24 PCs, PCs and rates, and the customers' own pages in their states."""
+    async with (
+        hall(scratch, FLOOR_PCS, language=language) as h,
+        serving(lambda page: open_page(page, h.server)) as desk,
+        serving(lambda page: open_client_page(page, h.pcs[1])) as one,
+        serving(lambda page: open_client_page(page, h.pcs[3])) as three,
+        async_playwright() as playwright,
+    ):
+        await _fill_floor(h)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for size in SIZES:
+            pages = [await _open(browser, url, size) for url in (desk, one, three)]
+            mark = f"{language}-{size[0]}"
+            office = Office(pages[0], folder, mark)
+            await office.go("floor")
+            await office.click("pc-1")
+            await office.shoot("floor")
+            await office.click("pc-3")
+            await office.shoot("floor-free")
+            await office.click("do-prepaid")
+            await office.shoot("floor-prepaid")
+            await office.click("floor-leave")
+            await office.click("pc-11")
+            await office.click("owed-11")
+            await office.shoot("floor-pay")
+            await office.click("floor-leave")
+            await office.click("go-pcs")
+            await office.shoot("pcs")
+            await office.click("pcs-tab-rates")
+            await office.click("rate-row-STD")
+            await office.shoot("rates")
+            await office.go("floor")
+            client = Office(pages[1], folder, mark)
+            await client.picture("client-session")
+            for panel in ("redeem", "order", "end"):
+                await client.click(f"client-{panel}")
+                await client.picture(f"client-{panel}")
+                await client.click("client-leave")
+            locked = Office(pages[2], folder, mark)
+            await locked.picture("client-locked")
+            await locked.click("client-tab-pin")
+            await pages[2].keyboard.type("A7K", delay=150)
+            await locked.picture("client-pin")
+            await locked.click("client-tab-user")
+            for page in pages:
+                await page.close()
+        small = await _open(browser, one, (392, 688))
+        await Office(small, folder, f"{language}-392").picture("client-session")
+        await browser.close()
+
+
+async def _open(browser: Any, url: str, size: tuple[int, int]) -> Any:
+    page = await browser.new_page(viewport={"width": size[0], "height": size[1]})
+    await page.goto(url)
+    await page.wait_for_selector("flt-semantics-placeholder", state="attached")
+    await page.evaluate("document.querySelector('flt-semantics-placeholder').click()")
+    await asyncio.sleep(2)
+    return page
+
+
+async def _fill_floor(h: Hall) -> None:
+    """PCs in every state that there is."""
+    server, door = h.server, LocalDoor(h.server)
+    await h.customer("maria.solano", 3_450, "Abcd1234")
+    profile = {"sku": "CARD", "name": "Hour", "form": "card", "minutes": 60, "price_minor": 500}
+    await server.submit("pin.profile", profile)
+    await door.call("make_pins", profile="CARD", count=3, stock=True)
+    pins = await door.call("look_at_pins", serials="1-3")
+    await server.submit("order.place", {"lines": [{"sku": "CARD", "quantity": 3}]})
+    await h.pcs[1].ask("sign-in", user="maria.solano", password="Abcd1234")
+    await h.pcs[4].ask("pin", pin=pins[0]["pin"])
+    for number in (2, 8, 11, 14, 17, 22, 23):
+        await h.begin(number)
+    for number, amount in ((5, 250), (13, 150), (19, 400)):
+        await h.begin(number, form="prepaid", amount_minor=amount)
+    await h.run_s(2400)
+    row = server.tables.table("pcs").peek(h.id_of(2)) or {}
+    coffee = {"lines": [{"sku": "LATTE", "quantity": 2}], "session": row["session"]}
+    pays = [{"method": "pc", "amount_minor": 220_000}]
+    await server.submit("order.place", {**coffee, "payments": pays})
+    ended = (server.tables.table("pcs").peek(h.id_of(11)) or {})["session"]
+    await server.submit("session.end", {"session": ended})
+    paused = (server.tables.table("pcs").peek(h.id_of(14)) or {})["session"]
+    await server.submit("session.pause", {"session": paused})
+    await server.submit("pc.lock", {"pc": h.id_of(20), "locked": True})
+    now_ms = server.clock.wall_ms()
+    kept = {"pc": h.id_of(6), "name": "Ana", "from_ms": now_ms + 3_600_000, "minutes": 60}
+    await server.submit("reservation.make", kept)
+    h.cut(9)
+    h.cut(23)
+    await h.run_s(20)
+    await h.pcs[1].ask("say", text="Thanks! One white coffee, please.")
+    words = {"pc": h.id_of(1), "message": "Your print is ready: 4 pages."}
+    await server.submit("pc.message", words)
+    await h.pcs[1].ask("order", lines=[{"sku": "LATTE", "quantity": 1}])
+
+
 def main() -> int:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "gallery"
     folder.mkdir(parents=True, exist_ok=True)
@@ -264,6 +376,8 @@ def main() -> int:
                 demo.stop()
         browser.close()
     for language in ("en", "es"):
+        with TemporaryDirectory() as scratch:
+            asyncio.run(draw_floor(folder, Path(scratch), language))
         with TemporaryDirectory() as scratch:
             asyncio.run(draw_office(folder, Path(scratch), language))
     return 0

@@ -50,13 +50,13 @@ class Hall:
         self.server: ServerNode
         self.port = 0
 
-    async def open(self, count: int = 1, **settings: Any) -> None:
+    async def open(self, count: int = 1, language: str = "en", **settings: Any) -> None:
         self.server = await create_cafe(
-            self.folder / "server", name="Hall", currency="EUR", language="en",
+            self.folder / "server", name="Hall", currency="EUR", language=language,
             administrator="Ana Vargas", password=PASSWORD, printer=None, port=0, clock=self.clock,
             **settings,
         )  # fmt: skip
-        await LocalDoor(self.server).call("import_catalogue", products=sample.products("en"))
+        await LocalDoor(self.server).call("import_catalogue", products=sample.products(language))
         await add_operator(self.server, "Carl", "cashier", PASSWORD)
         await self.server.submit("rate.put", {"rate": "STD", "values": RATE})
         await self.server.submit("profile.add", {"profile": "STD", "values": PROFILE})

@@ -224,6 +224,13 @@ def named(identifier: str, label: str, content: ft.Control, **more: Any) -> ft.S
     return ft.Semantics(content=content, identifier=identifier, label=label, **more)
 
 
+def named_button(
+    s: Session, label: str, on_click: Callable[..., Any] | None, *, key: str, **more: Any
+) -> ft.Control:
+    """A button that screen readers and browser tests know by its key."""
+    return named(key, label, button(s, label, on_click, key=key, **more), button=True)
+
+
 def amount(s: Session, amount_minor: int, *, key: str = "", color: str = "") -> ft.Text:
     """A large amount with a smaller sign."""
     ink = color or s.palette.text

@@ -58,6 +58,13 @@ def _headline(s: Session) -> str:
     return s.text(f"client.{phase}")
 
 
+@part
+def Now() -> ft.Control:
+    s = use_session()
+    ft.use_state(s.ticks)
+    return text(s, s.text.time(s.node.clock.wall_ms()), "figure_s", WHITE)
+
+
 def _top(s: Session) -> ft.Control:
     node = node_of(s)
     logo = ft.Container(
@@ -84,7 +91,7 @@ def _top(s: Session) -> ft.Control:
             text(s, model.cafe_name(node), "h1", WHITE, expand=True),
             *chosen,
             ft.Container(width=16),
-            text(s, s.text.time(node.clock.wall_ms()), "figure_s", WHITE),
+            Now(),
         ],
         spacing=12,
     )
@@ -182,7 +189,7 @@ def _cells(s: Session, on_enter: Any) -> ft.Control:
 
     hidden = field(
         s, key="client-pin", value=form.pin, on_change=changed, on_submit=on_enter, height=72,
-        filled=False, border=ft.InputBorder.NONE, show_cursor=False, autofocus=True,
+        filled=False, border=ft.NoInputBorder(), show_cursor=False, autofocus=True,
         max_length=PIN_LENGTH, counter="", autocorrect=False, enable_suggestions=False,
         text_style=ft.TextStyle(color=ft.Colors.TRANSPARENT, size=16),
     )  # fmt: skip

@@ -45,7 +45,12 @@ def _head(s: Session) -> ft.Control:
     )
 
 
-def _clock(s: Session) -> ft.Control:
+@part
+def Clock() -> ft.Control:
+    """The time, drawn by itself each second."""
+    s = use_session()
+    ft.use_state(s.ticks)
+    ft.use_state(s.feed)
     node, p = node_of(s), s.palette
     session = node.session or {}
     left, ran = node.left_ms, node.ran_ms
@@ -359,8 +364,11 @@ def _leaving(s: Session) -> list[ft.Control]:
     )
 
 
-def _folded(s: Session) -> ft.Control:
+@part
+def Folded() -> ft.Control:
     """A pill with the time."""
+    s = use_session()
+    ft.use_state(s.ticks)
     node = node_of(s)
     left = node.left_ms
     shown = span((node.ran_ms if left is None else left) // 1000, with_seconds=True)
@@ -401,13 +409,13 @@ def ClientSession() -> ft.Control:
     ft.use_state(s.client)
     p, form = s.palette, s.client
     if form.folded:
-        return ft.Container(_folded(s), alignment=ft.Alignment.BOTTOM_LEFT, padding=24, expand=True,
+        return ft.Container(Folded(), alignment=ft.Alignment.BOTTOM_LEFT, padding=24, expand=True,
                             bgcolor=p.surface3)  # fmt: skip
     opened = BODIES.get(form.panel)
     body = opened(s) if opened else [*_account(s), *_messages(s), _acts(s)]
     narrow = s.app.width < NARROW
     panel = ft.Container(
-        ft.Column([_head(s), _clock(s), *body], spacing=0, expand=True),
+        ft.Column([_head(s), Clock(), *body], spacing=0, expand=True),
         bgcolor=p.surface,
         border_radius=0 if narrow else 16,
         width=None if narrow else PANEL_WIDTH,

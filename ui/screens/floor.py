@@ -11,13 +11,13 @@ from node.api import ServerNode, pcs, reservations, sessions
 from ui.components.guard import part
 from ui.components.office import attempt, head, note, page, pill, segments, typed
 from ui.components.parts import (
-    button,
     card,
     clipped,
     empty,
     icon,
     memo,
     named,
+    named_button,
     tappable,
     text,
 )
@@ -102,6 +102,18 @@ def _free_words(s: Session, one: Card) -> tuple[str, ft.IconData, str]:
     return s.text("floor.free"), ft.Icons.CHECK_CIRCLE_OUTLINE_ROUNDED, p.collected.text
 
 
+def _bar(color: str, ground: str, share: float) -> ft.Control:
+    """How much of the time is left. A `ProgressBar` would make the whole card one for screen
+    readers."""
+    left = round(max(0.0, min(1.0, share)) * 100)
+    parts: list[ft.Control] = []
+    if left:
+        parts.append(ft.Container(height=4, bgcolor=color, border_radius=2, expand=left))
+    if left < 100:
+        parts.append(ft.Container(height=4, bgcolor=ground, border_radius=2, expand=100 - left))
+    return ft.Row(parts, spacing=0)
+
+
 def _inside(s: Session, one: Card, ink: str) -> list[ft.Control]:
     p = s.palette
     if not one.in_use:
@@ -128,7 +140,7 @@ def _inside(s: Session, one: Card, ink: str) -> list[ft.Control]:
     if one.left_s is not None and one.limit_s:
         share = one.left_s / one.limit_s
         color = ink if one.alert else p.accent
-        parts.append(ft.ProgressBar(value=share, bar_height=4, color=color, bgcolor=p.surface3))
+        parts.append(_bar(color, p.surface3, share))
     else:
         parts.append(text(s, s.text.money(money), "label", p.text2))
     return parts
@@ -223,8 +235,8 @@ def _pair(*parts: ft.Control) -> ft.Control:
 
 def _small(s: Session, name: str, glyph: ft.IconData, on_tap: Any, **more: Any) -> ft.Control:
     label = s.text(f"floor.do.{name}")
-    face = button(s, label, on_tap, glyph=glyph, key=f"do-{name}", expand=1, **more)
-    return ft.Container(named(f"do-{name}", label, face, button=True), expand=1)
+    face = named_button(s, label, on_tap, glyph=glyph, key=f"do-{name}", expand=1, **more)
+    return ft.Container(face, expand=1)
 
 
 def _opener(s: Session, panel: str) -> Callable[[Any], None]:
@@ -288,9 +300,10 @@ def _live(s: Session, one: Card) -> list[ft.Control]:
 
     parts.append(
         _pair(
-            ft.Container(button(s, s.text("floor.sell"), sell, key="do-sell", expand=1,
+            ft.Container(named_button(s, s.text("floor.sell"), sell, key="do-sell", expand=1,
                                 glyph=ft.Icons.POINT_OF_SALE_ROUNDED), expand=1),
-            ft.Container(button(s, s.text("floor.end"), end, kind="danger", key="do-end", expand=1,
+            ft.Container(named_button(s, s.text("floor.end"), end, kind="danger", key="do-end",
+                                      expand=1,
                                 glyph=ft.Icons.STOP_CIRCLE_ROUNDED), expand=1),
         )
     )  # fmt: skip
@@ -374,14 +387,13 @@ def _idle(s: Session, one: Card) -> list[ft.Control]:
     parts += [_owed(s, name, r) for name, r in owed[:4]]
     if one.blocked:
         parts.append(
-            button(s, s.text("floor.do.unblock"), _act(s, "pc.unblock", "", pc=one.pc),
+            named_button(s, s.text("floor.do.unblock"), _act(s, "pc.unblock", "", pc=one.pc),
                    kind="filled", key="do-unblock")
         )  # fmt: skip
     start = _act(s, "session.start", s.text("floor.started"), pc=one.pc)
     ready = one.online and one.state == "free"
     parts += [
-        button(
-            s, s.text("floor.do.start"), start, kind="filled" if not owed else "outline",
+        named_button(s, s.text("floor.do.start"), start, kind="filled" if not owed else "outline",
             glyph=ft.Icons.PLAY_ARROW_ROUNDED, key="do-start", key_label=cap("start_pc"),
             height=56, disabled=not ready,
         ),
@@ -429,7 +441,9 @@ def _owed(s: Session, session: str, row: Any) -> ft.Control:
                     spacing=0,
                     expand=True,
                 ),
-                button(s, s.text("sell.charge"), pay, kind="filled", key=f"owed-{row['number']}"),
+                named_button(
+                    s, s.text("sell.charge"), pay, kind="filled", key=f"owed-{row['number']}"
+                ),
             ],
             spacing=8,
         ),
@@ -470,9 +484,10 @@ def _kept(s: Session, one: Card, kept: Any) -> ft.Control:
         parts.append(_fact(s, s.text("floor.deposit"), s.text.money(deposit)))
     parts.append(
         _pair(
-            ft.Container(button(s, s.text("floor.do.begin"), begin, kind="tonal", key="do-begin",
+            ft.Container(named_button(s, s.text("floor.do.begin"), begin, kind="tonal",
+                                      key="do-begin",
                                 expand=1, disabled=not one.online), expand=1),
-            ft.Container(button(s, s.text("floor.do.cancel"), give_up(bool(deposit)),
+            ft.Container(named_button(s, s.text("floor.do.cancel"), give_up(bool(deposit)),
                                 kind="danger_text", key="do-give-up", expand=1), expand=1),
         )
     )  # fmt: skip
@@ -494,7 +509,7 @@ def _messages(s: Session, one: Card) -> list[ft.Control]:
         parts.append(
             ft.Row([icon(ft.Icons.FRONT_HAND_ROUNDED, 20, p.pending.text),
                     text(s, words, "strong", p.pending.text, expand=True),
-                    button(s, s.text("floor.do.answer"), answer, key="do-answer")], spacing=8)
+                    named_button(s, s.text("floor.do.answer"), answer, key="do-answer")], spacing=8)
         )  # fmt: skip
     for number, who, words, at_ms in seen["messages"][-4:]:
         mine = who == "desk"
@@ -524,12 +539,11 @@ def _leave(s: Session) -> ft.Control:
         s.typing.end()
         s.floor.leave()
 
-    return button(s, s.text("sell.cancel"), left, key="floor-leave", expand=1)
+    return named_button(s, s.text("sell.cancel"), left, key="floor-leave", expand=1)
 
 
 def _enter(s: Session, words: str, on_tap: Any, **more: Any) -> ft.Control:
-    face = button(s, words, on_tap, kind="filled", key="floor-enter", expand=1, **more)
-    return named("floor-enter", words, face, button=True)
+    return named_button(s, words, on_tap, kind="filled", key="floor-enter", expand=1, **more)
 
 
 def _foot(s: Session, words: str, on_tap: Any, **more: Any) -> ft.Control:
@@ -604,7 +618,7 @@ def _method_chips(s: Session) -> list[ft.Control]:
     chips = []
     for method, name in [("", s.text("sell.cash")), *known]:
         kind = "tonal" if s.floor.method == method else "outline"
-        chips.append(button(s, name, payer(method), kind=kind, key=f"pay-{method or 'cash'}"))
+        chips.append(named_button(s, name, payer(method), kind=kind, key=f"pay-{method or 'cash'}"))
     return [ft.Row(chips, spacing=8, scroll=ft.ScrollMode.HIDDEN)]
 
 
@@ -654,7 +668,7 @@ def _move(s: Session, one: Card, known: list[Card]) -> list[ft.Control]:
     for target in free[:40]:
         move = _act(s, "session.move", s.text("floor.moved", number=target.number),
                     session=row.get("session", ""), pc=target.pc)  # fmt: skip
-        faces.append(button(s, str(target.number), move, key=f"to-{target.number}", width=64))
+        faces.append(named_button(s, str(target.number), move, key=f"to-{target.number}", width=64))
     if not faces:
         faces.append(text(s, s.text("floor.no_free"), "body", s.palette.text2))
     return [
@@ -790,16 +804,15 @@ def Floor() -> ft.Control:
     tools: list[ft.Control] = []
     if s.node.may("rate.edit"):
         tools.append(
-            button(s, s.text("screen.pcs"), lambda e: s.go("pcs"), key="go-pcs",
+            named_button(s, s.text("screen.pcs"), lambda e: s.go("pcs"), key="go-pcs",
                    glyph=ft.Icons.DISPLAY_SETTINGS_ROUNDED)
         )  # fmt: skip
     tools += [
-        button(s, s.text("floor.tell_all"), tell_all, key="tell-all",
+        named_button(s, s.text("floor.tell_all"), tell_all, key="tell-all",
                glyph=ft.Icons.CAMPAIGN_ROUNDED, disabled=not known),
-        named("enable-pc", s.text("floor.enable"),
-              button(s, s.text("floor.enable"), lambda e: s.enable_pc(), kind="filled",
+        named_button(s, s.text("floor.enable"), lambda e: s.enable_pc(), kind="filled",
                      key="enable-pc", glyph=ft.Icons.PERSON_ROUNDED, key_label=cap("enable_pc"),
-                     disabled=not known), button=True),
+                     disabled=not known),
     ]  # fmt: skip
     top = head(s, s.text("screen.floor"), ft.Container(expand=True), *tools)
     columns = next((n for width, n in COLUMNS if s.app.width < width), MOST_COLUMNS)

@@ -10,7 +10,7 @@ import flet as ft
 from node.api import ServerNode, SyncError, pcs
 from ui.components.guard import part
 from ui.components.office import Column, Row, attempt, head, note, page, segments, table
-from ui.components.parts import button, card, field, text
+from ui.components.parts import card, field, named_button, text
 from ui.format import whole
 from ui.keymap import cap
 from ui.viewmodels import floor as model
@@ -97,18 +97,18 @@ def _pc_form(s: Session) -> list[ft.Control]:
 
     if form.sure == pc:
         last: list[ft.Control] = [
-            button(s, s.text("pcs.sure"), revoke, kind="danger_filled", key="pcs-sure"),
-            button(s, s.text("queue.keep"), keep, key="pcs-keep"),
+            named_button(s, s.text("pcs.sure"), revoke, kind="danger_filled", key="pcs-sure"),
+            named_button(s, s.text("queue.keep"), keep, key="pcs-keep"),
         ]
     else:
-        last = [button(s, s.text("pcs.revoke"), ask, kind="danger_text", key="pcs-revoke")]
+        last = [named_button(s, s.text("pcs.revoke"), ask, kind="danger_text", key="pcs-revoke")]
     return [
         text(s, f"PC {row['number']}", "h2"),
         _box(s, "number", save),
         _box(s, "name", save),
         *_rate_chips(s),
         _box(s, "mac", save, hint_text="02:00:00:00:00:01"),
-        button(s, s.text("pcs.save"), save, kind="filled", key="pcs-save",
+        named_button(s, s.text("pcs.save"), save, kind="filled", key="pcs-save",
                disabled=not node.may("settings.edit")),
         *(last if node.may("station.pair") else []),
     ]  # fmt: skip
@@ -124,7 +124,7 @@ def _rate_chips(s: Session) -> list[ft.Control]:
         return chosen
 
     chips = [
-        button(s, row["name"], chooser(rate), key=f"pcs-rate-{rate}",
+        named_button(s, row["name"], chooser(rate), key=f"pcs-rate-{rate}",
                kind="tonal" if form.fields.get("rate") == rate else "outline")
         for rate, row in sorted(s.node.tables.table("rates").scan())
     ]  # fmt: skip
@@ -188,21 +188,21 @@ def _door(s: Session) -> list[ft.Control]:
             text(s, s.text("pcs.wait"), "strong"),
             text(s, f"cabina client --join {form.address}", "h2", selectable=True),
             ft.ProgressBar(color=s.palette.accent, bgcolor=s.palette.surface3),
-            button(s, s.text("sell.cancel"), shut, key="pcs-shut"),
+            named_button(s, s.text("sell.cancel"), shut, key="pcs-shut"),
         ]
     if form.step == "digits":
         return [
             text(s, s.text("stations.knocks", name=form.knocking), "strong"),
             field(s, key="pcs-digits", label=s.text("stations.digits"), value=form.digits,
                   on_change=digits, on_submit=enter, autofocus=True),
-            button(s, s.text("stations.let_in"), enter, kind="filled", key="pcs-let-in"),
-            button(s, s.text("sell.cancel"), shut, key="pcs-shut"),
+            named_button(s, s.text("stations.let_in"), enter, kind="filled", key="pcs-let-in"),
+            named_button(s, s.text("sell.cancel"), shut, key="pcs-shut"),
         ]  # fmt: skip
     return [
         text(s, s.text("pcs.new"), "h2"),
         _box(s, "number", begin, autofocus=True),
         *_rate_chips(s),
-        button(s, s.text("pcs.open_door"), begin, kind="filled", key="pcs-open"),
+        named_button(s, s.text("pcs.open_door"), begin, kind="filled", key="pcs-open"),
         text(s, s.text("pcs.door_hint"), "body", s.palette.text2),
     ]
 
@@ -264,7 +264,7 @@ def _rate_form(s: Session) -> list[ft.Control]:
         ft.Row([ft.Container(_box(s, name, save), expand=1) for name in ("step", "tax")],
                spacing=8),
         text(s, s.text("pcs.rate_hint"), "caption", s.palette.text3),
-        button(s, s.text("pcs.save"), save, kind="filled", key="pcs-save"),
+        named_button(s, s.text("pcs.save"), save, kind="filled", key="pcs-save"),
     ]  # fmt: skip
 
 
@@ -297,9 +297,9 @@ def Pcs() -> ft.Control:
         s,
         s.text("screen.pcs"),
         ft.Container(expand=True),
-        button(s, s.text("screen.floor"), lambda e: s.go("floor"), key="go-floor",
+        named_button(s, s.text("screen.floor"), lambda e: s.go("floor"), key="go-floor",
                key_label=cap("back"), glyph=ft.Icons.ARROW_BACK_ROUNDED),
-        button(s, s.text("pcs.new" if in_pcs else "pcs.new_rate"), new, kind="tonal",
+        named_button(s, s.text("pcs.new" if in_pcs else "pcs.new_rate"), new, kind="tonal",
                glyph=ft.Icons.ADD_ROUNDED, key="pcs-new", disabled=not may_add),
     )  # fmt: skip
     if in_pcs:

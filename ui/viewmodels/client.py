@@ -44,6 +44,7 @@ class ClientModel:
 
     def forget(self) -> None:
         """Nothing that was typed stays for who comes next."""
+        self.tab = "user"
         self.step = self.user = self.password = self.again = self.code = self.pin = ""
         self.leave()
         self.folded = False

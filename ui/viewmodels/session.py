@@ -151,6 +151,9 @@ class Session:
         self.text = Format(node)
         self.app = AppModel()
         self.feed = Feed()
+        self.ticks = Feed()
+        """Grows each second, for what shows time and nothing else: a field that is drawn again
+        while somebody types may lose a letter."""
         self.sell = SellModel()
         self.client = ClientModel()
         self._forget()

@@ -1,0 +1,578 @@
+"""The floor, PCs and rates, and the customers' own pages, used as their users use them."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from tinydb import where
+
+from node.bootstrap import open_folder, pair_here
+from node.control import LocalDoor
+from node.roles.station import StationNode
+from tests.screens.test_screens import screen_of
+from tests.support.hall import Hall, hall
+from tests.support.nodes import PASSWORD, until
+from tests.support.screen import Screen
+from ui import kiosk
+from ui.client_page import open_client_page
+from ui.format import Format
+from ui.viewmodels import client as client_model
+from ui.viewmodels import floor as model
+from ui.viewmodels.forms import BadField
+
+
+@pytest_asyncio.fixture
+async def room(tmp_path: Path) -> AsyncIterator[Hall]:
+    """Three PCs."""
+    async with hall(tmp_path, 3) as made:
+        yield made
+
+
+def page_of(h: Hall, number: int = 1, **size: int) -> Screen:
+    pc = h.pcs[number]
+    return Screen(lambda page: open_client_page(page, pc), **size)
+
+
+def _session(h: Hall, number: int) -> str:
+    return str(h.server.tables.table("pcs").peek(h.id_of(number))["session"])  # type: ignore[index]
+
+
+# --- the floor --------------------------------------------------------------------
+
+
+@pytest.mark.feature("PC-01", "PC-02", "PC-06")
+async def test_operator_starts_pauses_moves_ends_and_charges(room: Hall) -> None:
+    """By touch and by Space; the bill follows by itself, and the change is counted."""
+    h, server = room, room.server
+    async with screen_of(server) as screen:
+        await screen.press("P", ctrl=True)
+        assert screen.keys("pc-")[:3] == ["pc-1", "pc-2", "pc-3"]
+        await screen.click("pc-1")
+        await screen.press(" ")
+        await until(lambda: h.pcs[1].unlocked)
+        await screen.settle(0.3)
+        assert screen.text("pc-time").startswith("0:0") and screen.shows("Free use")
+        await screen.press(" ")  # it is in use: nothing
+        await screen.click("do-pause")
+        assert h.row(_session(h, 1))["state"] == "paused" and screen.shows("paused")
+        await screen.click("do-resume")
+        await screen.click("do-move")
+        await screen.click("to-2")
+        await until(lambda: h.pcs[2].unlocked)
+        await screen.click("pc-2")
+        await screen.click("do-message")
+        await screen.type("floor-message", "Your print is ready", submit=True)
+        await until(lambda: bool(h.pcs[2].state["messages"]))
+        await screen.click("do-lock")
+        await until(lambda: h.pcs[2].phase == "held")
+        await screen.click("do-unlock")
+        await h.run_s(60)
+        await screen.click("do-end")
+        assert screen.text("due").endswith("1.00") and screen.has("floor-received")
+        await screen.type("floor-received", "5")
+        assert screen.shows("4.00")
+        await screen.click("floor-enter")
+        assert server.tables.table("sessions").count(where("state") == "due") == 0
+        assert screen.shows("Paid.")
+        await screen.click("floor-filter-all")
+        await screen.click("pc-3")
+        await screen.press("Escape")
+
+
+@pytest.mark.feature("PC-02", "PC-06")
+async def test_prepaid_time_is_bought_and_added_to(room: Hall) -> None:
+    """What is typed wrongly is a sentence; the time stands on the card."""
+    h = room
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        await screen.click("pc-1")
+        await screen.click("do-prepaid")
+        await screen.type("floor-amount", "a lot", submit=True)
+        assert "Amount" in screen.text("problem")
+        await screen.type("floor-amount", "0.50", submit=True)
+        assert screen.has("problem") and not h.pcs[1].unlocked
+        await screen.type("floor-amount", "1", submit=True)
+        await until(lambda: h.pcs[1].unlocked)
+        await screen.settle(0.3)
+        assert screen.shows("left") and screen.text("pc-time") in ("0:29", "0:30")
+        await screen.click("do-add")
+        await screen.type("floor-amount", "2")
+        await screen.type("floor-received", "x", submit=True)
+        assert screen.has("problem")
+        await screen.type("floor-received", "5", submit=True)
+        assert h.row(_session(h, 1))["limit_s"] == 5400
+        await h.run_s(5400)
+        await until(lambda: not h.pcs[1].unlocked)
+        await screen.settle(0.3)
+        assert screen.shows("Free")
+
+
+@pytest.mark.feature("RC-10", "RC-04")
+async def test_operator_enables_a_pc_for_a_customer(room: Hall) -> None:
+    """Ctrl+H anywhere; who has no password makes it at that PC; a wrong one is told and gone."""
+    h = room
+    await h.customer("maria", 1000, "Abcd1234")
+    await h.customer("pepe", 1000)
+    async with screen_of(h.server) as screen:
+        await screen.press("H", ctrl=True)
+        await screen.type("floor-user", "maria")
+        await screen.type("floor-password", "wrong123")
+        await screen.type("floor-number", "x", submit=True)
+        assert "PC number" in screen.text("problem")
+        await screen.type("floor-number", "9", submit=True)
+        assert "no PC 9" in screen.text("problem")
+        assert screen.find("floor-password").value == ""
+        await screen.type("floor-number", "2", submit=True)
+        assert "not right" in screen.text("problem")
+        await screen.type("floor-password", "Abcd1234")
+        await screen.click("floor-enter")
+        await until(lambda: h.pcs[2].unlocked)
+        await screen.settle(0.3)
+        assert screen.text("pc-who") == "maria"
+        await screen.click("do-credit")
+        assert screen.shows("Credit")
+        await screen.open("customers")
+        (pepe,) = [i for i, row in h.server.tables.table("people").scan() if row["user"] == "pepe"]
+        await screen.click(f"customer-{pepe}")
+        await screen.click("tab-data")
+        assert screen.shows("No password yet")
+        await screen.click("customer-enable")
+        assert screen.find("floor-user").value == "pepe"
+        await screen.type("floor-number", "3", submit=True)
+        await until(lambda: h.pcs[3].state.get("expects") == "pepe")
+        assert screen.shows("Waits for pepe")
+    async with page_of(h, 3) as pc:
+        assert "pepe" in pc.text("first-title")
+        await pc.type("client-password", "Pepe1234")
+        await pc.type("client-again", "Pepe1235", submit=True)
+        assert "not the same" in pc.text("problem")
+        await pc.type("client-password", "Pepe1234")
+        await pc.type("client-again", "Pepe1234", submit=True)
+        await until(lambda: h.pcs[3].unlocked)
+        await pc.settle(0.3)
+        assert pc.has("time") and pc.shows("Pepe")
+    async with screen_of(h.server) as screen:
+        await screen.open("customers")
+        await screen.click(f"customer-{pepe}")
+        await screen.click("tab-data")
+        await screen.click("password-forget")
+        await until(lambda: not h.pcs[3].unlocked)
+        assert screen.shows("No password yet")
+
+
+@pytest.mark.feature("RP-18", "PC-01")
+async def test_sale_goes_on_a_pcs_account_and_is_paid_with_it(room: Hall) -> None:
+    """From the floor, or chosen on the ticket; it stands on the PC's side until it is paid."""
+    h = room
+    session = await h.begin(1)
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        await screen.click("pc-1")
+        await screen.click("do-sell")
+        assert screen.text("ticket-pc").endswith("PC 1")
+        await screen.click("tile-TEA")
+        await screen.press("Enter")
+        assert h.row(session)["sales_minor"] > 0
+        await screen.click("pcs")
+        await screen.click("on-pc-1")
+        await screen.click("no_pc")
+        assert not screen.has("ticket-pc")
+        await screen.open("floor")
+        await screen.settle(0.3)
+        assert screen.shows("1 Iced lemon tea")
+        await h.server.submit("session.end", {"session": session})
+        await screen.settle(0.3)
+        assert screen.shows("To pay")
+        await screen.click("owed-1")
+        await screen.click("floor-enter")
+        assert h.row(session)["state"] == "ended"
+
+
+@pytest.mark.feature("PC-08", "PC-09")
+async def test_pc_is_reserved_and_switched(room: Hall) -> None:
+    """A time that is none is told; the reservation is begun with, or given up; power is asked for."""
+    h = room
+    asked: list[str] = []
+    h.pcs[2].switch = asked.append
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        await screen.click("pc-1")
+        await screen.click("do-reserve")
+        await screen.type("floor-time", "25:00")
+        await screen.type("floor-name", "Ana", submit=True)
+        assert "Time" in screen.text("problem")
+        now = Format(h.server).time(h.server.clock.wall_ms())
+        await screen.type("floor-time", now)
+        await screen.type("floor-deposit", "1")
+        await screen.click("floor-enter")
+        assert screen.shows("Reserved: Ana")
+        await screen.click("do-begin")
+        await until(lambda: h.pcs[1].unlocked)
+        await screen.settle(0.3)
+        assert screen.shows("Paid beforehand")
+        await screen.click("pc-2")
+        await screen.click("do-restart")
+        await until(lambda: asked == ["restart"])
+        await screen.click("do-reserve")
+        await screen.type("floor-time", now)
+        await screen.type("floor-minutes", "0")
+        await screen.type("floor-name", "Eva", submit=True)
+        assert "Minutes" in screen.text("problem")
+        await screen.type("floor-minutes", "30", submit=True)
+        await screen.click("do-give-up")
+        assert not screen.shows("Reserved: Eva")
+
+
+@pytest.mark.feature("PC-07", "PN-14", "PC-05")
+async def test_floor_shows_who_needs_a_person(room: Hall) -> None:
+    """Calls, wrong tries, lost networks, time that ends soon; filters count them."""
+    h = room
+    await h.begin(1, form="prepaid", amount_minor=100)
+    await h.begin(2)
+    for _ in range(12):
+        h.server.floor.tries.wrong(h.id_of(3))
+    await h.run_s(1300)
+    h.cut(2)
+    await until(lambda: not h.pcs[2].online)
+    await h.run_s(20)
+    await h.pcs[1].ask("say", text="How long?")
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        known = {one.number: one for one in model.cards(h.server)}
+        assert [known[n].alert for n in (1, 2, 3)] == ["amber", "amber", "red"]
+        assert model.calls(h.server) == 2
+        await screen.click("floor-filter-lost")
+        assert [k for k in screen.keys("pc-") if k[3:].isdigit()] == ["pc-2"]
+        await screen.click("floor-filter-all")
+        await screen.click("pc-1")
+        assert screen.shows("How long?")
+        await screen.click("do-answer")
+        assert model.calls(h.server) == 1
+        await screen.click("pc-3")
+        await screen.click("do-unblock")
+        assert model.calls(h.server) == 0
+        await screen.click("tell-all")
+        await screen.type("floor-message", "We close at ten", submit=True)
+        await until(lambda: "ten" in h.pcs[1].state["messages"][-1][2])
+
+
+async def test_floor_without_pcs_says_how_to_get_one(tmp_path: Path) -> None:
+    """And leads to where they are paired."""
+    async with hall(tmp_path, 0) as h, screen_of(h.server) as screen:
+        await screen.open("floor")
+        assert screen.shows("No PCs yet")
+        await screen.click("go-pcs")
+        await screen.click("go-floor")
+
+
+# --- PCs and rates --------------------------------------------------------------------
+
+
+@pytest.mark.feature("PC-03", "CF-01")
+async def test_rates_are_set_and_pcs_changed(room: Hall) -> None:
+    """By hours of the day; each field that cannot be is named; a PC is taken out on purpose only."""
+    h = room
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        await screen.click("go-pcs")
+        await screen.click("pcs-tab-rates")
+        await screen.click("pcs-new")
+        for name, value, told in (
+            ("price0", "", "Price"), ("price0", "0.80", "Name"), ("name", "VIP", ""),
+        ):  # fmt: skip
+            await screen.type(f"pcs-{name}", value, submit=True)
+            if told:
+                assert told in screen.text("problem")
+        assert h.server.tables.table("rates").peek("R2") is not None
+        for name, wrong, right in (("from1", "26:00", "22:00"), ("block1", "0", "30"),
+                                   ("grace", "99", "2"), ("tax", "x", "13")):  # fmt: skip
+            await screen.type("pcs-price1", "0.30")
+            await screen.type(f"pcs-{name}", wrong, submit=True)
+            assert screen.has("problem"), name
+            await screen.type(f"pcs-{name}", right)
+        await screen.click("pcs-save")
+        row = h.server.tables.table("rates").row("R2")
+        assert row is not None and [b["minute"] for b in row["bands"]] == [0, 1320]
+        assert (row["grace_s"], row["tax_bp"], row["bands"][1]["block_s"]) == (120, 1300, 1800)
+        await screen.click("rate-row-R2")
+        await screen.click("pcs-tab-pcs")
+        await screen.click("pc-row-2")
+        await screen.type("pcs-number", "x", submit=True)
+        assert "Number" in screen.text("problem")
+        await screen.type("pcs-number", "7")
+        await screen.type("pcs-name", "Window")
+        await screen.click("pcs-rate-R2")
+        await screen.click("pcs-save")
+        pc = h.server.tables.table("pcs").peek(h.id_of(7))
+        assert pc is not None and (pc["name"], pc["rate"]) == ("Window", "R2")
+        await screen.click("pcs-revoke")
+        await screen.click("pcs-keep")
+        await screen.click("pcs-revoke")
+        await screen.click("pcs-sure")
+        assert not screen.has("pc-row-7")
+
+
+@pytest.mark.feature("SE-01", "PC-01")
+async def test_pc_is_paired_from_the_screen(room: Hall, tmp_path: Path) -> None:
+    """Its number is asked for, then the digits that it shows; a station does not get in by that door."""
+    from node import pairing
+
+    h = room
+    shown: list[str] = []
+
+    async def yes() -> bool:
+        return True
+
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        await screen.click("go-pcs")
+        await screen.click("pcs-new")
+        assert screen.find("pcs-number").value == "4"
+        await screen.click("pcs-open")
+        await screen.settle(0.3)
+        assert screen.shows("cabina client --join")
+        port = pairing.PAIRING_PORT
+        from sync.errors import Refused
+
+        with pytest.raises(Refused, match="wrong-role"):
+            await pairing.join(tmp_path / "other", "127.0.0.1", port, "Bar", shown.append, yes)
+        joining = asyncio.create_task(
+            pairing.join(tmp_path / "pc-4", "127.0.0.1", port, "Four", shown.append, yes, "client")
+        )
+        await until(lambda: bool(shown))
+        await screen.settle(0.3)
+        await screen.type("pcs-digits", shown[-1])
+        await screen.click("pcs-let-in")
+        await joining
+        assert h.id_of(4) and screen.shows("PC 4 is paired")
+        await screen.click("pcs-new")
+        await screen.click("pcs-open")
+        await screen.settle(0.2)
+        await screen.click("pcs-shut")
+
+
+# --- the customers' own pages -----------------------------------------------------------
+
+
+@pytest.mark.feature("PC-04", "PN-10", "PC-07")
+async def test_customer_enters_with_a_pin_and_is_warned(room: Hall) -> None:
+    """Cells fill as it is typed; wrong ones say how many tries are left; warnings at ten and five."""
+    h = room
+    door = LocalDoor(h.server)
+    profile = {"sku": "CARD", "name": "Hour", "form": "card", "minutes": 20, "price_minor": 500}
+    await h.server.submit("pin.profile", profile)
+    await door.call("make_pins", profile="CARD", count=1, stock=True)
+    pin = (await door.call("look_at_pins", serials="1"))[0]["pin"]
+    await h.server.submit("order.place", {"lines": [{"sku": "CARD", "quantity": 1}]})
+    async with page_of(h) as pc:
+        assert pc.text("pc-number") == "1" and "Free" in pc.text("headline")
+        await pc.click("client-tab-pin")
+        await pc.type("client-pin", "ab")
+        await pc.click("client-enter")
+        assert "5 characters" in pc.text("problem")
+        await pc.type("client-pin", "22222", submit=True)
+        assert "Tries left: 4" in pc.text("problem") and pc.find("client-pin").value == ""
+        await pc.type("client-pin", pin.lower(), submit=True)
+        await until(lambda: h.pcs[1].unlocked)
+        await pc.settle(1.2)
+        assert pc.text("time").startswith("0:19") or pc.text("time").startswith("0:20")
+        assert not pc.has("warning") and not pc.has("client-redeem")
+        await h.run_s(660)
+        await pc.settle(1.2)
+        assert "10 minutes" in pc.text("warning")
+        await h.run_s(300)
+        await pc.settle(1.2)
+        assert "5 minutes" in pc.text("warning")
+        await pc.click("fold")
+        assert pc.has("unfold") and pc.has("time")
+        await pc.click("unfold")
+        h.cut(1)
+        await until(lambda: not h.pcs[1].online)
+        h.pass_s(300)
+        await pc.settle(1.3)
+        assert "over" in pc.text("headline") and not pc.has("client-enter")
+        await h.join(1)
+        await until(lambda: h.pcs[1].phase == "free")
+        await pc.settle(1.2)
+        assert pc.has("client-enter") and pc.find("client-user").value == ""
+    assert client_model.warning(None) == 0 and client_model.warning(601_000) == 0
+
+
+@pytest.mark.feature("PC-04", "RC-17", "RC-04")
+async def test_customer_makes_a_password_redeems_orders_and_leaves(room: Hall) -> None:
+    """All of it at the PC, in Spanish too; who has gone leaves nothing behind."""
+    h = room
+    gift = {"sku": "MUG", "name": "Mug", "price_minor": 900, "points": 3}
+    await h.server.submit("product.add", {"product": gift})
+    maria = await h.customer("maria", 2000)
+    await until(lambda: h.pcs[1].tables.table("products").peek("MUG") is not None)
+    async with page_of(h) as pc:
+        await pc.click("speak-es")
+        assert pc.shows("Libre.") and pc.has("client-user")
+        await pc.click("speak-en")
+        await pc.click("call")
+        assert pc.shows("Somebody is coming")
+        await pc.click("client-enter")  # nothing is typed yet
+        await pc.type("client-user", "maria")
+        await pc.type("client-password", "whatever", submit=True)
+        assert pc.has("client-code")
+        await pc.click("client-back")
+        await pc.type("client-user", "maria", submit=True)
+        await pc.type("client-password", "Abcd1234")
+        await pc.type("client-again", "Abcd1234")
+        await pc.type("client-code", h.code_of(maria), submit=True)
+        await until(lambda: h.pcs[1].unlocked)
+        await pc.settle(0.4)
+        await pc.click("client-redeem")
+        await pc.type("client-points", "x", submit=True)
+        assert pc.has("problem")
+        await pc.type("client-points", "10")
+        await pc.click("client-take")
+        assert pc.shows("Your minutes are here")
+        await pc.click("client-redeem")
+        await pc.click("gift-MUG")
+        assert pc.shows("Fetch it at the desk")
+        await pc.click("client-order")
+        await pc.click("more-TEA")
+        await pc.click("more-TEA")
+        await pc.click("less-TEA")
+        assert pc.text("units-TEA") == "1"
+        await pc.click("client-send-order")
+        (order,) = h.server.tables.table("orders").search(where("pc") == 1)
+        assert order["state"] == "pending"
+        await pc.type("client-message", "With milk", submit=True)
+        assert pc.text("said-1") == "With milk"
+        await pc.click("client-end")
+        await pc.click("client-leave")
+        await pc.click("client-end")
+        await pc.click("client-sure")
+        await until(lambda: h.pcs[1].phase == "free")
+        await pc.settle(0.4)
+        assert pc.find("client-user").value == "" and not pc.shows("Maria")
+    async with screen_of(h.server) as screen:
+        await screen.open("queue")
+        assert screen.shows("PC 1")
+
+
+@pytest.mark.feature("PC-05", "PC-06")
+async def test_locked_page_says_why(room: Hall) -> None:
+    """Paused, locked by the desk, no contact, too many tries: each with the next step."""
+    h = room
+    session = await h.begin(1)
+    async with page_of(h, width=1024, height=600) as pc:
+        assert pc.has("time") and pc.shows("So far")
+        await h.server.submit("session.pause", {"session": session})
+        await until(lambda: h.pcs[1].phase == "paused")
+        await pc.settle(0.3)
+        assert "Paused" in pc.text("headline")
+        await h.server.submit("pc.lock", {"pc": h.id_of(1), "locked": True, "reason": "Ask us"})
+        await until(lambda: h.pcs[1].phase == "held")
+        await pc.settle(0.3)
+        assert "Ask us" in pc.text("headline")
+        await h.server.submit("pc.lock", {"pc": h.id_of(1), "locked": False})
+        await h.server.submit("session.end", {"session": session})
+        await until(lambda: h.pcs[1].phase == "free")
+        for _ in range(12):
+            h.server.floor.tries.wrong(h.id_of(1))
+        h.server.floor._bump(h.id_of(1))
+        await until(lambda: bool(h.pcs[1].state["blocked"]))
+        await pc.settle(0.3)
+        assert "desk" in pc.text("headline")
+        h.cut(1)
+        await until(lambda: not h.pcs[1].online)
+        await pc.settle(0.4)
+        assert "No network" in pc.text("link")
+
+
+@pytest.mark.feature("RP-26")
+async def test_vendor_sells_at_a_pc_and_leaves_it_locked(room: Hall, tmp_path: Path) -> None:
+    """ "Vendor" opens the station's screens with its own sign-in; signing out is the locked page again."""
+    h = room
+    await h.server.submit("settings.edit", {"remote_pos": True})
+    await pair_here(h.server, tmp_path / "vendor", "PC 1", ("127.0.0.1", h.port))
+    vendor = open_folder(tmp_path / "vendor")
+    assert isinstance(vendor, StationNode)
+    await vendor.start()
+    await until(lambda: (tmp_path / "vendor" / "operators.keys").exists())
+    await until(lambda: len(vendor.tables.table("operators")) == 2)
+    h.pcs[1].vendor = vendor
+    async with page_of(h) as pc:
+        await pc.click("vendor")
+        assert pc.has("name")
+        await pc.click("leave")
+        assert pc.has("pc-number")
+        await pc.click("vendor")
+        await pc.type("name", "Carl")
+        await pc.type("password", PASSWORD, submit=True)
+        await pc.settle(0.6)
+        await pc.click("tile-TEA")
+        await pc.press("Enter")
+        await until(lambda: len(vendor.tables.table("orders")) == 1)
+        await pc.press("L", ctrl=True)
+        await pc.settle(0.3)
+        assert pc.has("pc-number") and vendor.operator is None
+        await h.begin(1)
+        await pc.settle(0.4)
+        assert pc.has("time")
+    await vendor.stop()
+
+
+@pytest.mark.feature("PC-04")
+async def test_kiosk_shows_the_whole_screen_only_while_it_is_locked(
+    room: Hall, tmp_path: Path
+) -> None:
+    """One window for each; what a customer closes is opened again."""
+
+    class Window:
+        def __init__(self, command: list[str]) -> None:
+            self.command, self.open = command, True
+
+        def poll(self) -> int | None:
+            return None if self.open else 0
+
+        def terminate(self) -> None:
+            self.open = False
+
+    windows: list[Window] = []
+
+    def run(command: list[str]) -> subprocess.Popen[bytes]:
+        windows.append(Window(command))
+        return windows[-1]  # type: ignore[return-value]
+
+    shown = kiosk.Kiosk(room.pcs[1], "http://x/", "browser", run)
+    following = asyncio.create_task(shown.follow())
+    await until(lambda: len(windows) == 1)
+    assert "--kiosk" in windows[0].command
+    windows[0].open = False
+    await until(lambda: len(windows) == 2)
+    await room.begin(1)
+    await until(lambda: len(windows) == 3)
+    assert "--app=http://x/" in windows[2].command and not windows[1].open
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    assert not windows[2].open
+    quick = kiosk._run(["true"])
+    assert quick.wait() == 0
+
+
+def test_times_and_amounts_that_cannot_be_are_named() -> None:
+    """The next such time of the day; an amount within what money can be."""
+    text = Format.__new__(Format)
+    text.currency, text.decimals, text.zone, text.language = "EUR", None, "Europe/Madrid", "en"
+    noon = 1_780_308_000_000
+    assert model.instant_of(text, "12:30", noon) == noon + 1_800_000
+    assert model.instant_of(text, "11:00", noon) == noon + 23 * 3_600_000
+    for wrong in ("", "24:00", "12", "x:y"):
+        with pytest.raises(BadField):
+            model.instant_of(text, wrong, noon)
+    with pytest.raises(BadField):
+        model.money_of(text, "0", "amount")
+    assert model.span(5076) == "1:24" and model.span(5076, with_seconds=True) == "1:24:36"
+    fields: dict[str, Any] = model.rate_fields(text, None)
+    assert fields["from0"] == "00:00" and fields["price1"] == ""
