@@ -19,7 +19,7 @@ class Key:
     @property
     def cap(self) -> str:
         """What stands on the key cap beside a label."""
-        name = {"Escape": "Esc", " ": "␣"}.get(self.key, self.key)
+        name = {"Escape": "Esc", " ": "Space"}.get(self.key, self.key)
         return f"{'Ctrl ' if self.ctrl else ''}{'Alt ' if self.alt else ''}{name}"
 
 

@@ -23,6 +23,7 @@ from node.control import LocalDoor  # noqa: E402
 from tests.e2e.conftest import CHROMIUM, Running, by_id  # noqa: E402
 from tests.support.hall import Hall, hall  # noqa: E402
 from tests.support.history import cafe_with_history  # noqa: E402
+from tests.support.nodes import until  # noqa: E402
 from ui.client_page import open_client_page  # noqa: E402
 from ui.shell import open_page  # noqa: E402
 from ui.web import serving  # noqa: E402
@@ -354,6 +355,7 @@ async def _fill_floor(h: Hall) -> None:
     await server.submit("reservation.make", kept)
     h.cut(9)
     h.cut(23)
+    await until(lambda: not h.pcs[9].online and not h.pcs[23].online)
     await h.run_s(20)
     await h.pcs[1].ask("say", text="Thanks! One white coffee, please.")
     words = {"pc": h.id_of(1), "message": "Your print is ready: 4 pages."}

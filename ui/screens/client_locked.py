@@ -120,6 +120,7 @@ def _facts(s: Session) -> ft.Control:
             *rows,
         ],
         spacing=8,
+        tight=True,
         width=400 if small else 480,
     )
 
