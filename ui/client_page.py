@@ -12,9 +12,12 @@ from ui.bridge import Bridge
 from ui.screens.client_locked import ClientLocked
 from ui.screens.client_session import ClientSession
 from ui.shell import dress, open_page
+from ui.viewmodels.client import notable
 from ui.viewmodels.session import Session, SessionContext, use_session
 
 TICK_S = 1.0
+IDLE_S = 60
+"""What somebody has typed on the locked page, and left there, is forgotten."""
 
 
 @ft.component
@@ -40,15 +43,28 @@ def open_client_page(page: ft.Page, node: ClientNode) -> Session:
     if page.width:
         s.app.width, s.app.height = page.width, page.height or 768
     begun = ""
+    told: tuple[Any, ...] = ()
+    typed: tuple[str, ...] = ()
+    typed_ms = 0
 
     def follow() -> None:
         """The page shows what the PC is; who has gone leaves nothing behind."""
-        nonlocal begun
+        nonlocal begun, told, typed, typed_ms
         session = (node.session or {}).get("id", "")
         if session != begun:
             begun = session
             s.client.forget()
+            if not session and s.language:
+                s.speak("")
         s.app.screen = "session" if node.unlocked else "locked"
+        news = notable(node)
+        if news != told:
+            told, s.client.folded = news, False
+        now_ms = node.clock.mono_ms()
+        if s.client.typed != typed:
+            typed, typed_ms = s.client.typed, now_ms
+        elif not session and any(typed) and now_ms - typed_ms >= IDLE_S * 1000:
+            s.client.forget()
 
     def refresh(names: frozenset[str]) -> None:
         s.refresh(names)
@@ -71,9 +87,29 @@ def open_client_page(page: ft.Page, node: ClientNode) -> Session:
 
     def vendor() -> None:
         station: Node | None = node.vendor
-        if station is not None:
-            close()
-            open_page(page, station, leave=lambda: open_client_page(page, node))
+        if station is None:
+            return
+        close()
+        station.sign_out()  # whoever was here before leaves nothing to the next
+        shown = open_page(page, station, leave=lambda: back())
+        ended: Any = page.on_close
+
+        def taken(names: frozenset[str]) -> None:
+            """A session has begun here: the PC is its customer's."""
+            if node.session is not None and shown.turn_back is not None:
+                shown.turn_back()
+
+        watching = Bridge(node, taken)
+
+        def back() -> None:
+            watching.close()
+            open_client_page(page, node)
+
+        def shut(e: Any = None) -> None:
+            watching.close()
+            ended(e)
+
+        page.on_close = shut
 
     def resized(e: Any) -> None:
         s.app.width, s.app.height = e.width, e.height

@@ -350,6 +350,8 @@ def open_page(
     def closed(e: Any = None) -> None:
         bridge.close()
         ticking.cancel()
+        if leave is not None:
+            node.sign_out()  # others come to this computer
 
     def left() -> None:
         closed()

@@ -392,6 +392,11 @@ def _used_at_pc(tables: Tables, row: Mapping[str, Any], acting: Acting) -> int:
     return bill.owed_minor(tables, row.get("session", ""), acting.context.at_ms)
 
 
+def _credit_at_pc(tables: Tables, row: Mapping[str, Any], acting: Acting) -> int:
+    """What of that the bonus does not pay."""
+    return max(0, _used_at_pc(tables, row, acting) - int(row["bonus"]))
+
+
 def check_free(row: Mapping[str, Any], at_ms: int) -> None:
     """`Refused` ``barred`` for a customer who is locked now."""
     if is_locked(row, at_ms):
@@ -462,8 +467,11 @@ def of_time(tables: Tables, customer: str, amount_minor: int, spent: list[int]) 
     return does if earning or any(spent) else {}
 
 
-def end_session(tables: Tables, customer: str, session: str, used: Mapping[str, Any]) -> None:
-    """A session is over: what it has used of the account's time is gone."""
+def end_session(
+    tables: Tables, customer: str, session: str, used: Mapping[str, Any], lasted: tuple[int, int]
+) -> None:
+    """A session is over: what it has used of the account's time is gone. ``lasted`` are the
+    instants of its begin and end, in ms."""
     table = tables.table("customers")
     row = table.row(customer)
     if row is None:
@@ -478,8 +486,10 @@ def end_session(tables: Tables, customer: str, session: str, used: Mapping[str, 
     row["redeemed"] = [
         [max(0, left - taken.get(ref, 0)), at, ref] for left, at, ref in row["redeemed"]
     ]
+    begun, ended = lasted
     for one in row["passes"] if used.get("passes") else ():
-        one["used"] = True
+        if one["from_ms"] <= ended and begun < one["to_ms"]:
+            one["used"] = True
     table.put(customer, row)
 
 
@@ -562,7 +572,8 @@ def _add_buckets(account: dict[str, Any], does: Mapping[str, Any], order: str) -
             }
         )
     now_ms = max((one[0] for one in does.get("passes", ())), default=0)
-    account["passes"] = [one for one in account["passes"] if one["to_ms"] > now_ms]
+    if not account.get("session"):  # which may have run on one that is over
+        account["passes"] = [one for one in account["passes"] if one["to_ms"] > now_ms]
 
 
 # --- what a refund does ------------------------------------------------------------
@@ -575,6 +586,7 @@ def of_refund(
     back: Sequence[Sequence[int]],
     methods: Iterable[Sequence[Any]],
     amount: int,
+    acting: Acting,
 ) -> dict[str, Any]:
     """What giving back ``amount`` of a sale, ``back`` its lines, does to the account.
 
@@ -597,7 +609,8 @@ def of_refund(
     does: dict[str, Any] = {"customer": customer, "credit": -gone, "bonus": 0}
     if gone:
         before = sale.get("refunded", {}).get("credit", 0)
-        credit.check_refund(row["credit"], did["credit"], before, gone)
+        left = row["credit"] - _credit_at_pc(tables, row, acting)
+        credit.check_refund(left, did["credit"], before, gone)
     if bonus_back:
         _check_untouched(row, did, gone)
         does["bonus"] = -did["bonus"]
@@ -727,7 +740,7 @@ def decide_transfer(tables: Tables, command: TransferCredit, acting: Acting) -> 
         raise Refused("bad-field", what="to")
     source, target = of(tables, command.customer), of(tables, command.to)
     check_free(source, acting.context.at_ms)
-    of_credit = max(0, _used_at_pc(tables, source, acting) - source["bonus"])
+    of_credit = _credit_at_pc(tables, source, acting)
     credit.transfer(balance_of(source), balance_of(target), command.amount_minor + of_credit)
     _, after = credit.transfer(balance_of(source), balance_of(target), command.amount_minor)
     fact = CreditTransferred(
@@ -809,6 +822,8 @@ def decide_benefit(tables: Tables, command: SwitchBenefit, acting: Acting) -> li
         raise Refused("unknown-benefit")
     if all(active == command.active for active in known):
         raise Refused("nothing-to-do")
+    if row.get("session") and not command.active:  # what it has used so far would cost money
+        raise Refused("in-session")
     fact = BenefitSwitched(
         customer=command.customer,
         order=command.order,

@@ -37,6 +37,7 @@ from node.cafe import (
 from node.cafe.kinds import (
     Acting,
     Amount,
+    Code,
     Command,
     EventKind,
     Fact,
@@ -104,11 +105,18 @@ class PlaceOrder(Command, frozen=True):
     """Seconds since the station had last heard the server when the person acted."""
 
 
+class Wish(Command, frozen=True):
+    """What a customer may say of a product: prices and discounts are the café's."""
+
+    sku: Code
+    quantity: Annotated[int, Meta(ge=1, le=99)]
+
+
 class OrderFromPc(Command, frozen=True):
     """A customer at a PC orders products; done by the server itself. Nobody has paid anything."""
 
     session: Hex
-    lines: Annotated[tuple[lines.Line, ...], Meta(min_length=1, max_length=20)]
+    lines: Annotated[tuple[Wish, ...], Meta(min_length=1, max_length=20)]
 
 
 class AllowOrder(Command, frozen=True):
@@ -829,9 +837,10 @@ def decide_from_pc(tables: Tables, command: OrderFromPc, acting: Acting) -> list
     """An order that waits for the operator, as the catalogue is now."""
     context = acting.context
     session = pcs.live(tables, command.session)
-    filled = lines.fill(tables, command.lines)
+    wanted = [lines.Line(sku=wish.sku, quantity=wish.quantity) for wish in command.lines]
+    filled = lines.fill(tables, wanted)
     judged = lines.judge(tables, filled, (), context.seq, "", taken=False)
-    if not PLAIN.issuperset(judged.kinds) or any(line.job or line.discounts for line in filled):
+    if not PLAIN.issuperset(judged.kinds):
         raise Refused("not-for-sale", sku=judged.lines[0]["sku"])
     box.check_room(tables, judged.total)
     deficits = stock.deficits(tables, judged.units, hold=True)
@@ -927,6 +936,9 @@ def decide_accept(tables: Tables, command: AcceptOrder, acting: Acting) -> list[
             )
             cards = pins.promise(tables, row["lines"])
         return _allow(command.order, acting, cards)
+    on_pc = any(method == pcs.PC for method, _ in row["payments"])
+    if on_pc and tables.table("sessions").peek(row.get("session", "")) is None:
+        raise Refused("no-session")  # nobody would ever pay it
     box.check_room(tables, max(row["cash_minor"], row["total_minor"]))
     forgiven = frozenset({"below-minimum", "deleted"})  # its money was taken: it counts
     return _collect(tables, command.order, row, acting, row["cash_minor"], None, None, forgiven)

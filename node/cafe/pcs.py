@@ -300,13 +300,14 @@ def change(tables: Tables, pc: str, **values: Any) -> None:
 
 
 def charge(tables: Tables, session: str, amount_minor: int) -> None:
-    """Put something on a PC's account, or take it off again: its session pays it at its end."""
+    """Put something on a PC's account, or take it off again: its session pays it at its end, and
+    one that has ended already has something to pay again."""
     table = tables.table("sessions")
     row = table.row(session)
     if row is None:
         return
     row["sales_minor"] += amount_minor
-    if row["state"] == "due":
+    if row["state"] not in bill.LIVE:
         row["due_minor"] = max(0, row["due_minor"] + amount_minor)
         row["state"] = "due" if row["due_minor"] else "ended"
     table.put(session, row)

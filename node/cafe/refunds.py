@@ -87,7 +87,7 @@ def decide_refund(tables: Tables, command: RefundSale, acting: Acting) -> list[E
     of_credit = sum(p for at, _, p in back if accounts.buys_credit(row["lines"][at]))
     methods, cash_due = _methods(tables, row, gone, amount, of_credit, command.method)
     serials = pins.check_refund(tables, command.order, row["lines"], back)
-    account = accounts.of_refund(tables, command.order, row, back, methods, amount)
+    account = accounts.of_refund(tables, command.order, row, back, methods, amount, acting)
     restocked = []
     if command.restock:
         units = [{**row["lines"][at], "quantity": units} for at, units, _ in back]

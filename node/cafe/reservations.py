@@ -123,7 +123,7 @@ def decide_end(tables: Tables, command: EndReservation, acting: Acting) -> list[
         at_ms=acting.context.at_ms,
     )
     events = [event("reservation.ended", fact)]
-    if command.refund and row["deposit_minor"]:
+    if command.refund and left_of(tables, command.reservation):
         operators.check(acting.operator, "sale.refund")
         back = refunds.RefundSale(order=command.reservation, reason=command.reason)
         events += refunds.decide_refund(tables, back, acting)
@@ -136,6 +136,8 @@ def check(tables: Tables, pc: str, at_ms: int, reservation: str) -> None:
     mine = tables.table("reservations").peek(reservation) if reservation else None
     if reservation and (mine is None or mine["state"] != "open" or mine["pc"] != pc):
         raise Refused("unknown-reservation")
+    if mine is not None and mine["to_ms"] <= at_ms:
+        raise Refused("already-over")
     for row in _open(tables, pc):
         due = row["from_ms"] - AHEAD_MS <= at_ms < row["to_ms"]
         if due and str(row.doc_id) != reservation:
@@ -181,14 +183,18 @@ def coming(tables: Tables, pc: str, at_ms: int) -> Mapping[str, Any] | None:
     return next((row for row in _open(tables, pc) if row["to_ms"] > at_ms), None)
 
 
-def deposit_of(tables: Tables, reservation: str) -> int:
-    row = tables.table("reservations").peek(reservation) if reservation else None
-    return int(row["deposit_minor"]) if row is not None else 0
+def left_of(tables: Tables, reservation: str) -> int:
+    """What of the deposit has not gone back."""
+    sale = tables.table("orders").peek(order_of(tables, reservation))
+    if sale is None:
+        return 0
+    return refunds.left_of(sale["total_minor"], (sale.get("refunded") or refunds.NOTHING)["minor"])
 
 
 def order_of(tables: Tables, reservation: str) -> str:
     """The order that took the deposit; empty for none."""
-    return reservation if deposit_of(tables, reservation) else ""
+    row = tables.table("reservations").peek(reservation) if reservation else None
+    return reservation if row is not None and row["deposit_minor"] else ""
 
 
 KINDS = (

@@ -212,7 +212,7 @@ class SessionPaid(Fact, frozen=True):
 
 def decide_start(tables: Tables, command: StartSession, acting: Acting) -> list[Event]:
     row = _free_pc(tables, command.pc, acting, command.reservation)
-    deposit = reservations.deposit_of(tables, command.reservation)
+    deposit = reservations.left_of(tables, command.reservation)
     if command.customer:
         _check_customer(tables, command.customer, acting)
     key, at_s = acting.context.op.key.hex(), acting.context.at_ms // 1000
@@ -464,6 +464,8 @@ def decide_end(tables: Tables, command: EndSession, acting: Acting) -> list[Even
 def decide_close(tables: Tables, command: CloseSession, acting: Acting) -> list[Event]:
     row = pcs.live(tables, command.session)
     seconds = _seconds(row, command.seconds, acting)
+    if command.why == "time-up" and seconds < bill.standing(tables, row, seconds).limit_s:
+        raise Refused("too-early")  # it was given more meanwhile
     return _end(tables, command.session, row, seconds, command.why, command.flags, acting)
 
 
@@ -633,16 +635,19 @@ def _pay(
 ) -> list[Event]:
     """Pay time as a sale of its own, and move the sales on the account to what pays them.
 
-    The methods pay the time first. What rounding of cash leaves goes with the last cash.
+    The methods pay the time first. What rounding of cash leaves goes with the larger part.
     """
     for_time, for_sales = _share(payments, of_time)
     time_cash = of_time - sum(amount for _, amount in for_time)
     sales_cash = of_sales - sum(amount for _, amount in for_sales)
-    rounding = cash - time_cash - sales_cash
-    if sales_cash:
-        sales_cash += rounding
+    due = time_cash, sales_cash
+    rounding = cash - sum(due)
+    if time_cash >= sales_cash:
+        time_cash = max(0, time_cash + rounding)
+        sales_cash = cash - time_cash
     else:
-        time_cash += rounding
+        sales_cash = max(0, sales_cash + rounding)
+        time_cash = cash - sales_cash
     account: dict[str, Any] = {}
     if row["customer"]:
         account = accounts.of_time(tables, row["customer"], of_time + of_sales, spent)
@@ -669,7 +674,7 @@ def _pay(
         sales_minor=of_sales,
         methods=for_sales,
         cash_minor=sales_cash,
-        rounding_minor=rounding if of_sales and sales_cash else 0,
+        rounding_minor=sales_cash - due[1],
         account=account,
         operator=acting.operator_id,
         at_ms=acting.context.at_ms,
@@ -794,7 +799,8 @@ def apply_ended(tables: Tables, fact: SessionEnded) -> None:
     if (tables.table("pcs").peek(row["pc"]) or {}).get("session") == fact.session:
         pcs.change(tables, row["pc"], session="")
     if row["customer"]:
-        accounts.end_session(tables, row["customer"], fact.session, fact.used)
+        lasted = (row["started_ms"], fact.at_ms)
+        accounts.end_session(tables, row["customer"], fact.session, fact.used, lasted)
         accounts.move(
             tables, row["customer"], "pc-ended", fact.at_ms, fact.operator, ref=fact.session,
             seconds=-fact.used.get("seconds", 0), pc=row["number"], ran_s=fact.seconds,

@@ -33,7 +33,7 @@ ANSWER_S = 10.0
 RETRY_S = 0.25
 SAVE_MS = 10_000
 LEASE_MS = 900_000
-NOT_WRITTEN = ("version", "messages", "session", "power", "expects")
+NOT_WRITTEN = ("version", "now_ms", "messages", "session", "power", "expects")
 """Of what the server says: is asked for again after a start, and belongs to no file."""
 
 
@@ -67,8 +67,9 @@ class ClientNode(Node):
         self._base_at_ms = self._contact_ms = clock.mono_ms()
         self._ended = False
         """Whether its customer has ended the session without the server."""
-        self._before: tuple[str, int] = ("", 0)
-        """(session, running time) that this computer knew before its start."""
+        self._before: tuple[str, int, bool] = ("", 0, False)
+        """(session, running time, whether its customer had ended it) as this computer knew them
+        before its start."""
         self._saved_ms = -SAVE_MS
         self._watch: asyncio.Task[None] | None = None
         self._shown: tuple[Any, ...] = ()
@@ -107,6 +108,14 @@ class ClientNode(Node):
         return self._session
 
     @property
+    def now_ms(self) -> int:
+        """UTC as the server has it: this computer's own clock may be wrong."""
+        heard_ms = self.state.get("now_ms")
+        if heard_ms is None:
+            return self.clock.wall_ms()
+        return int(heard_ms) + self.clock.mono_ms() - self._contact_ms
+
+    @property
     def ran_ms(self) -> int:
         """Running time of the session: by our own clock since the server was heard, no further
         than its end and the lease."""
@@ -142,7 +151,7 @@ class ClientNode(Node):
         if self._session["state"] == "paused":
             return "paused"
         lease_ms = int(self.state["lease_ms"])
-        if not self.online and self.clock.mono_ms() - self._contact_ms >= lease_ms:
+        if self.clock.mono_ms() - self._contact_ms >= lease_ms:
             return "lost"
         return "running"
 
@@ -176,13 +185,11 @@ class ClientNode(Node):
             self._save()
 
     async def _tick(self) -> None:
-        session, ran_ms = self._before
-        if self._session is not None:
-            session, ran_ms = self._session["id"], self.ran_ms
+        session, ran_ms, ended = self._known()
         body = {
             "session": session,
             "ran_ms": ran_ms,
-            "ended": self._ended,
+            "ended": ended,
             "seen": int(self.state.get("version", 0)),
             "mac": self._mac,
         }
@@ -203,7 +210,7 @@ class ClientNode(Node):
         self.state = answer
         self._contact_ms = self._base_at_ms = now_ms
         self._session = answer.get("session")
-        self._before = ("", 0)
+        self._before = ("", 0, False)
         if self._session is None or self._session["id"] != before:
             self._ended = False
             self._save()
@@ -239,22 +246,26 @@ class ClientNode(Node):
 
     # --- what is known without the server ------------------------------------------
 
+    def _known(self) -> tuple[str, int, bool]:
+        """The session here, how long it ran, and whether its customer has left."""
+        if self._session is None:
+            return self._before
+        return self._session["id"], self.ran_ms, self._ended
+
     def _load(self) -> None:
         """Number and name; and how long a session ran, which only the server may let go on."""
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             saved = json.loads((self.folder / SESSION_FILE).read_text("utf-8"))
             self.state = dict(saved["state"])
-            self._before = (str(saved["session"]), int(saved["ran_ms"]))
+            self._before = (str(saved["session"]), int(saved["ran_ms"]), bool(saved["ended"]))
 
     def _save(self) -> None:
         self._saved_ms = self.clock.mono_ms()
         if not self.state:
             return
-        session, ran_ms = self._before
-        if self._session is not None:
-            session, ran_ms = self._session["id"], self.ran_ms
+        session, ran_ms, ended = self._known()
         state = {name: value for name, value in self.state.items() if name not in NOT_WRITTEN}
-        saved = {"state": state, "session": session, "ran_ms": ran_ms}
+        saved = {"state": state, "session": session, "ran_ms": ran_ms, "ended": ended}
         with contextlib.suppress(OSError):  # a full disk: the one of before will do
             config.write_private(self.folder / SESSION_FILE, json.dumps(saved).encode())
 

@@ -50,13 +50,13 @@ ENDING_MS = 60_000
 """So long who is locked has to end what they do."""
 MESSAGES_KEPT = 30
 SAY_EVERY_MS = 2_000
-HASHES_AT_ONCE = 2
 SOME = 8
 """Sessions that are looked at in one go."""
 MOST_MS = 10**10
 
 
 NOT_RECKONED = bill.Standing(0, 0, "money")
+NOBODY: Mapping[str, Any] = {"state": ""}
 
 
 @dataclass
@@ -89,6 +89,7 @@ class Seen:
     said_ms: int = -SAY_EVERY_MS
     called_ms: int = 0
     """UTC of a call for the desk that nobody has answered; 0 for none."""
+    ordering: asyncio.Lock = field(default_factory=asyncio.Lock)
     orders: list[str] = field(default_factory=list)
     """What its customer has ordered."""
     session: str = ""
@@ -103,7 +104,9 @@ class Floor:
         self._seen: dict[str, Seen] = {}
         self.tries = Tries(lambda: node.clock.mono_ms() / 1000, self._attacked)
         self._task: asyncio.Task[None] | None = None
-        self._hashing = asyncio.Semaphore(HASHES_AT_ONCE)
+        self._entering = asyncio.Lock()
+        """One password at a time: none is tried before it is known whether the last was wrong."""
+        self._begun_ms = self._now()
         self._saved_ms = 0
         self._dirty = False
         self._asks = {
@@ -134,10 +137,7 @@ class Floor:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await self.look()
-            except Exception as error:  # one session's trouble must not stop the others' clocks
-                _log.exception("the floor: %r", error)
+            await self.look()
 
     def _now(self) -> int:
         return self._node.clock.mono_ms()
@@ -228,10 +228,10 @@ class Floor:
             more_ms, left_ms = said_ms - one.acked_ms, end_ms - one.acked_ms
             one.acked_ms, flag = meter.lease(one.acked_ms, more_ms, gap, left_ms, second=1000)
             one.flags |= {flag} if flag else set()
+            if more_ms < min(gap, left_ms, meter.LEASE_S * 1000) - QUIET_MS:
+                one.flags.add("lost")  # switched off meanwhile, or it says less than it ran
             one.at_ms, one.reckoned_ms = now, -STANDING_MS
             self._dirty = True
-        elif gap > QUIET_MS:
-            one.at_ms = now
         else:
             self._run_on(one, row)
 
@@ -248,26 +248,30 @@ class Floor:
     async def look(self) -> None:
         """End what is over."""
         tables, now = self._node.tables, self._now()
-        alive = set()
         for number, (session, _) in enumerate(sessions.running(tables)):
             if number % SOME == 0:
                 await asyncio.sleep(0)  # what else wants the loop has its turn
             row = tables.table("sessions").peek(session)
             if row is None or row["state"] not in bill.LIVE:
                 continue
-            alive.add(session)
-            why = self._over(session, row, self._meter(session, row), now)
-            if why:
-                await self._close(session, why)
-        for session in self._meters.keys() - alive:
-            del self._meters[session]
-            self._dirty = True
+            try:
+                why = self._over(session, row, self._meter(session, row), now)
+                if why:
+                    await self._close(session, why)
+            except Exception as error:  # one session's trouble must not stop the others' clocks
+                _log.exception("session %s: %r", session, error)
+        for session in tuple(self._meters):  # by now: one may have begun while others ended
+            if (tables.table("sessions").peek(session) or NOBODY)["state"] not in bill.LIVE:
+                del self._meters[session]
+                self._dirty = True
         if self._dirty or now - self._saved_ms >= SAVE_MS:
             self._save()
 
     def _over(self, session: str, row: Mapping[str, Any], one: Meter, now: int) -> str:
         """Why a session ends now; empty if it goes on."""
         tables = self._node.tables
+        if row["state"] == "paused":
+            one.at_ms = now  # its time stands still, whether the PC is there or not
         if now - one.at_ms <= QUIET_MS:
             limit_s = self.standing(session, row).limit_s
             if (
@@ -276,15 +280,13 @@ class Floor:
                 and self.ran_ms(session, row) >= limit_s * 1000
             ):
                 return "time-up"
-        elif now - one.at_ms > meter.GONE_S * 1000 and row["state"] == "running":
-            return "lost"
+        elif now - max(one.at_ms, self._begun_ms) > meter.GONE_S * 1000:
+            return "lost"  # so long after our own start, too: PCs need a while to come back
         if (tables.table("pcs").peek(row["pc"]) or {}).get("session") != session:
             return "gone"  # two lives of a server have used one PC
-        if row["form"] != "customer":
-            return ""
-        if not customers.has_password(tables, row["customer"]):
+        if row["form"] == "customer" and not customers.has_password(tables, row["customer"]):
             return "password"
-        account = tables.table("customers").peek(row["customer"])
+        account = tables.table("customers").peek(row["customer"]) if row["customer"] else None
         if account is None or not accounts.is_locked(account, self._node.clock.wall_ms()):
             one.barred_ms = None
         elif one.barred_ms is None:
@@ -535,15 +537,16 @@ class Floor:
         operator); the session. `Refused`: ``wrong-entry`` with how many tries are ``left``,
         ``first-password``, ``locked-out``, ``ask-desk``, and what `session.open` refuses."""
         folded = customers.fold_user(user)
-        self.tries.check(pc, folded)
-        customer = self._known(user)
-        sealed = self._node.tables.table("verifiers").peek(customer) if customer else None
-        if customer and sealed is None:
-            raise Refused("first-password", user=user)
-        right = await self._verify(sealed["sealed"] if sealed is not None else "", password)
-        if not right:
-            raise Refused("wrong-entry", left=self.tries.wrong(pc, folded))
-        self.tries.right(pc, folded)
+        async with self._entering:
+            self.tries.check(pc, folded)
+            customer = self._known(user)
+            sealed = self._node.tables.table("verifiers").peek(customer) if customer else None
+            if customer and sealed is None:
+                raise Refused("first-password", user=user)
+            right = await self._verify(sealed["sealed"] if sealed is not None else "", password)
+            if not right:
+                raise Refused("wrong-entry", left=self.tries.wrong(pc, folded))
+            self.tries.right(pc, folded)
         return await self._open(pc, {"customer": customer}, by)
 
     def _known(self, user: str) -> str:
@@ -565,8 +568,7 @@ class Floor:
                 phc = open_body(node.keys.cafe_key, node.cafe_id, bytes.fromhex(sealed)).decode()
             except (Malformed, ValueError) as error:
                 _log.error("a verifier cannot be opened: %s", error)
-        async with self._hashing:
-            right = await asyncio.to_thread(_matches, phc, password)
+        right = await asyncio.to_thread(_matches, phc, password)
         return right and bool(sealed)
 
     async def _sign_in(self, pc: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -589,7 +591,7 @@ class Floor:
         let = expects["customer"] == customer and expects["until_ms"] >= node.clock.wall_ms()
         if not let:
             self._check_code(pc, folded, customer, _text(body, "code", 40))
-        async with self._hashing:
+        async with self._entering:
             phc = await asyncio.to_thread(hash_password, password)
         verifier = self.verifier_of(phc)
         await node.do_self("customer.password", {"customer": customer, "verifier": verifier})
@@ -649,12 +651,13 @@ class Floor:
         session, _ = self._session(pc)
         seen = self._of(pc)
         waiting = self._node.tables.table("orders")
-        open_ = [o for o in seen.orders if (waiting.peek(o) or {}).get("state") == "pending"]
-        if len(open_) >= MOST_ORDERS:
-            raise Refused("too-many")
-        fields = {"session": session, "lines": body.get("lines", [])}
-        receipt = await self._node.do_self("order.from-pc", fields)
-        seen.orders = [*seen.orders, receipt.key.hex()][-MESSAGES_KEPT:]
+        async with seen.ordering:
+            open_ = [o for o in seen.orders if (waiting.peek(o) or {}).get("state") == "pending"]
+            if len(open_) >= MOST_ORDERS:
+                raise Refused("too-many")
+            fields = {"session": session, "lines": body.get("lines", [])}
+            receipt = await self._node.do_self("order.from-pc", fields)
+            seen.orders = [*seen.orders, receipt.key.hex()][-MESSAGES_KEPT:]
         self._bump(pc)
         return self.state(pc)
 

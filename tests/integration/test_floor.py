@@ -210,6 +210,98 @@ async def test_pc_that_reports_more_than_can_be_is_billed_what_can_be(tmp_path: 
         assert 95 <= h.row(session)["seconds"] <= 130
 
 
+@pytest.mark.feature("PC-05", "PC-02")
+async def test_session_survives_a_server_that_was_away_for_long(tmp_path: Path) -> None:
+    """PCs need a while to come back: what was lost is the lease's, and the rest of the time stays."""
+    async with hall(tmp_path) as h:
+        session = await h.begin(form="prepaid", amount_minor=1000)
+        await h.run_s(300)
+        h.cut(1)
+        await h.server.stop()
+        h.pass_s(1200)
+        h.clock.wrong_ms = 365 * 86_400_000  # and its clock is wrong since
+        await h.restart_server()
+        await asyncio.sleep(2.5)  # it has looked twice
+        assert h.row(session)["state"] == "running"
+        await _back(h)
+        await until(lambda: h.pcs[1].phase == "running")
+        await h.server.submit("session.end", {"session": session})
+        assert 1200 <= h.row(session)["seconds"] <= 1240
+
+
+@pytest.mark.feature("PC-05", "SE-04")
+async def test_pc_that_says_less_than_passed_is_seen(tmp_path: Path) -> None:
+    """A quiet quarter of a minute with no running time, again and again, is no free time unseen."""
+    async with hall(tmp_path) as h:
+        session = await h.begin()
+        h.cut(1)
+        await until(lambda: not h.pcs[1].online)
+        h.pass_s(120)
+        pc = h.pcs[1]
+        pc._base_at_ms = h.clocks[1].mono_ms()  # "it has not run meanwhile"
+        await _back(h)
+        await h.server.submit("session.end", {"session": session})
+        assert h.row(session)["flags"] == ["lost"]
+
+
+@pytest.mark.feature("PC-06", "PC-05")
+async def test_time_of_a_pause_is_not_lost_though_the_pc_was_off(tmp_path: Path) -> None:
+    """It goes on where it stood; nobody takes the pause for a PC that never came back."""
+    async with hall(tmp_path) as h:
+        session = await h.begin(form="prepaid", amount_minor=1000)
+        await h.run_s(60)
+        await h.server.submit("session.pause", {"session": session})
+        await h.stop(1)
+        h.pass_s(7200)
+        await asyncio.sleep(1.5)
+        await h.server.submit("session.resume", {"session": session})
+        await asyncio.sleep(1.5)
+        assert h.row(session)["state"] == "running"
+        pc = await h.start(1)
+        await until(lambda: pc.phase == "running")
+        await h.server.submit("session.end", {"session": session})
+        assert 60 <= h.row(session)["seconds"] <= 90 and h.row(session)["flags"] == []
+
+
+@pytest.mark.feature("PC-05")
+async def test_customer_who_left_without_the_network_has_left_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    """Whoever comes next does not sit on their account."""
+    async with hall(tmp_path) as h:
+        session = await h.begin()
+        await h.run_s(300)
+        h.cut(1)
+        await until(lambda: not h.pcs[1].online)
+        await h.pcs[1].end()
+        await h.stop(1)
+        pc = await h.start(1)
+        await _back(h)
+        await until(lambda: h.row(session)["state"] == "due")
+        assert h.row(session)["why"] == "customer"
+        await until(lambda: pc.phase == "free")
+
+
+@pytest.mark.feature("PC-05")
+async def test_pc_whose_server_answers_no_more_locks_at_the_end_of_its_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the link stands or not."""
+    async with hall(tmp_path) as h:
+        await h.begin()
+        pc = h.pcs[1]
+
+        async def silent(kind: str, body: dict[str, Any]) -> dict[str, Any]:
+            await asyncio.sleep(0.01)
+            raise TimeoutError
+
+        monkeypatch.setattr(pc, "_ask", silent)
+        await asyncio.sleep(0.5)
+        assert pc.online and pc.unlocked
+        h.clocks[1].moved_ms += (meter.LEASE_S + 1) * 1000
+        assert pc.phase == "lost"
+
+
 # --- by whom, and what is refused ---------------------------------------------------------
 
 
@@ -306,6 +398,46 @@ async def test_wrong_tries_wait_longer_and_then_for_the_desk(tmp_path: Path) -> 
         await h.server.submit("pc.unblock", {"pc": h.id_of(1)})
         with refused("wrong-pin"):
             await pc.ask("pin", pin="AAAAA")
+
+
+@pytest.mark.feature("SE-07", "RC-10")
+async def test_passwords_that_come_at_once_are_counted_one_by_one(tmp_path: Path) -> None:
+    """A burst has as many free tries as a person: the right one behind them does not get in."""
+    async with hall(tmp_path) as h:
+        pc = h.pcs[1]
+        await h.customer("maria", 1000, "Abcd1234")
+        words = [f"Wrong{at:03d}" for at in range(9)] + ["Abcd1234"]
+        asked = [pc.ask("sign-in", user="maria", password=word) for word in words]
+        codes = [
+            getattr(e, "code", "in") for e in await asyncio.gather(*asked, return_exceptions=True)
+        ]
+        assert codes == ["wrong-entry"] * 5 + ["locked-out"] * 5
+
+
+@pytest.mark.feature("PC-04")
+async def test_orders_that_come_at_once_are_as_many_as_may_wait(tmp_path: Path) -> None:
+    """Five, however they are sent."""
+    async with hall(tmp_path) as h:
+        await h.begin()
+        line = {"sku": "LATTE", "quantity": 1}
+        asked = [h.pcs[1].ask("order", lines=[line]) for _ in range(9)]
+        codes = [
+            getattr(e, "code", "") for e in await asyncio.gather(*asked, return_exceptions=True)
+        ]
+        assert sorted(codes) == [""] * 5 + ["too-many"] * 4
+
+
+@pytest.mark.feature("RC-12")
+async def test_lock_ends_what_the_desk_began_for_a_customer_too(tmp_path: Path) -> None:
+    """After the same minute."""
+    async with hall(tmp_path) as h:
+        maria = await h.customer("maria", 1000)
+        session = await h.begin(customer=maria)
+        await h.server.submit("customer.lock", {"customer": maria, "hours": 1, "reason": "noise"})
+        await until(lambda: bool(h.pcs[1].session and h.pcs[1].session["ends_in_ms"]))
+        h.pass_s(61)
+        await until(lambda: h.row(session)["state"] != "running")
+        assert h.row(session)["why"] == "locked"
 
 
 @pytest.mark.feature("PN-14")
@@ -574,25 +706,49 @@ async def test_pc_and_station_on_one_computer_have_two_keys(tmp_path: Path) -> N
 async def test_faults_of_the_floor_stop_no_clock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What breaks once is in the log, and the next round goes on; a disk that refuses is asked again."""
-    async with hall(tmp_path) as h:
+    """A session that breaks the reckoning each time is in the log; the others end at their ends."""
+    async with hall(tmp_path, 2) as h:
         floor = h.server.floor
-        broken = {"look": 1}
-        look = floor.look
+        broken = await h.begin(1)
+        over, failed = floor._over, []
 
-        async def fails() -> None:
-            if broken["look"]:
-                broken["look"] -= 1
-                raise RuntimeError("once")
-            await look()
+        def fails(session: str, *more: Any) -> str:
+            if session == broken:
+                failed.append(session)
+                raise RuntimeError("always")
+            return over(session, *more)
 
-        monkeypatch.setattr(floor, "look", fails)
-        session = await h.begin(form="prepaid", amount_minor=100)
+        monkeypatch.setattr(floor, "_over", fails)
+        session = await h.begin(2, form="prepaid", amount_minor=100)
         await h.run_s(1800)
         await until(lambda: h.row(session)["state"] == "ended")
-        assert broken["look"] == 0
+        assert failed and h.row(broken)["state"] == "running"
         await floor._close(session, "desk")  # it is over already
         assert floor.measured("none") == (None, ())
+
+
+@pytest.mark.feature("PC-02")
+async def test_session_that_begins_while_another_is_closed_keeps_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has run by then is not forgotten at the end of that round."""
+    async with hall(tmp_path, 2) as h:
+        floor, close, made = h.server.floor, h.server.floor._close, {}
+        session = await h.begin(1, form="prepaid", amount_minor=100)
+
+        async def slow(session: str, why: str) -> None:
+            await close(session, why)
+            if not made:
+                second = await h.begin(2)
+                await until(lambda: second in floor._meters)
+                made[second] = floor._meters[second]
+
+        monkeypatch.setattr(floor, "_close", slow)
+        await h.run_s(1800)
+        await until(lambda: h.row(session)["state"] == "ended" and bool(made))
+        await asyncio.sleep(1.5)
+        (second,) = made
+        assert floor._meters[second] is made[second]
 
 
 @pytest.mark.feature("PC-01")

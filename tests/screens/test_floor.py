@@ -16,7 +16,7 @@ from node.bootstrap import open_folder, pair_here
 from node.control import LocalDoor
 from node.roles.station import StationNode
 from tests.screens.test_screens import screen_of
-from tests.support.hall import Hall, hall
+from tests.support.hall import PROFILE, Hall, hall
 from tests.support.nodes import PASSWORD, until
 from tests.support.screen import Screen
 from ui import kiosk
@@ -59,9 +59,9 @@ async def test_operator_starts_pauses_moves_ends_and_charges(room: Hall) -> None
         await screen.settle(0.3)
         assert screen.text("pc-time").startswith("0:0") and screen.shows("Free use")
         await screen.press(" ")  # it is in use: nothing
-        await screen.click("do-pause")
+        await screen.click("do-hold")
         assert h.row(_session(h, 1))["state"] == "paused" and screen.shows("paused")
-        await screen.click("do-resume")
+        await screen.click("do-hold")
         await screen.click("do-move")
         await screen.click("to-2")
         await until(lambda: h.pcs[2].unlocked)
@@ -71,7 +71,7 @@ async def test_operator_starts_pauses_moves_ends_and_charges(room: Hall) -> None
         await until(lambda: bool(h.pcs[2].state["messages"]))
         await screen.click("do-lock")
         await until(lambda: h.pcs[2].phase == "held")
-        await screen.click("do-unlock")
+        await screen.click("do-lock")
         await h.run_s(60)
         await screen.click("do-end")
         assert screen.text("due").endswith("1.00") and screen.has("floor-received")
@@ -269,6 +269,161 @@ async def test_floor_without_pcs_says_how_to_get_one(tmp_path: Path) -> None:
         assert screen.shows("No PCs yet")
         await screen.click("go-pcs")
         await screen.click("go-floor")
+
+
+@pytest.mark.feature("RC-10")
+async def test_password_of_a_customer_does_not_wait_for_the_next_one(room: Hall) -> None:
+    """Left by the rail, or typed and left at a PC: it is gone."""
+    h = room
+    async with screen_of(h.server) as screen:
+        await screen.press("H", ctrl=True)
+        await screen.type("floor-user", "maria")
+        await screen.type("floor-password", "Secret12")
+        await screen.open("sell")
+        await screen.open("floor")
+        assert screen.find("floor-password").value == ""
+    async with page_of(h) as pc:
+        await pc.type("client-user", "maria")
+        await pc.type("client-password", "Secret12")
+        await pc.settle(1.2)
+        assert pc.find("client-password").value == "Secret12"
+        h.pass_s(61)
+        await until(lambda: pc.find("client-password").value == "")
+        assert pc.find("client-user").value == ""
+
+
+@pytest.mark.feature("PC-01", "BX-01")
+async def test_floor_says_what_goes_out_of_the_till(room: Hall) -> None:
+    """Change after rounding and debt, change of prepaid time, what was paid and not used."""
+    h, server = room, room.server
+    await server.submit("settings.edit", {"cash_step_minor": 5, "return_prepaid": True})
+    values = {"name": "PC", "minimum_minor": 0,
+              "bands": [{"minute": 0, "price_minor": 153, "block_s": 900}]}  # fmt: skip
+    await server.submit("rate.put", {"rate": "STD", "values": values})
+    row = {"max_debt_minor": 1000, **PROFILE}
+    await server.submit("profile.edit", {"profile": "STD", "values": row})
+    maria = await h.customer("maria")
+    bills = [await h.begin(1), await h.begin(2, customer=maria)]
+    await h.run_s(30)
+    for session in bills:
+        await server.submit("session.end", {"session": session})
+    async with screen_of(server) as screen:
+        await screen.open("floor")
+        await screen.click("pc-1")
+        await screen.click("owed-1")
+        await screen.type("floor-received", "1.54")
+        assert not screen.shows("Change")
+        await screen.type("floor-received", "5")
+        assert screen.shows("3.45")
+        await screen.click("floor-enter")
+        assert "3.45" in screen.text("saved")
+        await screen.click("pc-2")
+        await screen.click("owed-2")
+        due = h.row(bills[1])["due_minor"]
+        await screen.type("floor-debt", "0.50")
+        await screen.type("floor-received", "5")
+        assert screen.shows(f"{(500 - (due - 50)) / 100:.2f}")
+        await screen.press("Escape")
+        await screen.click("pc-3")
+        await screen.click("do-prepaid")
+        await screen.type("floor-amount", "4.60")
+        await screen.type("floor-received", "10", submit=True)
+        assert "5.40" in screen.text("saved")
+        await until(lambda: h.pcs[3].unlocked)
+        await h.run_s(30)
+        await screen.settle(0.3)
+        await screen.click("do-end")
+        assert "Give back" in screen.text("saved") and "3.05" in screen.text("saved")
+
+
+@pytest.mark.feature("PC-01", "RC-09")
+async def test_bill_of_a_customer_who_has_left_is_paid(room: Hall) -> None:
+    """The account is gone, the debt of the PC is not."""
+    h = room
+    maria = await h.customer("maria")
+    session = await h.begin(1, customer=maria)
+    await h.run_s(30)
+    await h.server.submit("session.end", {"session": session})
+    gone = {"customer": maria, "credit": "forfeit", "reason": "asked"}
+    await h.server.submit("customer.delete", gone)
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        await screen.click("pc-1")
+        await screen.click("owed-1")
+        assert screen.has("due") and not screen.has("floor-debt")
+        await screen.click("floor-enter")
+        assert h.row(session)["state"] == "ended"
+
+
+@pytest.mark.feature("PC-06", "PC-07")
+async def test_what_was_begun_for_one_does_not_go_to_another(room: Hall) -> None:
+    """More time, and a message, whose PC has another session or is gone meanwhile."""
+    h = room
+    first = await h.begin(1, form="prepaid", amount_minor=100)
+    third = await h.begin(3)
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        await screen.click("pc-1")
+        await screen.click("do-add")
+        await screen.type("floor-amount", "2")
+        await h.server.submit("session.end", {"session": first})
+        second = await h.begin(1, form="prepaid", amount_minor=100)
+        await screen.settle(0.3)
+        await screen.click("floor-enter")
+        assert screen.has("problem") and h.row(second)["paid_minor"] == 100
+        await screen.click("pc-3")
+        await screen.click("do-message")
+        await screen.type("floor-message", " ", submit=True)
+        assert "Message" in screen.text("problem")
+        await screen.type("floor-message", "For you alone")
+        await h.server.submit("session.end", {"session": third})
+        await h.server.submit("pc.revoke", {"pc": h.id_of(3)})
+        await screen.settle(0.3)
+        assert not screen.has("floor-message")
+
+
+@pytest.mark.feature("RP-18")
+async def test_ticket_says_whose_account_it_is_on_while_it_is(room: Hall) -> None:
+    """Cash is not the PC's; a parked ticket is still; a session that is over is left."""
+    h = room
+    session = await h.begin(1)
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        await screen.click("pc-1")
+        await screen.click("do-sell")
+        await screen.click("tile-TEA")
+        await screen.click("method-cash")
+        assert not screen.has("ticket-pc")
+        await screen.click("method-pc")
+        await screen.click("park")
+        assert not screen.has("ticket-pc")
+        await screen.click("open-parked")
+        await screen.click("parked-0")
+        assert screen.text("ticket-pc").endswith("PC 1")
+        await h.server.submit("session.end", {"session": session})
+        await screen.press("Enter")
+        assert screen.shows("no session") and not screen.has("ticket-pc")
+        await screen.press("Enter")
+        (order,) = [row for _, row in h.server.tables.table("orders").scan() if row["payments"] == []
+                    and row["lines"][0]["sku"] == "TEA"]  # fmt: skip
+        assert order["state"] == "collected"
+
+
+@pytest.mark.feature("PC-07")
+async def test_folded_panel_opens_for_what_a_customer_has_to_see(room: Hall) -> None:
+    """A message of the desk, and the end that comes near."""
+    h = room
+    await h.begin(1, form="prepaid", amount_minor=100)
+    async with page_of(h) as pc:
+        await pc.settle(1.2)
+        await pc.click("fold")
+        assert not pc.has("fold")
+        await h.server.submit("pc.message", {"message": "Quiet, please", "pc": h.id_of(1)})
+        await until(lambda: pc.has("fold"))
+        assert pc.shows("Quiet, please")
+        await pc.click("fold")
+        await h.run_s(1300)
+        await until(lambda: pc.has("warning"))
 
 
 # --- PCs and rates --------------------------------------------------------------------
@@ -517,9 +672,20 @@ async def test_vendor_sells_at_a_pc_and_leaves_it_locked(room: Hall, tmp_path: P
         await pc.press("L", ctrl=True)
         await pc.settle(0.3)
         assert pc.has("pc-number") and vendor.operator is None
-        await h.begin(1)
+        await pc.click("vendor")
+        await pc.type("name", "Carl")
+        await pc.type("password", PASSWORD, submit=True)
+        await pc.settle(0.6)
+        assert vendor.operator is not None
+    assert vendor.operator is None  # the page was closed: whoever comes next is not Carl
+    async with page_of(h) as pc:
+        await pc.click("vendor")
+        await pc.type("name", "Carl")
+        await pc.type("password", PASSWORD, submit=True)
+        await pc.settle(0.6)
+        await h.begin(1)  # the PC is its customer's from now on
         await pc.settle(0.4)
-        assert pc.has("time")
+        assert pc.has("time") and vendor.operator is None
     await vendor.stop()
 
 
@@ -576,3 +742,20 @@ def test_times_and_amounts_that_cannot_be_are_named() -> None:
     assert model.span(5076) == "1:24" and model.span(5076, with_seconds=True) == "1:24:36"
     fields: dict[str, Any] = model.rate_fields(text, None)
     assert fields["from0"] == "00:00" and fields["price1"] == ""
+    with pytest.raises(BadField):
+        model.rate_values(text, {**fields, "name": "X", "price0": "1", "tax": "inf"})
+    with pytest.raises(BadField):  # a band without a price is not left out
+        model.rate_values(text, {**fields, "name": "X", "price0": "1", "from1": "10:00"})
+
+
+def test_rate_that_is_saved_untouched_stays_as_it_is() -> None:
+    """However many bands it has, and to the second."""
+    text = Format.__new__(Format)
+    text.currency, text.decimals, text.zone, text.language = "EUR", None, "UTC", "en"
+    bands = [{"minute": 60 * at, "price_minor": at, "block_s": 900 + 30 * at} for at in range(6)]
+    rate = {"name": "Six", "bands": bands, "minimum_minor": 100, "grace_s": 90, "step_minor": 5,
+            "tax_bp": 1300}  # fmt: skip
+    assert model.rate_values(text, model.rate_fields(text, rate)) == rate
+    for wrong in ("x", "1:99"):
+        with pytest.raises(BadField):
+            model.rate_values(text, {**model.rate_fields(text, rate), "grace": wrong})

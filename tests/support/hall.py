@@ -120,7 +120,11 @@ class Hall:
             here = [
                 (self.id_of(number), pc.session) for number, pc in self.pcs.items() if pc.online
             ]
-            known = [floor._meters[session["id"]] for _, session in here if session]
+            known = [
+                floor._meters[session["id"]]
+                for _, session in here
+                if session and self.row(session["id"])["state"] in ("running", "paused")
+            ]
             await until(
                 lambda here=here, known=known, now=now: (
                     all(floor._of(pc).at_ms >= now for pc, _ in here)

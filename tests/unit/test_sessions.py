@@ -603,7 +603,7 @@ def test_account_that_left_is_paid_by_hand() -> None:
     customer = hall.customer("maria", {"credit": 500}, profile="FREE")
     assert hall.session(hall.open(customer=customer))["rate"] == "STD"
     assert accounts.of_time(hall.view, "nobody", 100, [0, 0, 0]) == {}
-    accounts.end_session(hall.view, "nobody", "", {})
+    accounts.end_session(hall.view, "nobody", "", {}, (0, 0))
 
 
 # --- PINs --------------------------------------------------------------------------------
@@ -906,6 +906,158 @@ def test_reservation_is_given_up_with_or_without_its_deposit() -> None:
     )
     session = hall.begin(form="prepaid", reservation=prepaid)
     assert hall.session(session)["limit_s"] == 1800
+
+
+# --- what must not come of it -----------------------------------------------------------------
+
+
+@pytest.mark.feature("PC-04", "SE-04")
+def test_customer_at_a_pc_names_products_and_nothing_else() -> None:
+    """No price, note or discount of their own, and no more than people carry."""
+    hall = Hall(mode=2)
+    session = hall.begin()
+    coffee = {"sku": "COFFEE", "quantity": 1}
+    for more in (
+        {"price_minor": 1},
+        {"note": "PAID IN CASH"},
+        {"discounts": []},
+        {"quantity": 100},
+    ):
+        with refused("bad-field|out-of-range"):
+            hall.do("order.from-pc", session=session, lines=[{**coffee, **more}])
+    order = hall.do("order.from-pc", session=session, lines=[coffee])
+    assert hall.row("orders", order)["total_minor"] == 200
+
+
+@pytest.mark.feature("RP-18", "BX-01")
+def test_sale_on_a_pc_that_is_accepted_after_its_session_is_due() -> None:
+    """It is paid as the rest was; one on a session that never was is not accepted."""
+    hall = Hall()
+    session = hall.begin()
+    hall.end(session, 60)
+    hall.pay(session)
+    late = hall.on_pc(session, at=STATION)
+    assert hall.state(late) == "set_aside"
+    hall.do("order.accept", by="Carl", order=late, reason="served")
+    row = hall.session(session)
+    assert (row["state"], row["due_minor"]) == ("due", 200)
+    hall.pay(session)
+    box = hall.box(1)
+    assert (hall.session(session)["state"], box["methods"]["pc"][0]) == ("ended", 0)
+    assert box["desk_cash"] == box["total_minor"] == 300
+    lost = hall.on_pc("00", at=STATION)
+    with refused("no-session"):
+        hall.do("order.accept", by="Carl", order=lost, reason="served")
+    hall.do("order.reject", by="Carl", order=lost, reason="nobody knows")
+
+
+@pytest.mark.feature("PC-02", "RC-12")
+def test_benefit_in_use_is_not_switched_off_and_not_lost() -> None:
+    """What a session has used of it would cost money; a new pass does not push the old one out."""
+    hall = Hall()
+    hall.do("offer.add", by="Ada", sku="DAY", name="Day", form="day", price_minor=100)
+    customer = hall.customer("maria", {"credit": 5000})
+    order = hall.order(at=SERVER, by="Carl", lines={"DAY": 1}, customer=customer)
+    session = hall.open(customer=customer)
+    off = {"customer": customer, "order": order, "sku": "DAY", "active": False}
+    with refused("in-session"):
+        hall.do("customer.benefit", by="Ada", **off)
+    ends_ms = hall.row("customers", customer)["passes"][0]["to_ms"]
+    hall.wall_ms = ends_ms + 3_600_000
+    ran_s = (hall.wall_ms - hall.session(session)["started_ms"]) // 1000
+    before = bill.standing(hall.view, hall.session(session), ran_s).price_minor
+    hall.order(at=SERVER, by="Carl", lines={"DAY": 1}, customer=customer)
+    assert bill.standing(hall.view, hall.session(session), ran_s).price_minor <= before
+    assert hall.row("customers", customer)["passes"][0]["to_ms"] == ends_ms
+    hall.close(session, ran_s)
+    hall.do("customer.benefit", by="Ada", **off)
+
+
+@pytest.mark.feature("PC-02", "RC-12")
+def test_pass_for_another_day_is_not_used_by_a_session_of_today() -> None:
+    """So it can still go back."""
+    hall = Hall()
+    day_ms = 86_400_000
+    hall.do("offer.add", by="Ada", sku="DAY", name="Day", form="days", days=2, price_minor=100)
+    hall.do("offer.add", by="Ada", sku="EV", name="Party", form="event", price_minor=700,
+            from_ms=hall.wall_ms + 7 * day_ms, to_ms=hall.wall_ms + 8 * day_ms)  # fmt: skip
+    customer = hall.customer("maria", {"credit": 1000})
+    party = hall.order(at=SERVER, by="Carl", lines={"EV": 1}, customer=customer)
+    hall.order(at=SERVER, by="Carl", lines={"DAY": 1}, customer=customer)
+    hall.close(hall.open(customer=customer), 60)
+    used = {one["sku"]: one.get("used") for one in hall.row("customers", customer)["passes"]}
+    assert used == {"EV": None, "DAY": True}
+    hall.do("sale.refund", by="Ada", order=party, reason="ill")
+
+
+@pytest.mark.feature("RC-05", "BX-08")
+def test_credit_that_a_session_has_used_does_not_go_back() -> None:
+    """Not while it runs either."""
+    hall = Hall()
+    customer = hall.customer("maria")
+    charged = hall.charge(customer, 1000)
+    session = hall.open(customer=customer)
+    hall.wall_ms += 3_600_000
+    with refused("not-enough-credit"):
+        hall.do("sale.refund", by="Ada", order=charged, reason="x")
+    hall.close(session, 3600)
+    assert hall.session(session)["due_minor"] == 0
+
+
+@pytest.mark.feature("PC-02", "PC-06")
+def test_time_added_at_the_last_second_counts() -> None:
+    """The end that was noticed before it was sequenced is no end any more."""
+    hall = Hall()
+    session = hall.begin(form="prepaid", amount_minor=100)
+    hall.do("session.add", by="Carl", session=session, amount_minor=100, seconds=1800)
+    with refused("too-early"):
+        hall.close(session, 1800, "time-up")
+    hall.close(session, 3600, "time-up")
+    assert hall.session(session)["seconds"] == 3600
+
+
+@pytest.mark.feature("PC-09", "BX-08")
+def test_deposit_that_went_back_buys_nothing_and_a_reservation_ends() -> None:
+    """Neither time nor a second refund; what was given back in part counts as the rest."""
+    hall = Hall()
+    fields = {"pc": hall.pc(1), "name": "Ana", "minutes": 60}
+    kept = hall.do("reservation.make", by="Carl", from_ms=hall.wall_ms, deposit_minor=1000,
+                   **fields)  # fmt: skip
+    hall.do("sale.refund", by="Ada", order=kept, amount_minor=880, reason="x")
+    later = hall.do("reservation.make", by="Carl", from_ms=hall.wall_ms + 3_600_000,
+                    deposit_minor=500, **fields)  # fmt: skip
+    hall.do("sale.refund", by="Ada", order=later, reason="x")
+    hall.do("reservation.end", by="Carl", reservation=later, refund=True, reason="x")
+    session = hall.begin(form="prepaid", reservation=kept)
+    assert (hall.session(session)["limit_s"], hall.session(session)["paid_minor"]) == (1800, 120)
+    hall.end(session, 10)
+    old = hall.do("reservation.make", by="Carl", from_ms=hall.wall_ms, deposit_minor=500, **fields)
+    hall.wall_ms += 3_600_000
+    with refused("already-over"):
+        hall.begin(form="prepaid", reservation=old)
+
+
+@pytest.mark.feature("BX-01", "RP-09")
+@pytest.mark.parametrize(("time", "gum", "cash"), [(140, 5, 100), (5, 140, 100), (30, 15, 0)])
+def test_rounding_makes_no_part_of_a_bill_negative(time: int, gum: int, cash: int) -> None:
+    """It goes with the larger part, and as far as that is nothing with the other."""
+    hall = Hall()
+    hall.do("settings.edit", by="Ada", cash_step_minor=100)
+    hall.products(GUM=gum)
+    hall.do("rate.put", by="Ada", rate="STD", values={**RATE, "minimum_minor": 0,
+            "bands": [{"minute": 0, "price_minor": time, "block_s": 900}]})  # fmt: skip
+    session = hall.begin()
+    hall.on_pc(session, gum, lines={"GUM": 1})
+    hall.end(session, 60)
+    hall.pay(session, tendered_minor=100)
+    (of_time,) = [
+        str(row.doc_id)
+        for row in hall.view.table("orders").search(orders.where("session") == session)
+        if row["lines"][0]["kind"] == "pc_time"
+    ]
+    assert hall.box(1)["desk_cash"] == cash
+    assert 0 <= hall.row("orders", of_time)["cash_minor"] <= cash
+    assert hall.row("orders", of_time)["change_minor"] == 100 - cash
 
 
 # --- where it is done ----------------------------------------------------------------------------

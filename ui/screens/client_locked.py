@@ -62,7 +62,7 @@ def _headline(s: Session) -> str:
 def Now() -> ft.Control:
     s = use_session()
     ft.use_state(s.ticks)
-    return text(s, s.text.time(s.node.clock.wall_ms()), "figure_s", WHITE)
+    return text(s, s.text.time(node_of(s).now_ms), "figure_s", WHITE)
 
 
 def _top(s: Session) -> ft.Control:
@@ -277,7 +277,7 @@ def _card(s: Session) -> ft.Control | None:
     if node.phase != "free":
         return None
     expected = node.state.get("expects", "")
-    if expected and form.user != expected:
+    if expected and (form.step, form.user) != ("first", expected):
         form.begin_first(expected)
     first = form.step == "first"
     body = _first(s, bool(expected)) if first else _by_pin(s) if form.tab == "pin" else _by_user(s)

@@ -73,7 +73,7 @@ def Clock() -> ft.Control:
     since = s.text("client.since", time=s.text.time(int(session.get("started_ms", 0))))
     until = ""
     if left is not None:
-        until = s.text("client.until", time=s.text.time(node.clock.wall_ms() + left))
+        until = s.text("client.until", time=s.text.time(node.now_ms + left))
     parts.append(
         ft.Row(
             [text(s, since, "caption", p.text3, expand=True), text(s, until, "caption", p.text3)]

@@ -42,12 +42,25 @@ MOST_COLUMNS = 10
 
 
 async def _do(s: Session, work: Callable[[], Awaitable[Any]], done: str) -> bool:
-    ended = await attempt(s, s.floor, "floor", work, done)
+    """Do something; what it means for the till stands behind what was ``done``."""
+    answers: list[Any] = []
+
+    async def works() -> None:
+        answers.append(await work())
+
+    ended = await attempt(s, s.floor, "floor", works, done)
     if ended:
-        saved = s.floor.saved
         s.floor.leave()
-        s.floor.saved = saved
+        s.floor.saved = " ".join(filter(None, (done, _to_hand_over(s, answers[0]))))
     return ended
+
+
+def _to_hand_over(s: Session, receipt: Any) -> str:
+    """What the operator has to give out of the till; empty for nothing."""
+    back, change = model.handed_over(receipt)
+    told = [s.text("floor.give_back", amount=s.text.money(back))] if back else []
+    told += [s.text("floor.give_change", amount=s.text.money(change))] if change else []
+    return " ".join(told)
 
 
 def _act(s: Session, kind: str, done: str, **fields: Any) -> Callable[..., Awaitable[None]]:
@@ -196,8 +209,8 @@ def _side(s: Session, known: list[Card]) -> ft.Control:
     body: list[ft.Control]
     if form.panel == "enable":
         body = _enable(s)
-    elif form.panel == "message":
-        body = _message(s, one)
+    elif form.panel == "message-all":
+        body = _message(s, None)
     elif form.panel == "pay":
         body = _pay(s)
     elif one is None:
@@ -206,13 +219,15 @@ def _side(s: Session, known: list[Card]) -> ft.Control:
         ]
     elif form.panel in ("prepaid", "add"):
         body = _prepaid(s, one)
+    elif form.panel == "message":
+        body = _message(s, one)
     elif form.panel == "move":
         body = _move(s, one, known)
     elif form.panel == "reserve":
         body = _reserve(s, one)
     else:
         body = _pc(s, one)
-    if form.problem or (form.saved and not form.panel):
+    if form.problem or form.saved:
         body.insert(1, note(s, form.problem or form.saved, bad=bool(form.problem)))
     return ft.Container(
         ft.Column(body, spacing=12, scroll=ft.ScrollMode.AUTO, expand=True,
@@ -233,9 +248,12 @@ def _pair(*parts: ft.Control) -> ft.Control:
     return ft.Row(list(parts), spacing=8)
 
 
-def _small(s: Session, name: str, glyph: ft.IconData, on_tap: Any, **more: Any) -> ft.Control:
+def _small(
+    s: Session, name: str, glyph: ft.IconData, on_tap: Any, key: str = "", **more: Any
+) -> ft.Control:
+    """``key``: shared by two acts that stand in one place, so that a double touch does not undo."""
     label = s.text(f"floor.do.{name}")
-    face = named_button(s, label, on_tap, glyph=glyph, key=f"do-{name}", expand=1, **more)
+    face = named_button(s, label, on_tap, glyph=glyph, key=f"do-{key or name}", expand=1, **more)
     return ft.Container(face, expand=1)
 
 
@@ -292,7 +310,9 @@ def _live(s: Session, one: Card) -> list[ft.Control]:
 
     async def end(e: Any) -> None:
         if await _do(s, lambda: node.submit("session.end", {"session": name}), ""):
+            back = s.floor.saved
             _settle(s, name)
+            s.floor.saved = " ".join(filter(None, (s.floor.saved, back)))
 
     def sell(e: Any) -> None:
         s.sell.sell_on(name)
@@ -330,7 +350,7 @@ def _fact(s: Session, label: str, value: str) -> ft.Control:
 def _buttons(s: Session, one: Card, session: str) -> list[ft.Control]:
     paused = one.state == "paused"
     more = {
-        "prepaid": ("add", ft.Icons.MORE_TIME_ROUNDED, _opener(s, "add")),
+        "prepaid": ("add", ft.Icons.MORE_TIME_ROUNDED, _adder(s, session)),
         "customer": ("credit", ft.Icons.ADD_CARD_ROUNDED, _add_credit(s, session)),
     }.get(one.form)
     if paused:
@@ -349,13 +369,21 @@ def _buttons(s: Session, one: Card, session: str) -> list[ft.Control]:
         )
     row = s.node.tables.table("pcs").peek(one.pc) or {"locked": False}
     return [
-        _pair(*[_small(s, *what) for what in (more, hold) if what]),
+        _pair(*([_small(s, *more)] if more else []), _small(s, *hold, key="hold")),
         _pair(
             _small(s, "move", ft.Icons.SWAP_HORIZ_ROUNDED, _opener(s, "move")),
             _small(s, "message", ft.Icons.CHAT_ROUNDED, _opener(s, "message")),
         ),
         _pair(_lock(s, one, bool(row["locked"]))),
     ]
+
+
+def _adder(s: Session, session: str) -> Callable[[Any], None]:
+    def add(e: Any) -> None:
+        s.floor.open("add")
+        s.floor.paying = session
+
+    return add
 
 
 def _add_credit(s: Session, session: str) -> Callable[[Any], None]:
@@ -371,7 +399,8 @@ def _lock(s: Session, one: Card, locked: bool) -> ft.Control:
         ("unlock", ft.Icons.LOCK_OPEN_ROUNDED) if locked else ("lock", ft.Icons.LOCK_ROUNDED)
     )
     done = s.text("floor.unlocked" if locked else "floor.was_locked")
-    return _small(s, name, glyph, _act(s, "pc.lock", done, pc=one.pc, locked=not locked))
+    act = _act(s, "pc.lock", done, pc=one.pc, locked=not locked)
+    return _small(s, name, glyph, act, key="lock")
 
 
 def _idle(s: Session, one: Card) -> list[ft.Control]:
@@ -593,8 +622,13 @@ def _message(s: Session, one: Card | None) -> list[ft.Control]:
     form = s.floor
 
     async def send(e: Any = None) -> None:
-        fields = {"message": form.message.strip(), **({"pc": one.pc} if one else {})}
-        await _do(s, lambda: s.node.submit("pc.message", fields), s.text("floor.sent"))
+        async def work() -> Any:
+            if not form.message.strip():
+                raise BadField("message")
+            fields = {"message": form.message.strip(), **({"pc": one.pc} if one else {})}
+            return await s.node.submit("pc.message", fields)
+
+        await _do(s, work, s.text("floor.sent"))
 
     title = s.text("floor.message_to", number=one.number) if one else s.text("floor.message_all")
     return [
@@ -638,14 +672,13 @@ def _prepaid(s: Session, one: Card) -> list[ft.Control]:
     adding = form.panel == "add"
 
     async def buy(e: Any = None) -> None:
-        async def work() -> None:
+        async def work() -> Any:
             amount = model.money_of(s.text, form.amount, "amount")
             fields: dict[str, Any] = {"amount_minor": amount, **_paying(s, amount)}
             if adding:
-                row = node.tables.table("pcs").peek(one.pc) or {}
-                await node.submit("session.add", {"session": row.get("session", ""), **fields})
-            else:
-                await node.submit("session.start", {"pc": one.pc, "form": "prepaid", **fields})
+                return await node.submit("session.add", {"session": form.paying, **fields})
+            fields |= {"pc": one.pc, "form": "prepaid"}
+            return await node.submit("session.start", fields)
 
         await _do(s, work, s.text("floor.added" if adding else "floor.started"))
 
@@ -697,7 +730,7 @@ def _pay(s: Session) -> list[ft.Control]:
     session = form.paying
 
     async def pay(e: Any = None) -> None:
-        async def work() -> None:
+        async def work() -> Any:
             debt = 0
             if form.debt.strip():
                 debt = model.money_of(s.text, form.debt, "debt", least=0)
@@ -707,7 +740,7 @@ def _pay(s: Session) -> list[ft.Control]:
                 fields |= _paying(s, rest)
             if debt:
                 fields["debt_minor"] = debt
-            await node.submit("session.pay", fields)
+            return await node.submit("session.pay", fields)
 
         await _do(s, work, s.text("floor.paid_now"))
 
@@ -715,9 +748,9 @@ def _pay(s: Session) -> list[ft.Control]:
     if not form.method:
         number = ft.KeyboardType.NUMBER
         cash.append(_box(s, "received", pay, autofocus=True, keyboard_type=number))
-        given = s.text.parse(form.received)
-        if given is not None and given >= row["due_minor"]:
-            cash.append(_fact(s, s.text("sell.change"), s.text.money(given - row["due_minor"])))
+        change = model.change_of(node, s.text, row["due_minor"], form)
+        if change is not None:
+            cash.append(_fact(s, s.text("sell.change"), s.text.money(change)))
     debts = [_box(s, "debt", pay, keyboard_type=ft.KeyboardType.NUMBER)] if most_debt > 0 else []
     return [
         _title(s, s.text("floor.bill", number=row["number"])),
@@ -799,7 +832,7 @@ def Floor() -> ft.Control:
 
     def tell_all(e: Any) -> None:
         form.selected = ""
-        form.open("message")
+        form.open("message-all")
 
     tools: list[ft.Control] = []
     if s.node.may("rate.edit"):

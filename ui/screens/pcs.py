@@ -97,8 +97,8 @@ def _pc_form(s: Session) -> list[ft.Control]:
 
     if form.sure == pc:
         last: list[ft.Control] = [
+            named_button(s, s.text("queue.keep"), keep, key="pcs-keep"),  # where a double touch is
             named_button(s, s.text("pcs.sure"), revoke, kind="danger_filled", key="pcs-sure"),
-            named_button(s, s.text("queue.keep"), keep, key="pcs-keep"),
         ]
     else:
         last = [named_button(s, s.text("pcs.revoke"), ask, kind="danger_text", key="pcs-revoke")]
@@ -144,7 +144,7 @@ async def _open_door(s: Session) -> None:
         number = whole(form.fields.get("number", ""))
         if not number:
             raise BadField("number")
-        how = {"number": number, "rate": form.fields.get("rate", ""), "again": bool(form.sure)}
+        how = {"number": number, "rate": form.fields.get("rate", "")}
         opened.update(await s.door.call("pair_open", port=PAIRING_PORT, **how))
 
     if not await _do(s, work, ""):
@@ -246,7 +246,7 @@ def _rate_form(s: Session) -> list[ft.Control]:
             form.selected = rate
 
     bands: list[ft.Control] = []
-    for at in range(model.BANDS_SHOWN):
+    for at in range(model.bands_in(form.fields)):
         bands.append(
             ft.Row(
                 [ft.Container(_box(s, f"{name}{at}", save), expand=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import MAX_PRICE_MINOR, Refused, SyncError, accounts, customers, jobs
+from node.api import MAX_PRICE_MINOR, Refused, SyncError, accounts, customers, jobs, pcs
 from ui.components.guard import part
 from ui.components.parts import (
     Focused,
@@ -423,7 +423,7 @@ def _customer(s: Session) -> list[ft.Control]:
 
 def _on_pc(s: Session) -> list[ft.Control]:
     """The PC whose account it goes on; and how to take that back."""
-    if not s.sell.session:
+    if s.sell.method != pcs.PC:
         return []
     p = s.palette
     row = s.node.tables.table("sessions").peek(s.sell.session)

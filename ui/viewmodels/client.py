@@ -15,7 +15,6 @@ from ui.viewmodels.floor import hour_minor
 
 PIN_LENGTH = 5
 WARN_AT_S = (600, 300)
-MOST_ON_MENU = 60
 DAY_MINUTES = 1440
 
 
@@ -42,6 +41,11 @@ class ClientModel:
     saved: str = ""
     busy: bool = False
 
+    @property
+    def typed(self) -> tuple[str, ...]:
+        """What stands on the locked page."""
+        return self.user, self.password, self.again, self.code, self.pin, self.step
+
     def forget(self) -> None:
         """Nothing that was typed stays for who comes next."""
         self.tab = "user"
@@ -67,6 +71,15 @@ class ClientModel:
         """More or fewer of a product."""
         units = min(99, self.basket.get(sku, 0) + more)
         self.basket = {k: v for k, v in {**self.basket, sku: units}.items() if v > 0}
+
+
+def notable(node: ClientNode) -> tuple[Any, ...]:
+    """What a customer has to see though they have folded their panel: grows with each news."""
+    said = [number for number, who, *_ in node.state.get("messages", ()) if who == "desk"]
+    session = node.session or {}
+    return (
+        warning(node.left_ms), max(said, default=0), bool(session.get("ends_in_ms")), node.online,
+    )  # fmt: skip
 
 
 def warning(left_ms: int | None) -> int:
@@ -103,14 +116,20 @@ def _clock(minute: int) -> str:
 
 def menu(node: ClientNode) -> list[Mapping[str, Any]]:
     """What can be ordered from a PC: products and services with a price."""
-    rows, _ = shelf.find(node, "", most=MOST_ON_MENU)
-    return [row for row in rows if row["kind"] in ("product", "service") and not row["open_price"]]
+    return [
+        row
+        for row in _on_sale(node)
+        if row["kind"] in ("product", "service") and not row["open_price"]
+    ]
 
 
 def gifts(node: ClientNode) -> list[Mapping[str, Any]]:
     """Products that points can be changed for."""
-    rows, _ = shelf.find(node, "", most=MOST_ON_MENU)
-    return [row for row in rows if row["points"]]
+    return [row for row in _on_sale(node) if row["points"]]
+
+
+def _on_sale(node: ClientNode) -> list[Mapping[str, Any]]:
+    return shelf.find(node, "", most=len(node.tables.table("products")))[0]
 
 
 def total_minor(node: ClientNode, basket: Mapping[str, int]) -> int:

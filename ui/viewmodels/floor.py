@@ -13,7 +13,7 @@ from node.api import (
     MAX_PRICE_MINOR,
     Node,
     ServerNode,
-    accounts,
+    pay,
     pcs,
     profiles,
     rates,
@@ -39,9 +39,9 @@ class FloorModel:
     filter: str = "all"
     panel: str = ""
     """What the side shows in place of the PC: ``enable``, ``prepaid``, ``add``, ``move``,
-    ``message``, ``pay``, ``reserve``, or nothing."""
+    ``message``, ``message-all``, ``pay``, ``reserve``, or nothing."""
     paying: str = ""
-    """Session that is being paid."""
+    """Session that is being paid, or gets more time."""
     user: str = ""
     password: str = ""
     number: str = ""
@@ -232,11 +232,33 @@ def instant_of(text: Format, typed: str, now_ms: int) -> int:
 
 def most_debt_minor(node: Node, row: Any) -> int:
     """What of a session's bill its customer may owe."""
-    if not row["customer"] or not node.may("customer.debt"):
+    account = node.tables.table("customers").peek(row["customer"])
+    if account is None or account["deleted"] or not node.may("customer.debt"):
         return 0
-    account = accounts.of(node.tables, row["customer"])
     most = profiles.of(node.tables, account["profile"])["max_debt_minor"]
     return int(max(0, most + account["credit"]))
+
+
+def change_of(node: Node, text: Format, due_minor: int, form: FloorModel) -> int | None:
+    """What goes back of the cash that was received for a bill; None while that is too little."""
+    given, debt = text.parse(form.received), text.parse(form.debt or "0")
+    if given is None or debt is None or not 0 <= debt <= due_minor:
+        return None
+    step = settings.cash_at(settings.cafe(node.tables), node.tables.cursor)
+    if given < pay(due_minor, debt, None, *step).cash:
+        return None
+    return pay(due_minor, debt, given, *step).change
+
+
+def handed_over(receipt: Any) -> tuple[int, int]:
+    """(cash given back, change) that something which was done has to be followed by."""
+    back = change = 0
+    for name, _, body in receipt.events if receipt is not None else ():
+        if name == "sale.refunded":
+            back += sum(amount for method, amount in body["methods"] if method == "cash")
+        elif name == "order.sold":
+            change += body["collected"]["change_minor"]
+    return back, change
 
 
 def live_sessions(node: Node) -> list[tuple[str, int, str]]:
@@ -287,7 +309,7 @@ class PcsModel:
         self.open("", {})
 
 
-BANDS_SHOWN = 4
+FEWEST_BANDS, MOST_BANDS = 4, 24
 
 
 def rate_fields(text: Format, values: Any | None) -> dict[str, str]:
@@ -296,46 +318,66 @@ def rate_fields(text: Format, values: Any | None) -> dict[str, str]:
     fields = {
         "name": values["name"] if values else "",
         "minimum": text.plain(values["minimum_minor"]) if values else "",
-        "grace": str(values["grace_s"] // 60) if values else "0",
+        "grace": _length(values["grace_s"]) if values else "0",
         "step": text.plain(values["step_minor"]) if values and values["step_minor"] > 1 else "",
         "tax": f"{values['tax_bp'] / 100:g}" if values else "",
     }
-    for at in range(BANDS_SHOWN):
+    for at in range(min(MOST_BANDS, max(FEWEST_BANDS, len(bands) + 1))):
         band = bands[at] if at < len(bands) else None
         hour, minute = divmod(band["minute"], 60) if band else (0, 0)
         fields[f"from{at}"] = f"{hour:02d}:{minute:02d}" if band else ""
         fields[f"price{at}"] = text.plain(band["price_minor"]) if band else ""
-        fields[f"block{at}"] = str(band["block_s"] // 60) if band else ""
+        fields[f"block{at}"] = _length(band["block_s"]) if band else ""
     return fields
+
+
+def bands_in(typed: dict[str, str]) -> int:
+    """How many bands can be typed."""
+    return sum(name.startswith("price") for name in typed)
+
+
+def _length(seconds: int) -> str:
+    """Minutes, with the seconds behind them where there are some."""
+    minutes, left = divmod(seconds, 60)
+    return f"{minutes}:{left:02d}" if left else str(minutes)
+
+
+def _seconds(typed: str) -> int | None:
+    """What `_length` writes, as it is typed; None for what is no length."""
+    minutes, _, left = typed.strip().partition(":")
+    whole_minutes, seconds = whole(minutes or "0"), whole(left or "0")
+    if whole_minutes is None or seconds is None or seconds > 59:
+        return None
+    return whole_minutes * 60 + seconds
 
 
 def rate_values(text: Format, typed: dict[str, str]) -> dict[str, Any]:
     """A rate as an act takes it, or `BadField`."""
     bands = []
-    for at in range(BANDS_SHOWN):
-        if not typed.get(f"price{at}", "").strip():
+    for at in range(MOST_BANDS):
+        if not any(typed.get(f"{name}{at}", "").strip() for name in ("from", "price", "block")):
             continue
         hour, _, minute = typed.get(f"from{at}", "").strip().partition(":")
         since = (whole(hour or "0"), whole(minute or "0"))
-        block = whole(typed.get(f"block{at}", "") or "15")
+        block = _seconds(typed.get(f"block{at}", "") or "15")
         if since[0] is None or since[1] is None or since[0] > 23 or since[1] > 59:
             raise BadField("from")
-        if not block or block > 1440:
+        if block is None or not 60 <= block <= 86_400:
             raise BadField("block")
-        price = money_of(text, typed[f"price{at}"], "price", least=0)
+        price = money_of(text, typed.get(f"price{at}", ""), "price", least=0)
         minute_of = since[0] * 60 + since[1]
-        bands.append({"minute": minute_of, "price_minor": price, "block_s": block * 60})
+        bands.append({"minute": minute_of, "price_minor": price, "block_s": block})
     if not bands:
         raise BadField("price")
     if not typed.get("name", "").strip():
         raise BadField("name")
-    grace = whole(typed.get("grace", "") or "0")
-    if grace is None or grace > 60:
+    grace = _seconds(typed.get("grace", "") or "0")
+    if grace is None or grace > HOUR_S:
         raise BadField("grace")
     tax = typed.get("tax", "").strip().replace(",", ".") or "0"
     try:
         tax_bp = round(float(tax) * 100)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BadField("tax") from None
     if not 0 <= tax_bp <= 10_000:
         raise BadField("tax")
@@ -346,7 +388,7 @@ def rate_values(text: Format, typed: dict[str, str]) -> dict[str, Any]:
         "minimum_minor": money_of(
             text, typed.get("minimum", "").strip() or "0", "minimum", least=0
         ),
-        "grace_s": grace * 60,
+        "grace_s": grace,
         "step_minor": money_of(text, step, "step") if step else 1,
         "tax_bp": tax_bp,
     }

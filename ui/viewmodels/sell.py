@@ -67,6 +67,7 @@ class Parked:
     discounts: tuple[str, ...]
     at_ms: int
     customer: str = ""
+    session: str = ""
 
 
 @ft.observable
@@ -197,7 +198,8 @@ class SellModel:
     def park(self, at_ms: int) -> None:
         """Put the basket aside for later; the oldest goes when there are too many."""
         if self.items:
-            one = Parked(self.items, self.discounts, at_ms, self.customer)
+            session = self.session if self.method == pcs.PC else ""
+            one = Parked(self.items, self.discounts, at_ms, self.customer, session)
             self.parked = (*self.parked, one)[-PARKED_AT_ONCE:]
             self.clear()
 
@@ -210,6 +212,7 @@ class SellModel:
         self.park(at_ms)
         self.clear()
         self.items, self.discounts, self.customer = one.items, one.discounts, one.customer
+        self.sell_on(one.session)
 
     @property
     def units(self) -> int:
@@ -451,6 +454,12 @@ async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> st
     if model.method and model.method not in dict(methods(node, model.customer, model.session)):
         model.method = ""
         raise Refused("unknown-method", what=model.method)
+    if model.method == pcs.PC:
+        try:
+            pcs.live(node.tables, model.session)
+        except Refused:
+            model.sell_on("")
+            raise
     label = next_label(node)
     fields: dict[str, Any] = {"lines": [item.fields() for item in model.items.values()]}
     if model.discounts:

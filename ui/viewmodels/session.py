@@ -220,6 +220,7 @@ class Session:
         self.typing.end()
         self.app.problem = ""
         self.pins.looked = {}
+        self.floor.password = ""  # a customer typed it, and has gone
         self.app.screen = screen
 
     def _within_reach(self) -> set[str]:
