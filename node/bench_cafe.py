@@ -33,8 +33,8 @@ def sale(number: int) -> dict[str, Any]:
     return {"lines": lines}
 
 
-async def _cafe(folder: Path) -> None:
-    """A café and its one station, both signed in, nothing running."""
+async def new_cafe(folder: Path) -> tuple[ServerNode, list[dict[str, Any]]]:
+    """An open café, and the products that it shall sell."""
     server = await create_cafe(
         folder / "server",
         name="Bench",
@@ -51,6 +51,12 @@ async def _cafe(folder: Path) -> None:
         {"sku": f"SKU{at:03d}", "name": f"Product {at}", "price_minor": 100 + at, "tax_bp": 1000}
         for at in range(PRODUCTS)
     ]
+    return server, products
+
+
+async def _cafe(folder: Path) -> None:
+    """A café and its one station, both signed in, nothing running."""
+    server, products = await new_cafe(folder)
     stock = {product["sku"]: 10**6 for product in products}
     await server.submit("catalog.import", {"products": products, "stock": stock})
     port = await server.listen()

@@ -19,7 +19,7 @@ from typing import Any
 
 from node import bench_cafe
 from node.bench import own_command, until
-from node.bootstrap import add_operator, create_cafe, open_folder, pair_here, pair_pc_here
+from node.bootstrap import add_operator, open_folder, pair_here, pair_pc_here
 from node.cafe import pcs
 from node.roles import floor
 from node.roles.base import Node
@@ -41,22 +41,7 @@ PROFILE = {"name": "Std", "price_minor": 400}
 
 async def _hall(folder: Path, count: int, stations: int = 0) -> None:
     """A café with so many PCs and stations, nothing running."""
-    server = await create_cafe(
-        folder / "server",
-        name="Bench",
-        currency="EUR",
-        language="en",
-        administrator="Ada",
-        password=PASSWORD,
-        printer=None,
-        port=0,
-        mode=1,
-        remote_pos=True,
-    )
-    products = [
-        {"sku": f"SKU{at:03d}", "name": f"Product {at}", "price_minor": 100 + at, "tax_bp": 1000}
-        for at in range(bench_cafe.PRODUCTS)
-    ]
+    server, products = await bench_cafe.new_cafe(folder)
     await server.submit("catalog.import", {"products": products})
     await server.submit("rate.put", {"rate": "STD", "values": RATE})
     await server.submit("profile.add", {"profile": "STD", "values": PROFILE})

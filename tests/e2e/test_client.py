@@ -107,6 +107,7 @@ def test_customer_makes_a_password_redeems_orders_and_uses_a_pin_twice(
     expect(by_id(one, "time")).to_be_visible(timeout=15_000)
     by_id(one, "client-redeem").click()
     one.get_by_label("Points").click()
+    one.wait_for_timeout(300)
     one.keyboard.type("20", delay=60)
     by_id(one, "client-take").click()
     expect(one.get_by_text("Your minutes are here").first).to_be_visible()
