@@ -83,6 +83,8 @@ ROUND_MS = 6
 """A round ends with the step that makes it so long: what else wants the loop has its turn."""
 CROWDED = 64
 """So many events wait that links read no more."""
+MOST_QUESTIONS = 8
+"""That one peer may have open at once; one more is answered with ``too-many``."""
 CHECKPOINT_EVERY = 20_000
 """Entries behind the last checkpoint that make a new one worth its while."""
 
@@ -121,6 +123,8 @@ class Driver:
         self._may_erase = True
         self._wires: dict[int, Wire] = {}
         self._links = 0
+        self._open: dict[int, int] = {}
+        """Questions of each link that are not answered yet."""
         self._kept = KeptCopy(opened.canon)
         self._listeners: set[Changed] = set()
         self.on_alarm: AlarmHook = lambda code, details: None
@@ -504,6 +508,13 @@ class Driver:
     def _inquire(
         self, link: int, peer: bytes, number: int, kind: str, body: dict[str, Any]
     ) -> None:
+        wire = self._wires.get(link)
+        if self._open.get(link, 0) >= MOST_QUESTIONS:
+            if wire is not None:
+                wire.send(Answer(number, "too-many", {}))
+            return
+        self._open[link] = self._open.get(link, 0) + 1
+
         async def answer() -> None:
             try:
                 result = Answer(number, "", await self.on_inquire(peer, kind, body))
@@ -512,6 +523,8 @@ class Driver:
             except Exception:
                 _log.exception("a question failed: %s", kind)
                 result = Answer(number, "fault", {})
+            finally:
+                self._answered(link)
             wire = self._wires.get(link)
             if wire is not None:
                 wire.send(result)
@@ -519,6 +532,11 @@ class Driver:
         task = asyncio.get_running_loop().create_task(answer())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _answered(self, link: int) -> None:
+        self._open[link] -= 1
+        if not self._open[link]:
+            del self._open[link]
 
 
 def _storage(error: Exception) -> StorageFailed:

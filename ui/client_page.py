@@ -54,8 +54,10 @@ def open_client_page(page: ft.Page, node: ClientNode) -> Session:
         if session != begun:
             begun = session
             s.client.forget()
-            if not session and s.language:
-                s.speak("")
+            if not session:
+                node.chosen_language = ""
+        if s.language != node.chosen_language:
+            s.speak(node.chosen_language)
         s.app.screen = "session" if node.unlocked else "locked"
         news = notable(node)
         if news != told:

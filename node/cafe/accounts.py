@@ -25,8 +25,7 @@ from sync.domain import Tables
 from sync.errors import Refused
 from sync.op import Event
 
-CREDIT = "credit"
-"""The method of payment that is the customer's own account."""
+CREDIT = bill.CREDIT
 FOR_CUSTOMERS = frozenset({"credit", "free_pass", "promotion"})
 """Kinds of lines that only a registered customer can have."""
 NEAR_DAYS = 7
@@ -429,7 +428,7 @@ def of_sale(
     profile = profiles.of(tables, row["profile"])
     paid = _by_account(payments)
     total = sum(line["amount_minor"] for line in lines)
-    later = sum(amount for method, amount in payments if method == "pc")  # earns when it is paid
+    later = sum(amount for method, amount in payments if method == bill.PC)  # earns when it is paid
     earning = bought + (total - bought - paid - later if profile["on_purchases"] else 0)
     bonus = sum(line.get("bonus_minor", 0) for line in lines)
     does: dict[str, Any] = {"customer": customer, "credit": bought, "bonus": bonus}
@@ -465,6 +464,25 @@ def of_time(tables: Tables, customer: str, amount_minor: int, spent: list[int]) 
     if earning and profile["points"]:
         does["earned"] = [earning, profile["points"], profile["per_minor"]]
     return does if earning or any(spent) else {}
+
+
+def of_time_back(
+    tables: Tables, session: Mapping[str, Any], methods: Iterable[Sequence[Any]], cash_due: int
+) -> dict[str, Any]:
+    """What it does to a customer's account that something goes back which their session had paid:
+    ``methods`` and ``cash_due`` of it. `Refused` ``deleted`` if there is no account for it."""
+    row = tables.table("customers").peek(session["customer"]) if session["customer"] else None
+    paid, took = _by_account(methods), session["took"]
+    if row is None or (row["deleted"] and not paid):
+        return {}
+    of(tables, session["customer"])
+    does: dict[str, Any] = {"customer": session["customer"], "credit": 0, "bonus": 0}
+    money = cash_due + sum(amount for _, amount in methods) - paid
+    if paid:
+        does["given_back"] = _to_account(took["spent"], session["gave"], paid)
+    if money and took["earned"]:
+        does["earned"] = [-money, *took["earned"]]
+    return does if paid or "earned" in does else {}
 
 
 def end_session(

@@ -1,6 +1,6 @@
 """What a session at a PC comes to: its price so far, and how far it goes.
 
-Here stands what reads a session's row; the acts that make it are in `sessions`.
+Here stands what others want to know of a session; the acts that make it are in `sessions`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from node.cafe.meter import Segment
 from sync.domain import Tables
 
 LIVE = frozenset({"running", "paused"})
+CREDIT = "credit"
+"""The method of payment that is a customer's own account."""
+PC = "pc"
+"""The method of payment that is a PC's account: what its session will pay at its end."""
 
 
 class Standing(NamedTuple):
@@ -73,6 +77,38 @@ def _source(segments: Sequence[Segment], time: meter.Buckets) -> str:
     return "money"
 
 
+NOTHING_PAID: Mapping[str, Any] = {"cash_due": 0, "cash": 0, "methods": {}}
+"""Of the sales on a session's account: cash before and after rounding, and other methods."""
+
+
+def paid_with(row: Mapping[str, Any] | None, amount_minor: int) -> dict[str, int]:
+    """How much of something that was sold on a session's account is still to be paid (``pc``), and
+    what has paid the rest. The sales of a session are one sum: what is to be paid counts first,
+    then money that has paid it and has not gone back, cash before all, then the account."""
+    if row is None:
+        return {PC: amount_minor} if amount_minor else {}
+    took, gave = row["took"], row["gave"]
+    found, rest = {}, amount_minor
+    methods = {name: paid - gave["methods"].get(name, 0) for name, paid in took["methods"].items()}
+    of_account = methods.pop(CREDIT, 0)
+    left = {
+        PC: row["sales_minor"] - row["sales_paid_minor"],
+        "cash": took["cash_due"] - gave["cash_due"],
+        **methods,
+        CREDIT: of_account,
+    }
+    for name, most in left.items():
+        found[name] = min(rest, most)
+        rest -= found[name]
+    found[PC] += rest  # paid in a life of the server that is lost: nothing here can go back
+    return {name: part for name, part in found.items() if part}
+
+
+def state_of(row: Mapping[str, Any]) -> str:
+    """State of a session that is over: money is to be taken or given, or nothing is left to do."""
+    return "due" if row["due_minor"] or row["back_minor"] else "ended"
+
+
 def owed_minor(tables: Tables, session: str, at_ms: int) -> int:
     """What a session has cost so far, if it has not ended."""
     row = tables.table("sessions").peek(session) if session else None
@@ -90,6 +126,13 @@ def seconds_by_clock(row: Mapping[str, Any], at_ms: int) -> int:
 def closed_s(row: Mapping[str, Any]) -> int:
     """Running time of the stretches that have ended."""
     return meter.length_s([Segment(*one) for one in row["segments"]])
+
+
+def end_soon(tables: Tables, session: str, why: str) -> None:
+    """Note on a session that the floor has to end it, and why."""
+    row = tables.table("sessions").row(session) if session else None
+    if row is not None and row["state"] in LIVE:
+        tables.table("sessions").put(session, {**row, "why": why})
 
 
 def session_of(tables: Tables, customer: str) -> str:

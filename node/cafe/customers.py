@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from tinydb import where
 from tinydb.queries import QueryInstance
 
-from node.cafe import accounts, box, catalog, pictures, prints, profiles, records
+from node.cafe import accounts, bill, box, catalog, pictures, prints, profiles, records
 from node.cafe.kinds import Acting, Code, Command, EventKind, Fact, Hex, Kind, Reason, event
 from node.cafe.pictures import Picture
 from sync.domain import Tables
@@ -563,6 +563,8 @@ def apply_password(tables: Tables, fact: PasswordSet) -> None:
     else:
         verifiers.drop(fact.customer)
     tables.table("codes").drop(fact.customer)
+    if not fact.verifier:
+        bill.end_soon(tables, bill.session_of(tables, fact.customer), "password")
     what = "password-made" if fact.verifier else "password-deleted"
     accounts.move(tables, fact.customer, what, fact.at_ms, fact.operator, station=fact.station)
 

@@ -18,8 +18,7 @@ from sync.errors import Malformed, Refused
 from sync.identity import check_public_key, node_id
 from sync.op import Event
 
-PC = "pc"
-"""The method of payment that is a PC's account: what its session will pay at its end."""
+PC = bill.PC
 EXPECTED_MS = 600_000
 """So long a PC waits for a customer who shall make a password there."""
 Number = Annotated[int, Meta(ge=1, le=9999)]
@@ -309,8 +308,22 @@ def charge(tables: Tables, session: str, amount_minor: int) -> None:
     row["sales_minor"] += amount_minor
     if row["state"] not in bill.LIVE:
         row["due_minor"] = max(0, row["due_minor"] + amount_minor)
-        row["state"] = "due" if row["due_minor"] else "ended"
+        row["state"] = bill.state_of(row)
     table.put(session, row)
+
+
+def give_back(tables: Tables, of_session: Mapping[str, Any]) -> None:
+    """Something that was sold on a PC's account, and paid, goes back to what has paid it."""
+    table = tables.table("sessions")
+    row = table.row(of_session["session"])
+    if row is None:
+        return
+    gave = row["gave"] = {**row["gave"], "methods": dict(row["gave"]["methods"])}
+    gave["cash_due"] += of_session["cash_due"]
+    gave["cash"] += of_session["cash"]
+    for method, amount in of_session["methods"]:
+        gave["methods"][method] = gave["methods"].get(method, 0) + amount
+    table.put(of_session["session"], row)
 
 
 # --- queries -----------------------------------------------------------------

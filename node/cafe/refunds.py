@@ -6,13 +6,14 @@ those of what was given back before. The money comes from the box that is open n
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta
 from msgspec.structs import replace
 
-from node.cafe import accounts, box, exceptions, lines, pcs, pins, prints, settings, stock
+from node.cafe import accounts, bill, box, exceptions, lines, pcs, pins, prints, settings, stock
 from node.cafe.kinds import Acting, Command, EventKind, Fact, Hex, Kind, Quantity, Reason, event
 from node.cafe.money import refund_cash, refund_tax, refund_units, shares
 from sync.domain import Tables
@@ -68,12 +69,17 @@ class SaleRefunded(Fact, frozen=True):
     """What it does to the customer's account, as `accounts.of_refund` says."""
     pins: list[int] = []
     """Serials that are worth nothing any more."""
+    of_session: dict[str, Any] = {}
+    """What of it had been sold on a PC's account and was paid there, as `_Back.of_session` says."""
 
 
 # --- decide ------------------------------------------------------------------
 
 
-def decide_refund(tables: Tables, command: RefundSale, acting: Acting) -> list[Event]:
+def decide_refund(
+    tables: Tables, command: RefundSale, acting: Acting, *, number: int = 0
+) -> list[Event]:
+    """``number``: which refund of its act it is, where one gives back more than one sale."""
     row = tables.table("orders").peek(command.order)
     if row is None:
         raise Refused("unknown-order")
@@ -85,20 +91,20 @@ def decide_refund(tables: Tables, command: RefundSale, acting: Acting) -> list[E
     amount = _amount(command, back, left)
     _check_bound(row, back, amount)
     of_credit = sum(p for at, _, p in back if accounts.buys_credit(row["lines"][at]))
-    methods, cash_due = _methods(tables, row, gone, amount, of_credit, command.method)
+    going = _going(tables, row, gone, amount, of_credit, command.method, acting)
     serials = pins.check_refund(tables, command.order, row["lines"], back)
-    account = accounts.of_refund(tables, command.order, row, back, methods, amount, acting)
+    account = accounts.of_refund(tables, command.order, row, back, going.own, amount, acting)
     restocked = []
     if command.restock:
         units = [{**row["lines"][at], "quantity": units} for at, units, _ in back]
         restocked = [list(unit) for unit in lines.units_of(units)]
     fact = SaleRefunded(
-        refund=acting.context.op.key.hex(),
+        refund=_refund_id(acting.context.op.key, number),
         order=command.order,
         number=gone["number"] + 1,
         amount_minor=amount,
-        methods=methods,
-        cash_due_minor=cash_due,
+        methods=going.methods,
+        cash_due_minor=going.cash_due,
         taxes=_taxes(row, gone, back, amount),
         lines=back,
         restocked=restocked,
@@ -108,8 +114,16 @@ def decide_refund(tables: Tables, command: RefundSale, acting: Acting) -> list[E
         box=opened["number"],
         account=account,
         pins=serials,
+        of_session=going.of_session,
     )
     return [event("sale.refunded", fact)]
+
+
+def _refund_id(key: bytes, number: int) -> str:
+    """Id of an act's refund: the act's own for its first one."""
+    if not number:
+        return key.hex()
+    return hashlib.blake2b(key, digest_size=len(key), salt=number.to_bytes(2, "big")).hexdigest()
 
 
 NOTHING: Mapping[str, Any] = {
@@ -136,6 +150,14 @@ def check_sale(state: str, reason: str, *, desk: bool, label: str = "") -> None:
 def left_of(total_minor: int, refunded_minor: int) -> int:
     """What of a sale has not gone back yet."""
     return total_minor - refunded_minor
+
+
+def left_in(tables: Tables, order: str) -> int:
+    """What of an order's money has not gone back; 0 for one that is not here."""
+    row = tables.table("orders").peek(order)
+    if row is None:
+        return 0
+    return left_of(row["total_minor"], (row.get("refunded") or NOTHING)["minor"])
 
 
 def check_amount(amount_minor: int, left_minor: int) -> int:
@@ -210,57 +232,109 @@ def _check_bound(row: Mapping[str, Any], back: list[list[int]], amount: int) -> 
         raise Refused("lines-needed")
 
 
-def _methods(
+class _Back(NamedTuple):
+    """How an amount goes back."""
+
+    methods: list[list[Any]]
+    """``[method, amount]`` with cash as it is paid out."""
+    own: list[list[Any]]
+    """What of them had paid this sale itself."""
+    cash_due: int
+    """The part that goes back in cash, before rounding."""
+    of_session: dict[str, Any]
+    """What had paid the account that it was sold on: ``session``, ``cash_due``, ``cash``,
+    ``methods``, and ``account`` as `accounts.of_time_back` says; empty for nothing."""
+
+
+def _going(
     tables: Tables,
     row: Mapping[str, Any],
     gone: Mapping[str, Any],
     amount: int,
     of_credit: int,
     wanted: str | None,
-) -> tuple[list[list[Any]], int]:
-    """(``[method, amount]`` with cash as it is paid out, the part of it that is cash before
-    rounding). ``of_credit`` of the amount had bought credit: that was paid with money, and money
-    goes back for it; what the account has paid goes back to the account."""
-    others = dict(row["payments"])
-    moved = _paid_since(tables, row, others)
-    cash_due = row["total_minor"] - sum(others.values())
-    left = {"cash": cash_due - gone["cash_due"]}
-    left |= {method: paid - gone["methods"].get(method, 0) for method, paid in others.items()}
+    acting: Acting,
+) -> _Back:
+    """``of_credit`` of the amount had bought credit: that was paid with money, and money goes back
+    for it; what the account has paid goes back to the account. What was sold on a PC's account
+    comes off that while it is to be paid, and goes back to what has paid it otherwise."""
+    own = dict(row["payments"])
+    cash_due = row["total_minor"] - sum(own.values())
+    on_pc = own.pop(pcs.PC, 0) - gone["methods"].get(pcs.PC, 0)
+    own = {method: paid - gone["methods"].get(method, 0) for method, paid in own.items()}
+    own = {"cash": cash_due - gone["cash_due"], **own}
+    session = tables.table("sessions").peek(row.get("session", "")) if on_pc else None
+    inside = bill.paid_with(session, on_pc)
+    left = {method: own.get(method, 0) + inside.get(method, 0) for method in {**own, **inside}}
     bought = accounts.credit_lines_minor(row["lines"]) - gone.get("credit", 0)
+    chosen = _choose(left, bought, amount, of_credit, wanted)
+    mine = {method: min(part, own.get(method, 0)) for method, part in chosen.items()}
+    theirs = {method: part - mine[method] for method, part in chosen.items()}
+    off = theirs.pop(pcs.PC, 0)
+    cash = 0
+    if mine.get("cash"):
+        step = settings.cash_at(settings.cafe(tables), row["seq"])  # that of the sale
+        paid, given = row["cash_minor"], gone["cash_given"]
+        cash = refund_cash(cash_due, paid, gone["cash_due"], given, mine["cash"], *step)
+    parts = {"cash": cash} if mine.get("cash") else {}
+    parts |= {method: part for method, part in mine.items() if part and method != "cash"}
+    if off:
+        parts[pcs.PC] = off
+    own_parts = _pairs(parts)
+    of_session: dict[str, Any] = {}
+    if session is not None and any(theirs.values()):
+        of_session = _of_session(tables, row["session"], session, theirs, acting)
+        if theirs.get("cash"):
+            parts = {"cash": parts.pop("cash", 0) + of_session["cash"], **parts}
+        for method, part in of_session["methods"]:
+            parts[method] = parts.get(method, 0) + part
+    return _Back(_pairs(parts), own_parts, chosen.get("cash", 0), of_session)
+
+
+def _pairs(parts: Mapping[str, int]) -> list[list[Any]]:
+    return [[method, part] for method, part in parts.items()]
+
+
+def _of_session(
+    tables: Tables, name: str, session: Mapping[str, Any], parts: Mapping[str, int], acting: Acting
+) -> dict[str, Any]:
+    """What of a session's payments goes back, as `_Back.of_session` says; cash is rounded in the
+    sum of all that it sold."""
+    took, gave, cash_due = session["took"], session["gave"], parts.get("cash", 0)
+    methods = [[method, part] for method, part in parts.items() if part and method != "cash"]
+    step = settings.cash_at(settings.cafe(tables), acting.context.seq)
+    return {
+        "session": name,
+        "cash_due": cash_due,
+        "cash": refund_cash(
+            took["cash_due"], took["cash"], gave["cash_due"], gave["cash"], cash_due, *step
+        )
+        if cash_due
+        else 0,
+        "methods": methods,
+        "account": accounts.of_time_back(tables, session, methods, cash_due),
+    }
+
+
+def _choose(
+    left: Mapping[str, int], bought: int, amount: int, of_credit: int, wanted: str | None
+) -> dict[str, int]:
+    """How much of an amount goes back to which method, of what is ``left`` with each."""
     money = sum(most for method, most in left.items() if method != accounts.CREDIT)
     if wanted is not None:
         if left.get(wanted, 0) < amount or (wanted == accounts.CREDIT and of_credit):
             raise Refused("out-of-range", what="method")
         if wanted != accounts.CREDIT and amount - of_credit > money - bought:
             raise Refused("out-of-range", what="method")
-        left = {wanted: amount}
+        return {wanted: amount}
     # Money for what bought credit, and beside that only money that did not.
-    in_money = of_credit + min(amount - of_credit, money - bought)
-    to_account = amount - in_money if wanted is None else amount if wanted == accounts.CREDIT else 0
-    parts: list[list[Any]] = []
-    rest, cash_part = amount - to_account, 0
+    rest = of_credit + min(amount - of_credit, money - bought)
+    chosen = {accounts.CREDIT: amount - rest}
     for method, most in left.items():
-        part = to_account if method == accounts.CREDIT else min(rest, most)
-        rest -= part if method != accounts.CREDIT else 0
-        if method == "cash":
-            cash_part = part
-        elif part:
-            parts.append([method, part])
-    if cash_part:
-        step = settings.cash_at(settings.cafe(tables), row["seq"])  # that of the sale
-        paid, given = row["cash_minor"] + moved, gone["cash_given"]
-        cash = refund_cash(cash_due, paid, gone["cash_due"], given, cash_part, *step)
-        parts.insert(0, ["cash", cash])
-    return parts, cash_part
-
-
-def _paid_since(tables: Tables, row: Mapping[str, Any], others: dict[str, int]) -> int:
-    """What stood on a PC's account and was paid at the end of its session: it goes back in cash.
-    What its session still has to pay is taken off it."""
-    session = tables.table("sessions").peek(row.get("session", ""))
-    if pcs.PC in others and (session is None or session["state"] == "ended"):
-        return others.pop(pcs.PC)
-    return 0
+        if method != accounts.CREDIT:
+            chosen[method] = min(rest, most)
+            rest -= chosen[method]
+    return chosen
 
 
 # --- apply -------------------------------------------------------------------
@@ -283,12 +357,22 @@ def apply_refunded(tables: Tables, fact: SaleRefunded) -> None:
         gone["units"][str(at)] = gone["units"].get(str(at), 0) + units
     for bp, gross, _ in fact.taxes:
         gone["rates"][str(bp)] = gone["rates"].get(str(bp), 0) + gross
+    of_session = fact.of_session or {"cash_due": 0, "cash": 0, "methods": []}
+    inside = dict(of_session["methods"])
     for method, amount in fact.methods:
         if method == "cash":
-            gone["cash_given"] += amount
+            gone["cash_given"] += amount - of_session["cash"]
         else:
-            gone["methods"][method] = gone["methods"].get(method, 0) + amount
-    gone["cash_due"] += fact.cash_due_minor
+            own = amount - inside.get(method, 0)
+            gone["methods"][method] = gone["methods"].get(method, 0) + own
+    gone["cash_due"] += fact.cash_due_minor - of_session["cash_due"]
+    if fact.of_session:
+        back = of_session["cash_due"] + sum(inside.values())
+        gone["methods"][pcs.PC] = gone["methods"].get(pcs.PC, 0) + back
+        pcs.give_back(tables, of_session)
+        if of_session["account"]:
+            by = (fact.order, fact.operator, fact.at_ms)
+            accounts.apply_refund(tables, of_session["account"], *by)
     if fact.account:
         gone["credit"] = gone.get("credit", 0) - fact.account.get("credit", 0)
         accounts.apply_refund(tables, fact.account, fact.order, fact.operator, fact.at_ms)
@@ -313,7 +397,7 @@ def apply_refunded(tables: Tables, fact: SaleRefunded) -> None:
     kept: dict[str, Any] = {
         name: getattr(fact, name)
         for name in fact.__struct_fields__
-        if name not in ("refund", "account", "pins")
+        if name not in ("refund", "account", "pins", "of_session")
     }
     tables.table("refunds").put(fact.refund, {**kept, "vendor": row["operator"]})
     prints.queue(tables, f"r-{fact.refund[:16]}", "refund", fact.refund)

@@ -3,7 +3,6 @@ for one. The deposit is a sale of time, and pays for the session that begins wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -178,23 +177,20 @@ def _open(tables: Tables, pc: str) -> list[Any]:
     return sorted(rows, key=lambda row: int(row["from_ms"]))
 
 
-def coming(tables: Tables, pc: str, at_ms: int) -> Mapping[str, Any] | None:
-    """The next one of a PC that is not over."""
-    return next((row for row in _open(tables, pc) if row["to_ms"] > at_ms), None)
+def coming(tables: Tables, pc: str, at_ms: int) -> list[Any]:
+    """Those of a PC that are not over, the next one first."""
+    return [row for row in _open(tables, pc) if row["to_ms"] > at_ms]
 
 
 def left_of(tables: Tables, reservation: str) -> int:
     """What of the deposit has not gone back."""
-    sale = tables.table("orders").peek(order_of(tables, reservation))
-    if sale is None:
-        return 0
-    return refunds.left_of(sale["total_minor"], (sale.get("refunded") or refunds.NOTHING)["minor"])
+    return sum(refunds.left_in(tables, order) for order in orders_of(tables, reservation))
 
 
-def order_of(tables: Tables, reservation: str) -> str:
-    """The order that took the deposit; empty for none."""
+def orders_of(tables: Tables, reservation: str) -> list[str]:
+    """The order that took the deposit, if there is one."""
     row = tables.table("reservations").peek(reservation) if reservation else None
-    return reservation if row is not None and row["deposit_minor"] else ""
+    return [reservation] if row is not None and row["deposit_minor"] else []
 
 
 KINDS = (

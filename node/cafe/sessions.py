@@ -131,6 +131,13 @@ class PaySession(Command, frozen=True):
     tendered_minor: Amount | None = None
 
 
+class GiveBack(Command, frozen=True):
+    """Give out what was paid beforehand and not used, or keep it since nobody has come for it."""
+
+    session: Hex
+    keep: bool = False
+
+
 # --- events ------------------------------------------------------------------
 
 
@@ -146,8 +153,8 @@ class SessionStarted(Fact, frozen=True):
     limit_s: int
     """Running time after which it ends; 0 for none, or one that the account says."""
     paid_minor: int
-    order: str
-    """That sold the time beforehand; empty for none."""
+    orders: list[str]
+    """That sold the time beforehand."""
     reservation: str
     operator: str
     at_ms: int
@@ -182,6 +189,8 @@ class SessionEnded(Fact, frozen=True):
     price_minor: int
     """What its running time costs; of a prepaid one, what was used of it."""
     due_minor: int
+    back_minor: int
+    """What was paid beforehand, is not used, and goes back."""
     used: dict[str, Any]
     """What it takes off the account or the card, as `_used` says."""
     why: str
@@ -205,6 +214,16 @@ class SessionPaid(Fact, frozen=True):
     operator: str
     at_ms: int
     box: int
+
+
+class SessionReturned(Fact, frozen=True):
+    """What nobody had used went back, or the café has kept it."""
+
+    session: str
+    amount_minor: int
+    kept: bool
+    operator: str
+    at_ms: int
 
 
 # --- decide: begin -----------------------------------------------------------------
@@ -241,7 +260,7 @@ def decide_start(tables: Tables, command: StartSession, acting: Acting) -> list[
         rates={rate: values},
         limit_s=limit_s,
         paid_minor=paid,
-        order=key if sold else reservations.order_of(tables, command.reservation),
+        orders=[*reservations.orders_of(tables, command.reservation), *([key] if sold else [])],
         reservation=command.reservation,
         operator=acting.operator_id,
         at_ms=acting.context.at_ms,
@@ -294,7 +313,7 @@ def decide_open(tables: Tables, command: OpenSession, acting: Acting) -> list[Ev
         rates={rate: values},
         limit_s=0,
         paid_minor=0,
-        order="",
+        orders=[],
         reservation="",
         operator=acting.operator_id,
         at_ms=acting.context.at_ms,
@@ -457,8 +476,7 @@ def _sell(
 def decide_end(tables: Tables, command: EndSession, acting: Acting) -> list[Event]:
     row = pcs.live(tables, command.session)
     seconds = _seconds(row, command.seconds, acting)
-    events = _end(tables, command.session, row, seconds, "desk", command.flags, acting)
-    return [*events, *_give_back(tables, row, seconds, acting)]
+    return _end(tables, command.session, row, seconds, "desk", command.flags, acting)
 
 
 def decide_close(tables: Tables, command: CloseSession, acting: Acting) -> list[Event]:
@@ -492,6 +510,7 @@ def _end(
         time = meter.use(segments, bill.buckets(tables, row))
         price = meter.price(time.billed, known, zone, after_buckets=time.has_buckets).minor
         used = _used(tables, row, time)
+    back = _unused(tables, row, price) if settings.is_on(tables, "return_prepaid") else 0
     time_due = 0 if row["form"] == "prepaid" else max(0, price - row["paid_minor"])
     sales_due = row["sales_minor"] - row["sales_paid_minor"]
     ended = SessionEnded(
@@ -499,6 +518,7 @@ def _end(
         seconds=seconds,
         price_minor=price,
         due_minor=time_due + sales_due,
+        back_minor=back,
         used=used,
         why=why,
         flags=sorted({*row["flags"], *flags}),
@@ -506,6 +526,8 @@ def _end(
         at_ms=acting.context.at_ms,
     )
     events = [event("session.ended", ended)]
+    if why == "desk":  # somebody is there to hand it over; else it waits
+        events += _give_back(tables, session, row, back, acting)
     if row["customer"]:
         events += _by_account(tables, session, row, time_due, sales_due, seconds, acting)
     return events
@@ -541,26 +563,55 @@ def _used_pin(tables: Tables, row: Mapping[str, Any], seconds: int) -> dict[str,
     return {"serial": row["serial"], "taken_s": taken}
 
 
-def _give_back(tables: Tables, row: Mapping[str, Any], seconds: int, acting: Acting) -> list[Event]:
-    """What somebody nobody knows has paid beforehand and not used, where the café gives it back."""
-    returnable = settings.is_on(tables, "return_prepaid")
-    if row["form"] != "prepaid" or not row["order"] or not returnable:
-        return []
-    segments, known, zone = (
-        bill.segments_of(row, seconds),
-        bill.rates_of(row),
-        settings.zone(tables),
-    )
-    price = meter.price(segments, known, zone).minor
-    amount = meter.unused(row["paid_minor"], price, returnable=True)
-    sale = tables.table("orders").peek(row["order"])
-    assert sale is not None  # sales stay
-    gone = (sale.get("refunded") or refunds.NOTHING)["minor"]
-    amount = min(amount, refunds.left_of(sale["total_minor"], gone))
+def _unused(tables: Tables, row: Mapping[str, Any], price: int) -> int:
+    """What somebody whom nobody knows has paid beforehand, has not used, and has not got back."""
+    if row["customer"]:
+        return 0
+    held = sum(refunds.left_in(tables, order) for order in row["orders"])
+    return meter.unused(min(row["paid_minor"], held), price, returnable=True)
+
+
+def decide_give_back(tables: Tables, command: GiveBack, acting: Acting) -> list[Event]:
+    row = tables.table("sessions").peek(command.session)
+    if row is None:
+        raise Refused("no-session")
+    if not row["back_minor"]:
+        raise Refused("nothing-to-do")
+    # A refund by hand may have been faster.
+    amount = min(row["back_minor"], _unused(tables, row, row["price_minor"]))
+    if command.keep:
+        return [_returned(command.session, row["back_minor"], acting, kept=True)]
+    if not amount:
+        return [_returned(command.session, 0, acting)]
+    return _give_back(tables, command.session, row, amount, acting)
+
+
+def _give_back(
+    tables: Tables, session: str, row: Mapping[str, Any], amount: int, acting: Acting
+) -> list[Event]:
+    """Refunds of what was bought last, first."""
     if not amount:
         return []
-    wanted = refunds.RefundSale(order=row["order"], amount_minor=amount, reason="PC")
-    return refunds.decide_refund(tables, wanted, acting)
+    events: list[Event] = []
+    rest = amount
+    for order in reversed(row["orders"]):
+        part = min(rest, refunds.left_in(tables, order))
+        rest -= part
+        if part:
+            wanted = refunds.RefundSale(order=order, amount_minor=part, reason="PC")
+            events += refunds.decide_refund(tables, wanted, acting, number=len(events))
+    return [*events, _returned(session, amount, acting)]
+
+
+def _returned(session: str, amount: int, acting: Acting, *, kept: bool = False) -> Event:
+    fact = SessionReturned(
+        session=session,
+        amount_minor=amount,
+        kept=kept,
+        operator=acting.operator_id,
+        at_ms=acting.context.at_ms,
+    )
+    return event("session.returned", fact)
 
 
 def _by_account(
@@ -592,7 +643,7 @@ def decide_pay(tables: Tables, command: PaySession, acting: Acting) -> list[Even
     row = tables.table("sessions").peek(command.session)
     if row is None:
         raise Refused("no-session")
-    if row["state"] != "due":
+    if row["state"] in bill.LIVE or not row["due_minor"]:
         raise Refused("bad-state", state=row["state"], label=f"PC {row['number']}")
     payments: list[list[Any]] = [[one.method, one.amount_minor] for one in command.payments]
     named = [method for method, _ in payments]
@@ -648,9 +699,7 @@ def _pay(
     else:
         sales_cash = max(0, sales_cash + rounding)
         time_cash = cash - sales_cash
-    account: dict[str, Any] = {}
-    if row["customer"]:
-        account = accounts.of_time(tables, row["customer"], of_time + of_sales, spent)
+    spent_time, spent_sales = _split(spent, _of(for_time, accounts.CREDIT))
     events = []
     if of_time:
         line = orders.time_line(row["number"], row["rates"][row["rate"]], of_time, seconds)
@@ -663,11 +712,10 @@ def _pay(
             tendered_minor=None if tendered_minor is None else tendered_minor - sales_cash,
             session=session,
             customer=row["customer"],
-            account=account,
+            account=accounts.of_time(tables, row["customer"], of_time, spent_time),
             quiet=quiet,
         )
         events.append(sold)
-        account = {}
     paid = SessionPaid(
         session=session,
         time_minor=of_time,
@@ -675,12 +723,25 @@ def _pay(
         methods=for_sales,
         cash_minor=sales_cash,
         rounding_minor=sales_cash - due[1],
-        account=account,
+        account=accounts.of_time(tables, row["customer"], of_sales, spent_sales),
         operator=acting.operator_id,
         at_ms=acting.context.at_ms,
         box=box.current(tables)["number"],
     )
     return [*events, event("session.paid", paid)]
+
+
+def _of(payments: Sequence[Sequence[Any]], wanted: str) -> int:
+    return sum(amount for method, amount in payments if method == wanted)
+
+
+def _split(spent: Sequence[int], first: int) -> tuple[list[int], list[int]]:
+    """``[bonus, credit, debt]`` of ``first``, in this order, and of the rest."""
+    mine, left = [], first
+    for amount in spent:
+        mine.append(min(left, amount))
+        left -= mine[-1]
+    return mine, [amount - part for amount, part in zip(spent, mine, strict=True)]
 
 
 def _share(
@@ -715,11 +776,14 @@ def apply_started(tables: Tables, fact: SessionStarted) -> None:
         "open_s": fact.at_ms // 1000,
         "limit_s": fact.limit_s,
         "paid_minor": fact.paid_minor,
-        "order": fact.order,
+        "orders": fact.orders,
         "price_minor": 0,
         "due_minor": 0,
+        "back_minor": 0,
         "sales_minor": 0,
         "sales_paid_minor": 0,
+        "took": {**bill.NOTHING_PAID, "spent": [0, 0, 0], "earned": []},
+        "gave": bill.NOTHING_PAID,
         "seconds": 0,
         "flags": [],
         "why": "",
@@ -776,7 +840,7 @@ def apply_extended(tables: Tables, fact: TimeAdded) -> None:
     if row is not None:
         row["limit_s"] = fact.limit_s
         row["paid_minor"] += fact.paid_minor
-        row["order"] = fact.order
+        row["orders"] = [*row["orders"], fact.order]
         table.put(fact.session, row)
 
 
@@ -787,14 +851,15 @@ def apply_ended(tables: Tables, fact: SessionEnded) -> None:
         return
     _close_segment(row, fact.seconds)
     row.update(
-        state="due" if fact.due_minor else "ended",
         seconds=fact.seconds,
         price_minor=fact.price_minor,
         due_minor=fact.due_minor,
+        back_minor=fact.back_minor,
         why=fact.why,
         flags=fact.flags,
         ended_ms=fact.at_ms,
     )
+    row["state"] = bill.state_of(row)
     table.put(fact.session, row)
     if (tables.table("pcs").peek(row["pc"]) or {}).get("session") == fact.session:
         pcs.change(tables, row["pc"], session="")
@@ -817,7 +882,8 @@ def apply_paid(tables: Tables, fact: SessionPaid) -> None:
     row["paid_minor"] += fact.time_minor
     row["sales_paid_minor"] += fact.sales_minor
     row["due_minor"] = max(0, row["due_minor"] - fact.time_minor - fact.sales_minor)
-    row["state"] = "due" if row["due_minor"] else "ended"
+    row["took"] = _took(row["took"], fact)
+    row["state"] = bill.state_of(row)
     table.put(fact.session, row)
     if fact.account:
         by = {"operator": fact.operator, "station": ""}
@@ -827,6 +893,30 @@ def apply_paid(tables: Tables, fact: SessionPaid) -> None:
             tables, fact.box, pcs.PC, fact.operator, fact.sales_minor, fact.methods,
             fact.cash_minor, fact.rounding_minor,
         )  # fmt: skip
+
+
+def _took(before: Mapping[str, Any], fact: SessionPaid) -> dict[str, Any]:
+    """What has paid the sales on a session's account, with this."""
+    methods = dict(before["methods"])
+    for method, amount in fact.methods:
+        methods[method] = methods.get(method, 0) + amount
+    spent = fact.account.get("spent", [0, 0, 0])
+    return {
+        "cash_due": before["cash_due"] + fact.cash_minor - fact.rounding_minor,
+        "cash": before["cash"] + fact.cash_minor,
+        "methods": methods,
+        "spent": [was + more for was, more in zip(before["spent"], spent, strict=True)],
+        "earned": fact.account.get("earned", [0, *before["earned"]])[1:],
+    }
+
+
+def apply_returned(tables: Tables, fact: SessionReturned) -> None:
+    table = tables.table("sessions")
+    row = table.row(fact.session)
+    if row is not None and row["state"] not in bill.LIVE:
+        row["back_minor"] = 0
+        row["state"] = bill.state_of(row)
+        table.put(fact.session, row)
 
 
 def reapply_paid(tables: Tables, fact: SessionPaid) -> None:
@@ -878,6 +968,7 @@ KINDS = (
     Kind("session.end", EndSession, "session.run", decide_end, server_only=True),
     Kind("session.close", CloseSession, "", decide_close, server_only=True),
     Kind("session.pay", PaySession, "session.run", decide_pay, server_only=True),
+    Kind("session.give-back", GiveBack, "session.run", decide_give_back, server_only=True),
 )
 EVENTS = (
     EventKind("session.started", SessionStarted, apply_started, reapply=reapply_started),
@@ -885,5 +976,6 @@ EVENTS = (
     EventKind("session.extended", TimeAdded, apply_extended),
     EventKind("session.ended", SessionEnded, apply_ended),
     EventKind("session.paid", SessionPaid, apply_paid, reapply=reapply_paid),
+    EventKind("session.returned", SessionReturned, apply_returned),
 )
 INDEXES = {"sessions": (("state", "customer"), ("started_ms",))}

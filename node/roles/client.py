@@ -59,6 +59,8 @@ class ClientNode(Node):
         """Shuts this computer down or starts it again."""
         self.vendor: Node | None = None
         """The station on the same computer, if it is one too."""
+        self.chosen_language = ""
+        """Of who is here now, at whatever window; empty for the café's."""
         self.state: dict[str, Any] = {}
         """What the server said last."""
         self._session: dict[str, Any] | None = None

@@ -284,8 +284,8 @@ class Floor:
             return "lost"  # so long after our own start, too: PCs need a while to come back
         if (tables.table("pcs").peek(row["pc"]) or {}).get("session") != session:
             return "gone"  # two lives of a server have used one PC
-        if row["form"] == "customer" and not customers.has_password(tables, row["customer"]):
-            return "password"
+        if row["why"]:
+            return str(row["why"])
         account = tables.table("customers").peek(row["customer"]) if row["customer"] else None
         if account is None or not accounts.is_locked(account, self._node.clock.wall_ms()):
             one.barred_ms = None
@@ -542,6 +542,8 @@ class Floor:
             customer = self._known(user)
             sealed = self._node.tables.table("verifiers").peek(customer) if customer else None
             if customer and sealed is None:
+                if by is None:  # it says who has no password yet: not to be asked for ever
+                    self.tries.wrong(pc)
                 raise Refused("first-password", user=user)
             right = await self._verify(sealed["sealed"] if sealed is not None else "", password)
             if not right:
@@ -609,6 +611,7 @@ class Floor:
         tables = self._node.tables
         row = tables.table("codes").peek(customer)
         if not code or row is None or not settings.is_on(tables, "first_code"):
+            self.tries.wrong(pc)
             raise Refused("needs-desk")
         if self._node.codes.index(code) != row["index"]:
             raise Refused("wrong-code-here", left=self.tries.wrong(pc, folded))

@@ -26,6 +26,8 @@ class Tries:
         self._now_s, self._alarm = now_s, alarm
         self._wrong: dict[str, tuple[int, float]] = {}
         """Per PC or ``user/name``: how many in a row, and until when it waits."""
+        self._users: dict[str, set[str]] = {}
+        """Names that were tried wrongly at a PC since somebody came in there."""
         self._hour: deque[tuple[float, str]] = deque()
         self._alarmed = False
 
@@ -58,7 +60,9 @@ class Tries:
         if user:
             if len(self._wrong) >= MOST_NAMES:
                 self._wrong.clear()
+                self._users.clear()
             name = f"user/{user}"
+            self._users.setdefault(pc, set()).add(name)
             self._wait(name, 1, wait_s(self.count(name) + 1))
         return max(0, FREE_TRIES - self.count(pc))
 
@@ -69,11 +73,14 @@ class Tries:
     def right(self, pc: str, user: str = "") -> None:
         """Somebody has come in: what was wrong before was a slip."""
         self._wrong.pop(pc, None)
+        self._users.pop(pc, None)
         self._wrong.pop(f"user/{user}", None)
 
     def unblock(self, pc: str) -> None:
-        """An operator lets a PC go on."""
+        """An operator lets a PC go on, and who has tried there."""
         self._wrong.pop(pc, None)
+        for name in self._users.pop(pc, ()):
+            self._wrong.pop(name, None)
 
     def count(self, name: str) -> int:
         """How many in a row."""

@@ -287,13 +287,18 @@ def floor(day: Day) -> None:
     session = day.desk("session.start", "Ada", pc=one, **more)
     day.desk("session.add", "Ada", session=session, amount_minor=100, seconds=60)
     day.desk("session.close", session=session, seconds=9000, why="time-up")
+    day.desk("settings.edit", "Ada", return_prepaid=True)
+    session = day.desk("session.start", "Ada", pc=one, form="prepaid", amount_minor=300)
+    day.desk("session.close", session=session, seconds=10, why="customer")
+    day.desk("session.give-back", "Ada", session=session)
     session = day.desk("session.start", "Ada", pc=one)
-    line = {"sku": "COFFEE", "quantity": 1, "price_minor": 150}
+    line = {"sku": "COFFEE", "quantity": 1}
     pays = [{"method": "pc", "amount_minor": 150}]
     order = day.desk("order.from-pc", session=session, lines=[line])
     day.desk("order.collect", "Ada", order=order, payments=pays)
     day.desk("session.end", "Ada", session=session, seconds=1801)
     day.desk("session.pay", "Ada", session=session)
+    day.desk("sale.refund", "Ada", order=order, reason="cold")
     day.desk("pc.revoke", "Ada", pc=two)
 
 

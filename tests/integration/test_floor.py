@@ -411,7 +411,72 @@ async def test_passwords_that_come_at_once_are_counted_one_by_one(tmp_path: Path
         codes = [
             getattr(e, "code", "in") for e in await asyncio.gather(*asked, return_exceptions=True)
         ]
-        assert codes == ["wrong-entry"] * 5 + ["locked-out"] * 5
+        assert codes[:7] == ["wrong-entry"] * 5 + ["locked-out"] * 2
+        assert set(codes[7:]) <= {"locked-out", "too-many"}  # a link has so many open at once
+        asked = [pc.ask("call") for _ in range(20)] + [
+            pc.driver.ask("pc.tick", {}) for _ in range(20)
+        ]
+        codes = [
+            getattr(e, "code", "") for e in await asyncio.gather(*asked, return_exceptions=True)
+        ]
+        assert "too-many" in codes
+        h.pass_s(1000)
+        await h.join(1)
+        await pc.ask("sign-in", user="maria", password="Abcd1234")
+
+
+@pytest.mark.feature("SE-07", "RC-04")
+async def test_names_without_a_password_are_not_to_be_asked_for_ever(tmp_path: Path) -> None:
+    """Each such answer is a try of that PC; at the desk it is none, and an operator frees both the
+    PC and who has tried there."""
+    async with hall(tmp_path) as h:
+        pc, tries, name = h.pcs[1], h.server.floor.tries, h.id_of(1)
+        maria = await h.customer("maria", 1000)
+        for _ in range(3):
+            with refused("first-password"):
+                await pc.ask("sign-in", user="maria", password="x")
+        with refused("needs-desk"):
+            await pc.ask("first", user="maria", password="Abcd1234", code="")
+        assert await h.server.enable("maria", "", 1) == "" and tries.count(name) == 4
+        await h.server.submit("pc.unblock", {"pc": name})
+        await pc.ask("first", user="maria", password="Abcd1234")
+        await pc.end()
+        for _ in range(5):
+            with refused("wrong-entry"):
+                await pc.ask("sign-in", user="maria", password="x")
+        with refused("locked-out"):
+            await pc.ask("sign-in", user="maria", password="Abcd1234")
+        await h.server.submit("pc.unblock", {"pc": name})
+        await pc.ask("sign-in", user="maria", password="Abcd1234")
+        assert h.row(pc.session["id"])["customer"] == maria  # type: ignore[index]
+
+
+@pytest.mark.feature("RC-08")
+async def test_deleted_password_ends_what_the_desk_began_too(tmp_path: Path) -> None:
+    """Of whom it was; who never had one goes on."""
+    async with hall(tmp_path, 2) as h:
+        maria = await h.customer("maria", 1000, "Abcd1234")
+        pepe = await h.customer("pepe", 1000)
+        session = await h.begin(1, customer=maria)
+        other = await h.begin(2, customer=pepe)
+        await h.server.submit("customer.forget", {"customer": maria})
+        await until(lambda: h.pcs[1].phase == "free")
+        assert h.row(session)["why"] == "password" and h.row(other)["state"] == "running"
+
+
+@pytest.mark.feature("PC-01", "PC-04")
+async def test_who_ends_at_the_pc_finds_what_was_not_used_at_the_desk(tmp_path: Path) -> None:
+    """Nobody hands money over at a PC; the operator does, once."""
+    async with hall(tmp_path) as h:
+        await h.server.submit("settings.edit", {"return_prepaid": True})
+        session = await h.begin(form="prepaid", amount_minor=300)
+        await h.run_s(30)
+        await h.pcs[1].end()
+        await until(lambda: h.pcs[1].phase == "free")
+        assert (h.row(session)["state"], h.row(session)["back_minor"]) == ("due", 200)
+        receipt = await h.server.submit("session.give-back", {"session": session})
+        assert [name for name, _, _ in receipt.events] == ["sale.refunded", "session.returned"]
+        assert h.row(session)["state"] == "ended"
 
 
 @pytest.mark.feature("PC-04")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from ui.client_page import open_client_page
 from ui.format import Format
 from ui.viewmodels import client as client_model
 from ui.viewmodels import floor as model
+from ui.viewmodels.audit import today
 from ui.viewmodels.forms import BadField
 
 
@@ -211,8 +213,8 @@ async def test_pc_is_reserved_and_switched(room: Hall) -> None:
         await screen.type("floor-time", now)
         await screen.type("floor-deposit", "1")
         await screen.click("floor-enter")
-        assert screen.shows("Reserved: Ana")
-        await screen.click("do-begin")
+        assert screen.shows(f"{now} · Ana")
+        await screen.click("do-begin-0")
         await until(lambda: h.pcs[1].unlocked)
         await screen.settle(0.3)
         assert screen.shows("Paid beforehand")
@@ -225,8 +227,70 @@ async def test_pc_is_reserved_and_switched(room: Hall) -> None:
         await screen.type("floor-name", "Eva", submit=True)
         assert "Minutes" in screen.text("problem")
         await screen.type("floor-minutes", "30", submit=True)
-        await screen.click("do-give-up")
-        assert not screen.shows("Reserved: Eva")
+        await screen.click("do-give-up-0")
+        assert screen.shows("Give the reservation up?")
+        await screen.click("give-up-keep")
+        assert not screen.shows("Eva")
+
+
+@pytest.mark.feature("PC-09", "BX-08")
+async def test_reservation_of_another_day_and_what_becomes_of_its_deposit(room: Hall) -> None:
+    """Several stand in their order; a deposit goes back only by who may give money back."""
+    h = room
+    tomorrow = dt.date.fromisoformat(today(h.server)) + dt.timedelta(days=3)
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        await screen.click("pc-1")
+        for day, name in ((tomorrow, "Ana"), (tomorrow + dt.timedelta(days=1), "Eva")):
+            await screen.click("do-reserve")
+            await screen.type("floor-day", "31/12")
+            await screen.type("floor-time", "18:30")
+            await screen.type("floor-name", name, submit=True)
+            assert "Day" in screen.text("problem")
+            await screen.type("floor-day", "2020-01-01", submit=True)
+            assert "Day" in screen.text("problem")
+            await screen.type("floor-day", day.isoformat())
+            await screen.type("floor-deposit", "5", submit=True)
+        assert screen.has("do-give-up-1") and not screen.has("do-give-up-2")
+        assert not screen.shows("18:30 · Ana")  # that is not today
+        await screen.click("do-give-up-0")
+        assert screen.shows("5.00")
+        await screen.click("floor-leave")
+        assert screen.has("do-give-up-1")
+        await screen.click("do-give-up-0")
+        await screen.click("give-up-back")
+        assert "Give back" in screen.text("saved") and not screen.has("do-give-up-1")
+    await h.server.sign_in("Carl", PASSWORD)
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        await screen.click("pc-1")
+        await screen.click("do-give-up-0")
+        assert not screen.has("give-up-back")
+        await screen.click("give-up-keep")
+        assert screen.shows("given up") and not screen.has("do-give-up-0")
+
+
+@pytest.mark.feature("PC-01", "BX-08")
+async def test_what_waits_to_go_back_stands_on_the_floor(room: Hall) -> None:
+    """With who paid it still at the desk, or kept where nobody comes."""
+    h = room
+    await h.server.submit("settings.edit", {"return_prepaid": True})
+    for number in (1, 2):
+        await h.begin(number, form="prepaid", amount_minor=300)
+        await h.run_s(30)
+        await h.pcs[number].end()
+        await until(lambda number=number: h.pcs[number].phase == "free")
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        await screen.settle(0.3)
+        assert screen.shows("To give back €2.00") and screen.shows("To pay 2")
+        await screen.click("pc-1")
+        await screen.click("back-1")
+        assert "Give back €2.00" in screen.text("saved") and not screen.has("back-1")
+        await screen.click("pc-2")
+        await screen.click("keep-2")
+        assert "keeps" in screen.text("saved") and not screen.shows("To give back")
+    assert h.server.tables.table("sums").peek("1")["cash_refunds"] == 200  # type: ignore[index]
 
 
 @pytest.mark.feature("PC-07", "PN-14", "PC-05")
@@ -505,8 +569,29 @@ async def test_pc_is_paired_from_the_screen(room: Hall, tmp_path: Path) -> None:
         await screen.type("pcs-digits", shown[-1])
         await screen.click("pcs-let-in")
         await joining
-        assert h.id_of(4) and screen.shows("PC 4 is paired")
+        first = h.id_of(4)
+        assert screen.shows("PC 4 is paired")
         await screen.click("pcs-new")
+        await screen.type("pcs-number", "99999")
+        await screen.click("pcs-open")
+        assert "Number" in screen.text("problem")
+        await screen.type("pcs-number", "4")
+        await screen.click("pcs-open")
+        assert screen.shows("takes its place")  # with a new disk it is another computer
+        await screen.click("pcs-replace")
+        await until(lambda: screen.shows("cabina client --join"))
+        many = len(shown)
+        joining = asyncio.create_task(
+            pairing.join(tmp_path / "new", "127.0.0.1", port, "Four", shown.append, yes, "client")
+        )
+        await until(lambda: len(shown) > many)
+        await screen.settle(0.3)
+        await screen.type("pcs-digits", shown[-1])
+        await screen.click("pcs-let-in")
+        await joining
+        assert h.id_of(4) != first
+        await screen.click("pcs-new")
+        await screen.type("pcs-number", "5")
         await screen.click("pcs-open")
         await screen.settle(0.2)
         await screen.click("pcs-shut")
@@ -594,6 +679,13 @@ async def test_customer_makes_a_password_redeems_orders_and_leaves(room: Hall) -
         await pc.click("gift-MUG")
         assert pc.shows("Fetch it at the desk")
         await pc.click("client-order")
+        await pc.type("client-query", "zzz")
+        assert pc.shows("Nothing fits") and not pc.has("more-TEA")
+        await pc.type("client-query", "tea")
+        assert pc.has("more-TEA") and not pc.has("more-LATTE")
+        await pc.type("client-query", "")
+        row = h.server.tables.table("products").peek("TEA")
+        await pc.click(f"menu-{row['category']}")  # type: ignore[index]
         await pc.click("more-TEA")
         await pc.click("more-TEA")
         await pc.click("less-TEA")
@@ -613,6 +705,27 @@ async def test_customer_makes_a_password_redeems_orders_and_leaves(room: Hall) -
     async with screen_of(h.server) as screen:
         await screen.open("queue")
         assert screen.shows("PC 1")
+
+
+@pytest.mark.feature("PC-04")
+async def test_language_of_a_customer_goes_with_them_and_no_further(room: Hall) -> None:
+    """From the locked window to that of the session, which is another, and back to the café's."""
+    h = room
+    async with page_of(h) as locked:
+        await locked.click("speak-es")
+    await h.server.submit("settings.edit", {"return_prepaid": True})
+    await h.begin(1, form="prepaid", amount_minor=300)
+    async with page_of(h) as pc:
+        assert pc.shows("Tiempo restante")
+        await pc.click("speak-en")
+        assert pc.shows("Time left") and pc.has("speak-es")
+        await pc.click("speak-es")
+        await pc.click("client-end")
+        assert pc.shows("se le devuelve en el mostrador")
+        await pc.click("client-sure")
+        await until(lambda: h.pcs[1].phase == "free")
+        await pc.settle(0.4)
+        assert pc.shows("Free.") and h.pcs[1].chosen_language == ""
 
 
 @pytest.mark.feature("PC-05", "PC-06")

@@ -16,7 +16,7 @@ from sync.archive import Archive
 from sync.clock import SystemClock
 from sync.codec import MAX_FRAME_BYTES, deflate, pack, unpack
 from sync.disk import OsAppendFile, OsDisk, ReadOnlyDisk
-from sync.driver import Driver
+from sync.driver import MOST_QUESTIONS, Driver
 from sync.errors import Disconnected, Malformed, Refused, StorageFailed
 from sync.frames import (
     SEAL,
@@ -830,6 +830,45 @@ async def test_driver_that_was_never_started_stops() -> None:
     with pytest.raises(Refused, match="unknown-question"):
         await driver.on_inquire(b"", "x", {})
     driver.on_alarm("x", {})
+
+
+@pytest.mark.feature("SE-10")
+async def test_peer_has_only_so_many_questions_open() -> None:
+    """One more is answered at once, and another peer's are none of it; those that are answered
+    make room."""
+    bench = Bench()
+    hub = Driver(OpenedCore(bench.hub, bench.log, None), SystemClock())
+    heard: list[Answer] = []
+
+    class Wire:
+        def send(self, message: Any) -> None:
+            heard.append(message)
+
+        def drop(self, code: str) -> None: ...
+
+    go_on = asyncio.Event()
+
+    async def slow(peer: bytes, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        await go_on.wait()
+        return {}
+
+    hub.on_inquire = slow
+    one, other = hub.attach(Wire()), hub.attach(Wire())
+    for number in range(MOST_QUESTIONS + 2):
+        hub._inquire(one, b"", number, "x", {})
+    hub._inquire(other, b"", 100, "x", {})
+    hub._inquire(99, b"", 0, "x", {})
+    for number in range(MOST_QUESTIONS):
+        hub._inquire(99, b"", number, "x", {})  # its link is gone: nobody hears it
+    await asyncio.sleep(0.01)
+    assert [(a.number, a.code) for a in heard] == [(8, "too-many"), (9, "too-many")]
+    go_on.set()
+    await asyncio.sleep(0.01)
+    assert {a.number for a in heard if not a.code} == {*range(MOST_QUESTIONS), 100}
+    hub._inquire(one, b"", 200, "x", {})
+    await asyncio.sleep(0.01)
+    assert (heard[-1].number, heard[-1].code) == (200, "")
+    await hub.stop()
 
 
 @pytest.mark.feature("SY-02")

@@ -16,6 +16,7 @@ from node.cafe import (
     pcs,
     pins,
     receipts,
+    refunds,
     reports,
     reservations,
     sessions,
@@ -253,12 +254,72 @@ def test_what_was_paid_beforehand_and_not_used_goes_back_where_the_cafe_does_tha
     hall.end(session, 1000)
     assert (hall.box(1)["refunds"], hall.box(1)["refunded_minor"]) == (1, 120)
     hall.end(hall.begin(form="prepaid", amount_minor=100), 1800)
-    hall.close(hall.begin(form="prepaid", amount_minor=200), 1)
     assert hall.box(1)["refunds"] == 1
     gone = hall.begin(form="prepaid", amount_minor=200)
     hall.do("sale.refund", by="Ada", order=gone, reason="was wrong")
     hall.end(gone, 10)  # it went back already
     assert hall.box(1)["refunds"] == 2
+
+
+@pytest.mark.feature("PC-01", "BX-08")
+def test_what_waits_to_go_back_is_given_once_or_kept() -> None:
+    """Who ends at the PC finds it at the desk; all that was bought counts, the last first, and no
+    more goes back than is left of it."""
+    hall = Hall()
+    hall.do("settings.edit", by="Ada", return_prepaid=True)
+    session = hall.begin(form="prepaid", amount_minor=100)
+    for _ in range(2):
+        hall.do("session.add", by="Carl", session=session, amount_minor=150)
+    hall.close(session, 600)
+    row = hall.session(session)
+    assert (row["state"], row["due_minor"], row["back_minor"]) == ("due", 0, 300)
+    assert [name for name, _ in sessions.due(hall.view)] == [session]
+    with refused("bad-state"):
+        hall.pay(session)
+    hall.do("session.give-back", by="Carl", session=session)
+    assert (hall.box(1)["refunds"], hall.box(1)["cash_refunds"]) == (2, 300)
+    assert hall.session(session)["state"] == "ended" and len(hall.view.table("refunds")) == 2
+    with refused("nothing-to-do"):
+        hall.do("session.give-back", by="Carl", session=session)
+    with refused("no-session"):
+        hall.do("session.give-back", by="Carl", session="00")
+
+    kept = hall.begin(form="prepaid", amount_minor=200)
+    hall.close(kept, 600, why="lost")
+    hall.do("session.give-back", by="Carl", session=kept, keep=True)
+    assert hall.session(kept)["state"] == "ended" and hall.box(1)["cash_refunds"] == 300
+
+    by_hand = hall.begin(form="prepaid", amount_minor=200)
+    hall.close(by_hand, 600)
+    hall.do("sale.refund", by="Ada", order=by_hand, reason="asked", amount_minor=60)
+    hall.do("session.give-back", by="Carl", session=by_hand)
+    assert hall.box(1)["cash_refunds"] == 400
+    all_of_it = hall.begin(form="prepaid", amount_minor=200)
+    hall.close(all_of_it, 600)
+    hall.do("sale.refund", by="Ada", order=all_of_it, reason="asked")
+    hall.do("session.give-back", by="Carl", session=all_of_it)
+    assert hall.box(1)["cash_refunds"] == 600 and not sessions.due(hall.view)
+
+
+@pytest.mark.feature("PC-01", "PC-09")
+def test_deposit_that_a_session_did_not_use_goes_back() -> None:
+    """Of free use too; what a known customer has left stays theirs to ask for."""
+    hall = Hall()
+    hall.do("settings.edit", by="Ada", return_prepaid=True)
+    made = [
+        hall.do("reservation.make", by="Carl", pc=hall.pc(number), name="Ana", minutes=60,
+                from_ms=hall.wall_ms, deposit_minor=500)
+        for number in (1, 2, 3)
+    ]  # fmt: skip
+    hall.end(hall.begin(1, reservation=made[0]), 600)
+    assert hall.box(1)["cash_refunds"] == 400
+    more = hall.begin(2, form="prepaid", amount_minor=100, reservation=made[1])
+    assert hall.session(more)["orders"] == [made[1], more]
+    hall.end(more, 600)
+    assert hall.box(1)["cash_refunds"] == 900
+    known = hall.begin(3, reservation=made[2], customer=hall.customer("maria"))
+    hall.end(known, 600)
+    assert hall.box(1)["cash_refunds"] == 900 and hall.session(known)["back_minor"] == 0
 
 
 # --- sales on its account ---------------------------------------------------------------
@@ -365,6 +426,89 @@ def test_refund_of_a_sale_on_a_pc_goes_where_its_money_is() -> None:
     pcs.charge(hall.view, "no such session", 5)
 
 
+def _back(hall: Hall, order: str, **more: Any) -> dict[str, Any]:
+    """Give all or a part of a sale back; where it went."""
+    hall.do("sale.refund", by="Ada", order=order, reason="cold", **more)
+    for row in hall.view.table("refunds").search(orders.where("order") == order):
+        last = row
+    return dict(last["methods"])
+
+
+@pytest.mark.feature("BX-08", "RP-18", "RC-10")
+def test_what_paid_a_sale_on_a_pc_gets_it_back() -> None:
+    """The customer's bonus and credit, a card, cash: each what it gave; no gift becomes cash."""
+    hall = Hall()
+    hall.do("settings.edit", by="Ada", methods=[{"method": "card", "name": "Card"}])
+    customer = hall.customer("maria", {"credit": 150})
+    with hall.folding():
+        accounts.change(hall.view, customer, bonus=100)
+    session = hall.open(customer=customer)
+    first, second, third = (hall.on_pc(session) for _ in range(3))
+    hall.close(session, 60)  # 125 of time: 100 bonus and 25 credit; then 125 credit for coffees
+    assert hall.session(session)["due_minor"] == 475
+    assert _back(hall, first, amount_minor=150) == {"pc": 150}
+    assert hall.session(session)["due_minor"] == 325
+    hall.pay(session, payments=[{"method": "card", "amount_minor": 300}])
+    with refused("out-of-range"):
+        hall.do("sale.refund", by="Ada", order=first, reason="x", method="bonus")
+    assert _back(hall, first) == {"cash": 25, "card": 25}
+    assert _back(hall, second) == {"card": 200}
+    assert _back(hall, third) == {"card": 75, "credit": 125}
+    row = hall.row("customers", customer)
+    assert (row["credit"], row["bonus"]) == (125, 0)
+    box = hall.box(1)
+    assert (box["cash_refunds"], box["desk_cash"], box["methods"]["pc"]) == (25, 25, [150, 150])
+    assert (box["methods"]["card"], box["methods"]["credit"]) == ([300, 300], [250, 125])
+    (time,) = hall.view.table("orders").search(
+        (orders.where("session") == session) & (orders.where("total_minor") == 125)
+    )
+    assert _back(hall, str(time.doc_id)) == {"credit": 125}
+    row = hall.row("customers", customer)
+    assert (row["credit"], row["bonus"]) == (150, 100)
+
+
+@pytest.mark.feature("BX-08", "RP-18")
+def test_rounded_cash_of_a_session_goes_back_as_it_came() -> None:
+    """Parts and whole agree, also where credit paid a part; points that it earned go too."""
+    hall = Hall()
+    hall.do("settings.edit", by="Ada", cash_step_minor=50)
+    hall.profile(on_purchases=True, per_minor=10)
+    hall.products(GUM=140)
+    customer = hall.customer("maria", {"credit": 165})
+    session = hall.open(customer=customer)
+    gum, other = (hall.on_pc(session, 140, lines={"GUM": 1}) for _ in range(2))
+    hall.close(session, 60)  # 125 and 280, of which 165 are paid
+    assert hall.session(session)["due_minor"] == 240
+    hall.pay(session)
+    assert (hall.box(1)["desk_cash"], hall.row("customers", customer)["points"]) == (250, 24)
+    assert _back(hall, gum) == {"cash": 150}
+    assert _back(hall, other) == {"cash": 100, "credit": 40}
+    row = hall.row("customers", customer)
+    assert (row["points"], row["credit"]) == (0, 40)
+    assert hall.box(1)["cash_refunds"] == 250
+
+
+@pytest.mark.feature("BX-08")
+def test_sale_on_a_pc_whose_customer_has_left_goes_back_in_money_alone() -> None:
+    """There is no account for the rest; and what no session here has paid is not given out."""
+    hall = Hall()
+    hall.add("Mia", "manager")
+    customer = hall.customer("maria", {"credit": 225})
+    session = hall.open(customer=customer)
+    first, second = (hall.on_pc(session) for _ in range(2))
+    hall.close(session, 60)
+    hall.pay(session)
+    hall.do("customer.delete", by="Mia", customer=customer, credit="forfeit", reason="left")
+    assert _back(hall, first) == {"cash": 200}
+    with refused("deleted"):
+        _back(hall, second)
+    lost = hall.on_pc(hall.begin(2))
+    with hall.folding():
+        hall.view.table("sessions").drop(hall.row("orders", lost)["session"])
+        pcs.give_back(hall.view, {"session": "gone"})
+    assert _back(hall, lost) == {"pc": 200} and hall.box(1)["cash_refunds"] == 200
+
+
 @pytest.mark.feature("PC-04", "RP-17")
 def test_order_from_a_pc_waits_for_the_desk_and_may_go_on_the_account() -> None:
     """Nobody has paid; whoever collects it is its vendor; only plain things can be ordered."""
@@ -422,8 +566,8 @@ def test_customers_credit_pays_the_time_and_then_the_sales() -> None:
     assert hall.view.table("prints").peek("t-2") is None  # who signs out needs no paper
     hall.pay(session)
     assert hall.session(session)["state"] == "ended" and hall.box(1)["desk_cash"] == 50
-    whats = [move["what"] for move in hall.moves(customer, 3)]
-    assert whats == ["purchase", "pc-ended", "pc-started"]
+    whats = [move["what"] for move in hall.moves(customer, 4)]
+    assert whats == ["purchase", "purchase", "pc-ended", "pc-started"]
     hall.open(2, serial=hall.card())
     with refused("not-enough-credit"):
         hall.open(customer=customer)
@@ -772,7 +916,11 @@ def test_password_is_made_once_deleted_and_made_again() -> None:
     ):
         with refused("has-password"):
             hall.do(kind, customer=customer, **more)
+    session = hall.begin(customer=customer)
     hall.do("customer.forget", by="Carl", customer=customer)
+    assert hall.session(session)["why"] == "password"  # the floor ends it, whoever began it
+    hall.close(session, 60, "password")
+    hall.pay(session)
     with refused("nothing-to-do"):
         hall.do("customer.forget", by="Carl", customer=customer)
     hall.do("customer.code", customer=customer, secret=secret, printed=True)
@@ -871,8 +1019,7 @@ def test_reserved_pc_is_kept_and_its_deposit_pays() -> None:
         hall.begin()
     with refused("unknown-reservation"):
         hall.begin(2, reservation=kept)
-    coming = reservations.coming(hall.view, pc, hall.wall_ms)
-    assert coming is not None and coming["name"] == "Ana"
+    assert [row["name"] for row in reservations.coming(hall.view, pc, hall.wall_ms)] == ["Ana"]
     session = hall.begin(reservation=kept)
     hall.end(session, 2000)
     assert hall.session(session)["due_minor"] == 30
@@ -1135,7 +1282,7 @@ def test_facts_about_what_is_not_here_change_nothing() -> None:
     held = sessions.SessionHeld(session=session, pc="", number=1, state="paused", seconds=5, rate="",
                                 rates={}, operator="", at_ms=0)  # fmt: skip
     sessions.apply_held(hall.view, held)
-    ended = sessions.SessionEnded(session=session, seconds=1, price_minor=1, due_minor=1, used={},
+    ended = sessions.SessionEnded(session=session, seconds=1, price_minor=1, due_minor=1, used={}, back_minor=0,
                                   why="lost", flags=[], operator="", at_ms=0)  # fmt: skip
     sessions.apply_ended(hall.view, ended)
     added = sessions.TimeAdded(session="x", order="", paid_minor=1, limit_s=1, operator="", at_ms=0)
@@ -1143,6 +1290,9 @@ def test_facts_about_what_is_not_here_change_nothing() -> None:
     paid = sessions.SessionPaid(session="x", time_minor=1, sales_minor=0, methods=[], cash_minor=0,
                                 rounding_minor=0, account={}, operator="", at_ms=0, box=1)  # fmt: skip
     sessions.apply_paid(hall.view, paid)
+    back = sessions.SessionReturned(session="x", amount_minor=1, kept=False, operator="", at_ms=0)
+    sessions.apply_returned(hall.view, back)
+    assert refunds.left_in(hall.view, "x") == 0
     reservations.apply_ended(hall.view, reservations.ReservationEnded(reservation="x", reason="",
                              operator="", at_ms=0))  # fmt: skip
     hall.view.store.writable = False

@@ -24,6 +24,12 @@ def node_of(s: Session) -> ClientNode:
     return s.node
 
 
+def speak(s: Session, language: str) -> None:
+    """Another language at this PC, until who is here has gone."""
+    node_of(s).chosen_language = language
+    s.speak(language)
+
+
 async def ask(s: Session, kind: str, **body: Any) -> bool:
     """Ask the server for something; what it refuses stands below the fields."""
     form = s.client
@@ -73,7 +79,7 @@ def _top(s: Session) -> ft.Control:
     )  # fmt: skip
 
     def speaker(language: str) -> Callable[[Any], None]:
-        return lambda e: s.speak(language)
+        return lambda e: speak(s, language)
 
     chosen = []
     for language, name in LANGUAGES:

@@ -7,12 +7,24 @@ from typing import Any
 
 import flet as ft
 
+from node.api import settings
 from ui.components.guard import part
 from ui.components.icons import plate
-from ui.components.parts import button, clipped, field, icon, icon_button, line_below, named, text
+from ui.components.parts import (
+    button,
+    clipped,
+    field,
+    icon,
+    icon_button,
+    line_below,
+    named,
+    named_button,
+    text,
+)
 from ui.format import whole
-from ui.screens.client_locked import ask, node_of
+from ui.screens.client_locked import LANGUAGES, ask, node_of, speak
 from ui.viewmodels import client as model
+from ui.viewmodels import shelf
 from ui.viewmodels.floor import span
 from ui.viewmodels.session import Session, use_session
 
@@ -28,11 +40,19 @@ def _head(s: Session) -> ft.Control:
     def fold(e: Any) -> None:
         s.client.folded = True
 
+    others = [
+        named_button(s, language.upper(), lambda e, to=language: speak(s, to), kind="text",
+                     key=f"speak-{language}")
+        for language, _ in LANGUAGES
+        if language != s.text.language
+    ]  # fmt: skip
+
     return ft.Container(
         ft.Row(
             [
                 text(s, f"PC {node.state.get('number', '')}", "strong"),
                 clipped(s, f"· {model.cafe_name(node)}", "body", p.text2, expand=True),
+                *others,
                 icon(glyph, 20, color),
                 icon_button(
                     s, ft.Icons.CLOSE_FULLSCREEN_ROUNDED, s.text("client.fold"), fold, "fold"
@@ -302,8 +322,22 @@ def _order(s: Session) -> list[ft.Control]:
     def stepper(sku: str, more: int) -> Callable[[Any], None]:
         return lambda e: form.put(sku, more)
 
+    def looked(e: Any) -> None:
+        form.query = e.control.value or ""
+
+    def chooser(category: str) -> Callable[[Any], None]:
+        def chosen(e: Any) -> None:
+            form.category = "" if form.category == category else category
+
+        return chosen
+
+    names = shelf.categories(node)
+    chips: list[ft.Control] = []
+    for name in names if len(names) > 1 else ():
+        kind = "tonal" if form.category == name else "outline"
+        chips.append(named_button(s, name, chooser(name), kind=kind, key=f"menu-{name}"))
     rows: list[ft.Control] = []
-    for row in model.menu(node):
+    for row in model.menu(node, form.query, form.category):
         sku = str(row["sku"])
         units = form.basket.get(sku, 0)
         less = [
@@ -334,15 +368,20 @@ def _order(s: Session) -> list[ft.Control]:
             form.leave()
             form.saved = s.text("client.sent")
 
+    if not rows:
+        rows.append(text(s, s.text("client.nothing_found"), "body", p.text2))
     total = s.text.money(model.total_minor(node, form.basket))
     words = s.text("client.send_order", total=total)
     ready = button(s, words, send, kind="filled", key="client-send-order", disabled=not form.basket)
     return _panel(
         s,
         s.text("client.do.order"),
+        field(s, key="client-query", hint_text=s.text("client.look_for"), value=form.query,
+              on_change=looked, prefix_icon=ft.Icons.SEARCH_ROUNDED),
+        *([ft.Row(chips, spacing=8, scroll=ft.ScrollMode.HIDDEN)] if chips else []),
         ft.ListView(rows, spacing=8, expand=True),
         named("client-send-order", words, ready, button=True),
-    )
+    )  # fmt: skip
 
 
 def _leaving(s: Session) -> list[ft.Control]:
@@ -353,6 +392,8 @@ def _leaving(s: Session) -> list[ft.Control]:
         s.client.forget()
 
     form = (node.session or {}).get("form", "")
+    if form == "prepaid" and settings.is_on(node.tables, "return_prepaid"):
+        form = "prepaid_back"
     words = s.text("client.do.end")
     ready = button(s, words, end, kind="danger_filled", key="client-sure")
     return _panel(

@@ -25,6 +25,7 @@ from ui.format import whole
 from ui.keymap import cap
 from ui.screens.customers import add_credit
 from ui.viewmodels import floor as model
+from ui.viewmodels.audit import today
 from ui.viewmodels.floor import Card, span
 from ui.viewmodels.forms import BadField
 from ui.viewmodels.sell import methods
@@ -103,6 +104,9 @@ def _free_words(s: Session, one: Card) -> tuple[str, ft.IconData, str]:
             (ft.Icons.PAYMENTS_ROUNDED),
             p.danger.text,
         )
+    if one.back_minor:
+        words = s.text("floor.to_give", amount=s.text.money(one.back_minor))
+        return words, ft.Icons.PAYMENTS_ROUNDED, p.pending.text
     if one.state == "locked":
         return s.text("floor.locked"), ft.Icons.LOCK_ROUNDED, p.text3
     if not one.online:
@@ -131,7 +135,9 @@ def _inside(s: Session, one: Card, ink: str) -> list[ft.Control]:
     p = s.palette
     if not one.in_use:
         words, glyph, color = _free_words(s, one)
-        kept = [clipped(s, s.text("floor.reserved", name=one.reserved), "caption", p.pending.text)]
+        at = s.text.time(one.reserved_ms)
+        told = s.text("floor.reserved", name=one.reserved, time=at)
+        kept = [clipped(s, told, "caption", p.pending.text)]
         return [
             *(kept if one.reserved else []),
             ft.Container(expand=True),
@@ -213,6 +219,8 @@ def _side(s: Session, known: list[Card]) -> ft.Control:
         body = _message(s, None)
     elif form.panel == "pay":
         body = _pay(s)
+    elif form.panel == "give-up":
+        body = _give_up(s)
     elif one is None:
         body = [
             empty(s, ft.Icons.TOUCH_APP_ROUNDED, s.text("floor.none"), s.text("floor.none_next"))
@@ -440,9 +448,8 @@ def _idle(s: Session, one: Card) -> list[ft.Control]:
     ]  # fmt: skip
     if node.may("pc.power"):
         parts.append(_power(s, one, bool(row.get("mac"))))
-    kept = reservations.coming(node.tables, one.pc, node.clock.wall_ms())
-    if kept is not None:
-        parts.append(_kept(s, one, kept))
+    coming = reservations.coming(node.tables, one.pc, node.clock.wall_ms())
+    parts += [_kept(s, one, kept, at) for at, kept in enumerate(coming[:4])]
     return parts
 
 
@@ -453,6 +460,13 @@ def _owed(s: Session, session: str, row: Any) -> ft.Control:
     who = sessions.who(s.node.tables, row) or s.text(f"floor.form.{row['form']}")
     words = f"{s.text.time(row['ended_ms'])} · {who}"
     flagged = ", ".join(s.text.flag(flag) for flag in row["flags"])
+    if row["due_minor"]:
+        amount, label = row["due_minor"], s.text("sell.charge")
+        act = named_button(s, label, pay, kind="filled", key=f"owed-{row['number']}")
+    else:
+        amount = row["back_minor"]
+        words = f"{words} · {s.text('floor.unused')}"
+        act = _backs(s, session, row["number"])
     return card(
         s,
         ft.Row(
@@ -460,7 +474,7 @@ def _owed(s: Session, session: str, row: Any) -> ft.Control:
                 ft.Column(
                     [
                         clipped(s, words, "caption", s.palette.text2),
-                        text(s, s.text.money(row["due_minor"]), "h2"),
+                        text(s, s.text.money(amount), "h2"),
                         *(
                             [clipped(s, flagged, "caption", s.palette.aside.text)]
                             if flagged
@@ -470,13 +484,28 @@ def _owed(s: Session, session: str, row: Any) -> ft.Control:
                     spacing=0,
                     expand=True,
                 ),
-                named_button(
-                    s, s.text("sell.charge"), pay, kind="filled", key=f"owed-{row['number']}"
-                ),
+                act,
             ],
             spacing=8,
         ),
         padding=12,
+    )
+
+
+def _backs(s: Session, session: str, number: int) -> ft.Control:
+    """What was paid beforehand and not used: given back, or kept where nobody comes for it."""
+    give = _act(s, "session.give-back", s.text("floor.gone_back"), session=session)
+    keep = _act(s, "session.give-back", s.text("floor.kept_it"), session=session, keep=True)
+    return ft.Column(
+        [
+            named_button(
+                s, s.text("floor.do.give_back"), give, kind="filled", key=f"back-{number}"
+            ),
+            named_button(
+                s, s.text("floor.do.keep"), keep, kind="danger_text", key=f"keep-{number}"
+            ),
+        ],
+        spacing=4,
     )
 
 
@@ -494,14 +523,14 @@ def _power(s: Session, one: Card, known: bool) -> ft.Control:
     )
 
 
-def _kept(s: Session, one: Card, kept: Any) -> ft.Control:
-    """The next reservation of a PC: begin with it, or give it up."""
+def _kept(s: Session, one: Card, kept: Any, at: int) -> ft.Control:
+    """A reservation of a PC: begin with it if it is the next one, or give it up."""
     name = str(kept.doc_id)
     begin = _act(s, "session.start", s.text("floor.started"), pc=one.pc, reservation=name)
 
-    def give_up(refund: bool) -> Any:
-        fields = {"reservation": name, "refund": refund, "reason": s.text("floor.gave_up")}
-        return _act(s, "reservation.end", s.text("floor.given_up"), **fields)
+    def give_up(e: Any) -> None:
+        s.floor.open("give-up")
+        s.floor.paying = name
 
     words = f"{s.text.moment(kept['from_ms'])} – {s.text.time(kept['to_ms'])}"
     deposit = kept["deposit_minor"]
@@ -514,13 +543,42 @@ def _kept(s: Session, one: Card, kept: Any) -> ft.Control:
     parts.append(
         _pair(
             ft.Container(named_button(s, s.text("floor.do.begin"), begin, kind="tonal",
-                                      key="do-begin",
-                                expand=1, disabled=not one.online), expand=1),
-            ft.Container(named_button(s, s.text("floor.do.cancel"), give_up(bool(deposit)),
-                                kind="danger_text", key="do-give-up", expand=1), expand=1),
+                                      key=f"do-begin-{at}",
+                                expand=1, disabled=bool(at) or not one.online), expand=1),
+            ft.Container(named_button(s, s.text("floor.do.cancel"), give_up,
+                                kind="danger_text", key=f"do-give-up-{at}", expand=1), expand=1),
         )
     )  # fmt: skip
     return card(s, ft.Column(parts, spacing=4), padding=12)
+
+
+def _give_up(s: Session) -> list[ft.Control]:
+    """A reservation for which nobody comes: what becomes of its deposit."""
+    node, name = s.node, s.floor.paying
+    kept = node.tables.table("reservations").peek(name)
+    if kept is None:
+        return []
+    left = reservations.left_of(node.tables, name)
+
+    def ended(refund: bool) -> Any:
+        fields = {"reservation": name, "refund": refund, "reason": s.text("floor.gave_up")}
+        return _act(s, "reservation.end", s.text("floor.given_up"), **fields)
+
+    words = f"{kept['name']} · {s.text.moment(kept['from_ms'])}"
+    amount = s.text.money(left)
+    faces: list[ft.Control] = []
+    if left and node.may("sale.refund"):
+        label = s.text("floor.give_it_back", amount=amount)
+        faces.append(named_button(s, label, ended(True), kind="filled", key="give-up-back"))
+    label = s.text("floor.keep_it", amount=amount) if left else s.text("floor.do.give_up")
+    faces.append(named_button(s, label, ended(False), kind="danger", key="give-up-keep"))
+    return [
+        _title(s, s.text("floor.sure_give_up")),
+        text(s, words, "body", s.palette.text2),
+        *([_fact(s, s.text("floor.deposit"), amount)] if left else []),
+        *faces,
+        _leave(s),
+    ]
 
 
 def _messages(s: Session, one: Card) -> list[ft.Control]:
@@ -778,7 +836,7 @@ def _reserve(s: Session, one: Card) -> list[ft.Control]:
             fields: dict[str, Any] = {
                 "pc": one.pc,
                 "name": form.name.strip(),
-                "from_ms": model.instant_of(s.text, form.time, now_ms),
+                "from_ms": model.instant_of(s.text, form.time, now_ms, form.day),
                 "minutes": minutes,
             }
             if form.deposit.strip():
@@ -790,6 +848,7 @@ def _reserve(s: Session, one: Card) -> list[ft.Control]:
     return [
         _title(s, s.text("floor.reserve", number=one.number)),
         _box(s, "name", reserve, autofocus=True),
+        _box(s, "day", reserve, hint_text=today(node)),
         _pair(
             ft.Container(_box(s, "time", reserve, hint_text="18:30"), expand=1),
             ft.Container(_box(s, "minutes", reserve), expand=1),

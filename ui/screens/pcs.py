@@ -14,7 +14,7 @@ from ui.components.parts import card, field, named_button, text
 from ui.format import whole
 from ui.keymap import cap
 from ui.viewmodels import floor as model
-from ui.viewmodels.forms import NEW, BadField
+from ui.viewmodels.forms import NEW
 from ui.viewmodels.session import Session, use_session
 from ui.viewmodels.stations import PAIRING_PORT, address_of
 
@@ -73,12 +73,7 @@ def _pc_form(s: Session) -> list[ft.Control]:
 
     async def save(e: Any = None) -> None:
         async def work() -> None:
-            values: dict[str, Any] = dict(form.fields)
-            number = whole(values["number"])
-            if not number:
-                raise BadField("number")
-            values["number"] = number
-            values["mac"] = values["mac"].strip().lower().replace("-", ":")
+            values = model.pc_values(form.fields)
             known = node.tables.table("pcs").peek(pc) or {}
             changes = {name: v for name, v in values.items() if v != known.get(name)}
             await node.submit("pc.edit", {"pc": pc, **changes})
@@ -136,15 +131,14 @@ def _rate_chips(s: Session) -> list[ft.Control]:
 # --- the door ------------------------------------------------------------------------
 
 
-async def _open_door(s: Session) -> None:
+async def _open_door(s: Session, *, replaces: bool = False) -> None:
+    """``replaces``: the PC that has this number now is trusted no more."""
     form = s.pcs
     opened: dict[str, Any] = {}
 
     async def work() -> None:
-        number = whole(form.fields.get("number", ""))
-        if not number:
-            raise BadField("number")
-        how = {"number": number, "rate": form.fields.get("rate", "")}
+        number = model.number_in(form.fields.get("number", ""))
+        how = {"number": number, "rate": form.fields.get("rate", ""), "again": replaces}
         opened.update(await s.door.call("pair_open", port=PAIRING_PORT, **how))
 
     if not await _do(s, work, ""):
@@ -164,8 +158,14 @@ def _door(s: Session) -> list[ft.Control]:
     """A new PC: its number, the command that it runs, the digits that it shows."""
     form = s.pcs
 
+    typed = whole(form.fields.get("number", ""))
+    taken = bool(typed and pcs.numbered(s.node.tables, typed))
+
     def begin(e: Any) -> None:
-        ft.context.page.run_task(_open_door, s)
+        if not taken or form.sure == f"replace-{typed}":
+            ft.context.page.run_task(_open_door, s, replaces=taken)
+        else:
+            form.sure = f"replace-{typed}"
 
     async def shut(e: Any = None) -> None:
         form.step = ""
@@ -198,11 +198,18 @@ def _door(s: Session) -> list[ft.Control]:
             named_button(s, s.text("stations.let_in"), enter, kind="filled", key="pcs-let-in"),
             named_button(s, s.text("sell.cancel"), shut, key="pcs-shut"),
         ]  # fmt: skip
+    opens: list[ft.Control] = []
+    if taken and form.sure == f"replace-{typed}":
+        opens.append(text(s, s.text("pcs.taken", number=typed), "body", s.palette.danger.text))
+        label = s.text("pcs.replace", number=typed)
+        opens.append(named_button(s, label, begin, kind="danger_filled", key="pcs-replace"))
+    else:
+        opens.append(named_button(s, s.text("pcs.open_door"), begin, kind="filled", key="pcs-open"))
     return [
         text(s, s.text("pcs.new"), "h2"),
         _box(s, "number", begin, autofocus=True),
         *_rate_chips(s),
-        named_button(s, s.text("pcs.open_door"), begin, kind="filled", key="pcs-open"),
+        *opens,
         text(s, s.text("pcs.door_hint"), "body", s.palette.text2),
     ]
 

@@ -15,6 +15,7 @@ from ui.viewmodels.floor import hour_minor
 
 PIN_LENGTH = 5
 WARN_AT_S = (600, 300)
+SHOWN_AT_ONCE = 60
 DAY_MINUTES = 1440
 
 
@@ -35,6 +36,9 @@ class ClientModel:
     """In a session: ``redeem``, ``order``, ``leaving``, or nothing."""
     points: str = ""
     message: str = ""
+    query: str = ""
+    """What is looked for among what can be ordered."""
+    category: str = ""
     basket: dict[str, int] = field(default_factory=dict)
     folded: bool = False
     problem: str = ""
@@ -56,6 +60,7 @@ class ClientModel:
     def leave(self) -> None:
         """Back to the panel itself."""
         self.panel = self.points = self.message = self.problem = self.saved = ""
+        self.query = self.category = ""
         self.basket = {}
 
     def turn(self, tab: str) -> None:
@@ -114,22 +119,18 @@ def _clock(minute: int) -> str:
     return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
-def menu(node: ClientNode) -> list[Mapping[str, Any]]:
-    """What can be ordered from a PC: products and services with a price."""
-    return [
-        row
-        for row in _on_sale(node)
-        if row["kind"] in ("product", "service") and not row["open_price"]
-    ]
+def menu(node: ClientNode, query: str = "", category: str = "") -> list[Mapping[str, Any]]:
+    """What can be ordered from a PC: products and services with a price, the first that fit."""
+    return shelf.find(node, query, category, most=SHOWN_AT_ONCE, fits=_can_be_ordered)[0]
+
+
+def _can_be_ordered(row: Mapping[str, Any]) -> bool:
+    return row["kind"] in ("product", "service") and not row["open_price"]
 
 
 def gifts(node: ClientNode) -> list[Mapping[str, Any]]:
     """Products that points can be changed for."""
-    return [row for row in _on_sale(node) if row["points"]]
-
-
-def _on_sale(node: ClientNode) -> list[Mapping[str, Any]]:
-    return shelf.find(node, "", most=len(node.tables.table("products")))[0]
+    return shelf.find(node, "", most=SHOWN_AT_ONCE, fits=lambda row: bool(row["points"]))[0]
 
 
 def total_minor(node: ClientNode, basket: Mapping[str, int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,6 +29,11 @@ SOON_S = 600
 """So near its end a session needs a person's eye."""
 FILTERS = ("all", "in_use", "free", "soon", "due", "lost")
 HOUR_S = 3600
+DAY_MS = 86_400_000
+"""Who has reserved a PC stands on it so long before."""
+AHEAD = dt.timedelta(days=366)
+"""So far ahead a PC can be reserved."""
+NOTHING = (0, 0)
 
 
 @ft.observable
@@ -39,9 +45,9 @@ class FloorModel:
     filter: str = "all"
     panel: str = ""
     """What the side shows in place of the PC: ``enable``, ``prepaid``, ``add``, ``move``,
-    ``message``, ``message-all``, ``pay``, ``reserve``, or nothing."""
+    ``message``, ``message-all``, ``pay``, ``reserve``, ``give-up``, or nothing."""
     paying: str = ""
-    """Session that is being paid, or gets more time."""
+    """Session that is being paid, or gets more time; reservation that is being given up."""
     user: str = ""
     password: str = ""
     number: str = ""
@@ -52,6 +58,7 @@ class FloorModel:
     message: str = ""
     name: str = ""
     time: str = ""
+    day: str = ""
     minutes: str = "60"
     deposit: str = ""
     problem: str = ""
@@ -71,7 +78,7 @@ class FloorModel:
         """Back to the PC itself."""
         self.panel = self.paying = self.user = self.password = self.number = ""
         self.amount = self.received = self.method = self.debt = self.message = ""
-        self.name = self.time = self.deposit = self.problem = self.saved = ""
+        self.name = self.time = self.day = self.deposit = self.problem = self.saved = ""
         self.minutes = "60"
 
 
@@ -95,8 +102,11 @@ class Card:
     called: bool = False
     blocked: bool = False
     due_minor: int = 0
+    back_minor: int = 0
+    """What was paid beforehand and waits to be given back."""
     expects: str = ""
     reserved: str = ""
+    reserved_ms: int = 0
 
     @property
     def in_use(self) -> bool:
@@ -119,7 +129,7 @@ class Card:
             "in_use": self.in_use,
             "free": self.state == "free",
             "soon": self.in_use and self.left_s is not None and self.left_s < SOON_S,
-            "due": self.due_minor > 0,
+            "due": self.due_minor > 0 or self.back_minor > 0,
             "lost": not self.online,
         }[wanted]
 
@@ -127,15 +137,17 @@ class Card:
 def cards(node: ServerNode) -> list[Card]:
     """All PCs by their numbers."""
     tables, now_ms = node.tables, node.clock.wall_ms()
-    owed: dict[str, int] = {}
+    owed: dict[str, tuple[int, int]] = {}
     for _, row in sessions.due(tables):
-        owed[row["pc"]] = owed.get(row["pc"], 0) + row["due_minor"]
-    return [_card(node, pc, row, owed.get(pc, 0), now_ms) for pc, row in pcs.trusted(tables)]
+        due, back = owed.get(row["pc"], NOTHING)
+        owed[row["pc"]] = due + row["due_minor"], back + row["back_minor"]
+    return [_card(node, pc, row, owed.get(pc, NOTHING), now_ms) for pc, row in pcs.trusted(tables)]
 
 
-def _card(node: ServerNode, pc: str, row: Any, due_minor: int, now_ms: int) -> Card:
+def _card(node: ServerNode, pc: str, row: Any, owed: tuple[int, int], now_ms: int) -> Card:
     tables, seen = node.tables, node.floor.view(pc)
-    kept = reservations.coming(tables, pc, now_ms)
+    coming = reservations.coming(tables, pc, now_ms)
+    kept = coming[0] if coming and coming[0]["from_ms"] < now_ms + DAY_MS else None
     expects = row["expects"] or {}
     person = tables.table("people").peek(expects.get("customer", "")) or {}
     waiting = expects.get("until_ms", 0) > now_ms
@@ -145,9 +157,11 @@ def _card(node: ServerNode, pc: str, row: Any, due_minor: int, now_ms: int) -> C
         "online": seen["online"],
         "called": bool(seen["called_ms"]),
         "blocked": seen["blocked"],
-        "due_minor": due_minor,
+        "due_minor": owed[0],
+        "back_minor": owed[1],
         "expects": person.get("user", "") if waiting else "",
         "reserved": kept["name"] if kept is not None else "",
+        "reserved_ms": kept["from_ms"] if kept is not None else 0,
     }
     session = row["session"]
     live = tables.table("sessions").peek(session) if session else None
@@ -189,6 +203,7 @@ def sold_to(node: Node, session: str) -> list[tuple[str, int]]:
     found = []
     for row in node.tables.table("orders").latest("taken_ms", 300):
         on_pc = sum(amount for method, amount in row["payments"] if method == pcs.PC)
+        on_pc -= (row.get("refunded") or {"methods": {}})["methods"].get(pcs.PC, 0)
         if row.get("session") == session and row["state"] == "collected" and on_pc:
             words = ", ".join(f"{line['quantity']} {line['name']}" for line in row["lines"])
             found.append((words, on_pc))
@@ -216,16 +231,24 @@ def money_of(text: Format, typed: str, name: str, *, least: int = 1) -> int:
     return amount
 
 
-def instant_of(text: Format, typed: str, now_ms: int) -> int:
-    """The next instant at which it is ``hh:mm`` in the café, or `BadField`."""
+def instant_of(text: Format, typed: str, now_ms: int, day: str = "") -> int:
+    """The instant at which it is ``hh:mm`` in the café on a day as ISO has it, the next one without
+    a day; or `BadField`."""
     hour, _, minute = typed.strip().partition(":")
     at = (whole(hour), whole(minute))
     if at[0] is None or at[1] is None or not (at[0] < 24 and at[1] < 60):
         raise BadField("time")
     zone = ZoneInfo(text.zone or "UTC")
     now = dt.datetime.fromtimestamp(now_ms / 1000, zone)
-    wanted = dt.datetime.combine(now.date(), dt.time(at[0], at[1]), zone)
-    if wanted < now - dt.timedelta(minutes=1):
+    try:
+        date = dt.date.fromisoformat(day.strip()) if day.strip() else now.date()
+    except ValueError:
+        raise BadField("day") from None
+    wanted = dt.datetime.combine(date, dt.time(at[0], at[1]), zone)
+    if day.strip():
+        if wanted < now or date > now.date() + AHEAD:
+            raise BadField("day")
+    elif wanted < now - dt.timedelta(minutes=1):
         wanted += dt.timedelta(days=1)
     return int(wanted.timestamp() * 1000)
 
@@ -310,6 +333,29 @@ class PcsModel:
 
 
 FEWEST_BANDS, MOST_BANDS = 4, 24
+
+
+_MAC = re.compile(r"(([0-9a-f]{2}:){5}[0-9a-f]{2})?")
+MOST_PCS, LONGEST_NAME = 9999, 40
+
+
+def number_in(typed: str) -> int:
+    """The number of a PC, or `BadField`."""
+    number = whole(typed)
+    if number is None or not 1 <= number <= MOST_PCS:
+        raise BadField("number")
+    return number
+
+
+def pc_values(typed: dict[str, str]) -> dict[str, Any]:
+    """A PC as an act takes it, or `BadField`."""
+    name = " ".join(typed["name"].split())
+    mac = typed["mac"].strip().lower().replace("-", ":")
+    if len(name) > LONGEST_NAME:
+        raise BadField("name")
+    if not _MAC.fullmatch(mac):
+        raise BadField("mac")
+    return {"number": number_in(typed["number"]), "name": name, "rate": typed["rate"], "mac": mac}
 
 
 def rate_fields(text: Format, values: Any | None) -> dict[str, str]:

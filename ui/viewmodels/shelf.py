@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -66,10 +66,16 @@ def _shelf(node: Node) -> _Shelf:
 
 
 def find(
-    node: Node, query: str, category: str = "", *, most: int, all_of_them: bool = False
+    node: Node,
+    query: str,
+    category: str = "",
+    *,
+    most: int,
+    all_of_them: bool = False,
+    fits: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> tuple[list[Mapping[str, Any]], bool]:
     """(products that fit, at most so many; whether there are more), in the catalogue's order;
-    ``all_of_them`` also those that are off sale."""
+    ``all_of_them`` also those that are off sale, ``fits`` says which rows beside."""
     words, table = catalog.fold(query).split(), node.tables.table("products")
     found: list[Mapping[str, Any]] = []
     known = _shelf(node)
@@ -77,10 +83,12 @@ def find(
         sku, _, of, active = known.products[at]
         if (category and of != category) or not (active or all_of_them):
             continue
-        if len(found) == most:
-            return found, True
         row = table.peek(sku)
         assert row is not None
+        if fits is not None and not fits(row):
+            continue
+        if len(found) == most:
+            return found, True
         found.append(row)
     return found, False
 
