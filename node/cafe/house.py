@@ -30,6 +30,7 @@ from node.cafe import (
     reservations,
     sessions,
     settings,
+    settling,
     stations,
     stock,
 )
@@ -57,6 +58,7 @@ _ROOMS = (
     refunds,
     reservations,
     sessions,
+    settling,
     box,
     prints,
     receipts,

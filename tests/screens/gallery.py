@@ -291,6 +291,15 @@ async def draw_floor(folder: Path, scratch: Path, language: str) -> None:
             await office.click("owed-11")
             await office.shoot("floor-pay")
             await office.click("floor-leave")
+            await office.click("pc-12")
+            await office.shoot("floor-unused")
+            await office.click("pc-6")
+            await office.click("do-reserve")
+            await office.shoot("floor-reserve")
+            await office.click("floor-leave")
+            await office.click("do-give-up-0")
+            await office.shoot("floor-give-up")
+            await office.click("floor-leave")
             await office.click("go-pcs")
             await office.shoot("pcs")
             await office.click("pcs-tab-rates")
@@ -338,7 +347,8 @@ async def _fill_floor(h: Hall) -> None:
     await h.pcs[4].ask("pin", pin=pins[0]["pin"])
     for number in (2, 8, 11, 14, 17, 22, 23):
         await h.begin(number)
-    for number, amount in ((5, 250), (13, 150), (19, 400)):
+    await server.submit("settings.edit", {"return_prepaid": True})
+    for number, amount in ((5, 250), (12, 400), (13, 150), (19, 400)):
         await h.begin(number, form="prepaid", amount_minor=amount)
     await h.run_s(2400)
     row = server.tables.table("pcs").peek(h.id_of(2)) or {}
@@ -347,11 +357,14 @@ async def _fill_floor(h: Hall) -> None:
     await server.submit("order.place", {**coffee, "payments": pays})
     ended = (server.tables.table("pcs").peek(h.id_of(11)) or {})["session"]
     await server.submit("session.end", {"session": ended})
+    await h.pcs[12].end()
     paused = (server.tables.table("pcs").peek(h.id_of(14)) or {})["session"]
     await server.submit("session.pause", {"session": paused})
     await server.submit("pc.lock", {"pc": h.id_of(20), "locked": True})
     now_ms = server.clock.wall_ms()
     kept = {"pc": h.id_of(6), "name": "Ana", "from_ms": now_ms + 3_600_000, "minutes": 60}
+    await server.submit("reservation.make", {**kept, "deposit_minor": 200})
+    kept |= {"name": "Eva", "from_ms": now_ms + 3 * 86_400_000}
     await server.submit("reservation.make", kept)
     h.cut(9)
     h.cut(23)

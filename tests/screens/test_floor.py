@@ -283,13 +283,13 @@ async def test_what_waits_to_go_back_stands_on_the_floor(room: Hall) -> None:
     async with screen_of(h.server) as screen:
         await screen.open("floor")
         await screen.settle(0.3)
-        assert screen.shows("To give back €2.00") and screen.shows("To pay 2")
+        assert screen.shows("Give back €2.00") and screen.shows("To pay 2")
         await screen.click("pc-1")
         await screen.click("back-1")
         assert "Give back €2.00" in screen.text("saved") and not screen.has("back-1")
         await screen.click("pc-2")
         await screen.click("keep-2")
-        assert "keeps" in screen.text("saved") and not screen.shows("To give back")
+        assert "keeps" in screen.text("saved") and not screen.shows("Give back")
     assert h.server.tables.table("sums").peek("1")["cash_refunds"] == 200  # type: ignore[index]
 
 

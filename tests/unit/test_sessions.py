@@ -20,6 +20,7 @@ from node.cafe import (
     reports,
     reservations,
     sessions,
+    settling,
 )
 from node.cafe.house import Cafe
 from sync.errors import Refused
@@ -1287,11 +1288,11 @@ def test_facts_about_what_is_not_here_change_nothing() -> None:
     sessions.apply_ended(hall.view, ended)
     added = sessions.TimeAdded(session="x", order="", paid_minor=1, limit_s=1, operator="", at_ms=0)
     sessions.apply_extended(hall.view, added)
-    paid = sessions.SessionPaid(session="x", time_minor=1, sales_minor=0, methods=[], cash_minor=0,
+    paid = settling.SessionPaid(session="x", time_minor=1, sales_minor=0, methods=[], cash_minor=0,
                                 rounding_minor=0, account={}, operator="", at_ms=0, box=1)  # fmt: skip
-    sessions.apply_paid(hall.view, paid)
-    back = sessions.SessionReturned(session="x", amount_minor=1, kept=False, operator="", at_ms=0)
-    sessions.apply_returned(hall.view, back)
+    settling.apply_paid(hall.view, paid)
+    back = settling.SessionReturned(session="x", amount_minor=1, kept=False, operator="", at_ms=0)
+    settling.apply_returned(hall.view, back)
     assert refunds.left_in(hall.view, "x") == 0
     reservations.apply_ended(hall.view, reservations.ReservationEnded(reservation="x", reason="",
                              operator="", at_ms=0))  # fmt: skip
