@@ -190,12 +190,6 @@ def redeemed_s(row: Mapping[str, Any]) -> int:
     return sum(seconds for seconds, _, _ in row["redeemed"])
 
 
-def today(tables: Tables, at_ms: int) -> int:
-    """Ordinal of the café's own date at an instant."""
-    zone = settings.zone(tables)
-    return dt.datetime.fromtimestamp(at_ms / 1000, zone).date().toordinal()
-
-
 def change(tables: Tables, customer: str, **fields: Any) -> None:
     """Put fields of an account that are no sums."""
     table = tables.table("customers")
@@ -381,7 +375,7 @@ def _spend(
     check_free(row, acting.context.at_ms)
     may_owe = acting.desk and may(acting.operator, "customer.debt")
     most = profiles.of(tables, row["profile"])["max_debt_minor"] if may_owe else 0
-    now, _ = credit.expire(balance_of(row), today(tables, acting.context.at_ms))
+    now, _ = credit.expire(balance_of(row), settings.today(tables, acting.context.at_ms))
     credit.spend(now, amount + _used_at_pc(tables, row, acting), most)
     return credit.spend(now, amount, most)[1]
 
@@ -432,7 +426,7 @@ def of_sale(
     earning = bought + (total - bought - paid - later if profile["on_purchases"] else 0)
     bonus = sum(line.get("bonus_minor", 0) for line in lines)
     does: dict[str, Any] = {"customer": customer, "credit": bought, "bonus": bonus}
-    day = today(tables, at_ms)
+    day = settings.today(tables, at_ms)
     now, gone = credit.expire(balance_of(row), day)
     if gone:  # good until yesterday, and nobody has looked since
         does["expired"] = [row["credit"] - now.credit, row["bonus"]]
@@ -515,7 +509,7 @@ def _end_of(tables: Tables, at_ms: int, days: int) -> int:
     """End of the N-th local day after an instant, in ms; 0 for never."""
     if not days:
         return 0
-    return benefits.end_of_day_ms(today(tables, at_ms) + days, settings.zone(tables))
+    return benefits.end_of_day_ms(settings.today(tables, at_ms) + days, settings.zone(tables))
 
 
 def apply_sale(
@@ -606,9 +600,10 @@ def of_refund(
     amount: int,
     acting: Acting,
 ) -> dict[str, Any]:
-    """What giving back ``amount`` of a sale, ``back`` its lines, does to the account.
+    """What giving back ``back`` lines of a sale does to the account, and of what was handed over
+    with it ``amount``: what a session has paid later has earned its points there.
 
-    `Refused`: ``deleted``, ``not-enough-credit``, ``used-already``.
+    `Refused`: ``deleted``, ``not-enough-credit``, ``used-already``, ``in-session``.
     """
     did = sale.get("account")
     if not did:
@@ -676,7 +671,14 @@ def _take_back_buckets(
                 raise Refused("used-already")
             mine.append(at)
     if mine:
+        _check_idle(row)
         does["buckets"] = mine
+
+
+def _check_idle(row: Mapping[str, Any]) -> None:
+    """`Refused` ``in-session``: what time is used now is known only at its end."""
+    if row.get("session"):
+        raise Refused("in-session")
 
 
 def _to_account(spent: Sequence[int], gone: Mapping[str, Any], paid: int) -> list[int]:
@@ -820,6 +822,8 @@ def decide_undo(tables: Tables, command: UndoRedeem, acting: Acting) -> list[Eve
     mine = [left for left, of_, ref in account["redeemed"] if ref == command.redemption]
     if row["minutes"] and mine != [row["minutes"] * 60]:
         raise Refused("used-already")
+    if row["minutes"]:
+        _check_idle(account)
     fact = RedeemUndone(
         redemption=command.redemption,
         operator=acting.operator_id,
@@ -840,8 +844,8 @@ def decide_benefit(tables: Tables, command: SwitchBenefit, acting: Acting) -> li
         raise Refused("unknown-benefit")
     if all(active == command.active for active in known):
         raise Refused("nothing-to-do")
-    if row.get("session") and not command.active:  # what it has used so far would cost money
-        raise Refused("in-session")
+    if not command.active:  # what it has used so far would cost money
+        _check_idle(row)
     fact = BenefitSwitched(
         customer=command.customer,
         order=command.order,
@@ -858,7 +862,7 @@ def decide_expire(tables: Tables, command: ExpireCredit, acting: Acting) -> list
     at_ms = acting.context.at_ms
     if row.get("session"):  # it pays with what was good when it began
         raise Refused("in-session")
-    after, forfeited = credit.expire(balance_of(row), today(tables, at_ms))
+    after, forfeited = credit.expire(balance_of(row), settings.today(tables, at_ms))
     if after.expires == row["expires"]:
         raise Refused("too-early")
     credit_gone = row["credit"] - after.credit
@@ -991,7 +995,7 @@ def movements(
 
 def near_expiry(tables: Tables, at_ms: int) -> list[tuple[str, Mapping[str, Any]]]:
     """Accounts whose credit is good for seven days at most, the nearest first."""
-    last = today(tables, at_ms) + NEAR_DAYS
+    last = settings.today(tables, at_ms) + NEAR_DAYS
     rows = tables.table("customers").matching(where("expires") <= last)
     found = [(str(row.doc_id), row) for row in rows if row["expires"] and not row["deleted"]]
     return sorted(found, key=lambda one: one[1]["expires"])
@@ -999,7 +1003,7 @@ def near_expiry(tables: Tables, at_ms: int) -> list[tuple[str, Mapping[str, Any]
 
 def overdue(tables: Tables, at_ms: int) -> list[str]:
     """Accounts whose credit was good until yesterday."""
-    day = today(tables, at_ms)
+    day = settings.today(tables, at_ms)
     rows = tables.table("customers").matching(where("expires") < day)
     return [str(row.doc_id) for row in rows if row["expires"] and not row["deleted"]]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from node.cafe import meter, rates, settings
+from node.cafe import credit, meter, rates, settings
+from node.cafe.credit import Balance
 from node.cafe.meter import Segment
 from sync.domain import Tables
 
@@ -61,9 +62,17 @@ def standing(tables: Tables, row: Mapping[str, Any], ran_s: int) -> Standing:
     assert account is not None  # accounts stay
     last = Segment(row["open_s"], row["open_s"], row["rate"]) if row["open_s"] else segments[-1]
     reaching = segments if row["open_s"] else [*segments, last._replace(start_s=last.end_s)]
-    money = account["bonus"] + max(0, account["credit"])
+    held = balance_of(tables, row, account)
+    money = held.bonus + max(0, held.credit)
     limit = meter.reach_s(reaching, time, known, zone, money)
     return Standing(price, limit, _source(reaching, time))
+
+
+def balance_of(tables: Tables, row: Mapping[str, Any], account: Mapping[str, Any]) -> Balance:
+    """What an account can pay a session with: what was good when that began, and new money."""
+    now = Balance(account["credit"], account["bonus"], account["expires"])
+    day = settings.today(tables, row["started_ms"]) if row["lapsed"] else credit.DAY_NEVER
+    return credit.expire(now, day)[0]
 
 
 def _source(segments: Sequence[Segment], time: meter.Buckets) -> str:
@@ -98,7 +107,7 @@ def paid_with(row: Mapping[str, Any] | None, amount_minor: int) -> dict[str, int
         CREDIT: of_account,
     }
     for name, most in left.items():
-        found[name] = min(rest, most)
+        found[name] = max(0, min(rest, most))
         rest -= found[name]
     found[PC] += rest  # paid in a life of the server that is lost: nothing here can go back
     return {name: part for name, part in found.items() if part}

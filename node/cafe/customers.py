@@ -652,8 +652,6 @@ def without_code(tables: Tables, most: int) -> list[str]:
     """Accounts that have neither a password nor a code to make one with."""
     found = []
     codes, verifiers = tables.table("codes"), tables.table("verifiers")
-    if len(codes) + len(verifiers) >= len(tables.table("people")):
-        return []
     for customer, _ in tables.table("people").scan():
         if codes.peek(customer) is None and verifiers.peek(customer) is None:
             found.append(customer)

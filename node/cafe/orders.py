@@ -21,6 +21,7 @@ from tinydb import where
 
 from node.cafe import (
     accounts,
+    bill,
     box,
     exceptions,
     jobs,
@@ -573,7 +574,7 @@ def _judge_account(
         (flags if mild else doubts).append(flag)
     if pins.is_sold_here(judged.lines):
         try:
-            today = accounts.today(tables, acting.context.at_ms)
+            today = settings.today(tables, acting.context.at_ms)
             pins.check_sale(tables, judged.lines, acting.station_id, final=took_money, today=today)
         except Refused as refusal:
             if not taken:
@@ -810,7 +811,7 @@ def _collect(
     customer = placed.customer
     accounts.check_sale(tables, customer, placed.lines, paying, acting, forgiven=forgiven)
     if pins.is_sold_here(placed.lines):
-        today = accounts.today(tables, acting.context.at_ms)
+        today = settings.today(tables, acting.context.at_ms)
         pins.check_sale(tables, placed.lines, row["station"], final=True, today=today, order=order)
     deficits = stock.deficits(tables, lines.units_of(row["lines"]), hold=False)
     fact = _collected(tables, placed, acting, cash, tendered_minor, payments, deficits)
@@ -930,7 +931,7 @@ def decide_accept(tables: Tables, command: AcceptOrder, acting: Acting) -> list[
     if row["mode"] == 2:
         cards: list[list[Any]] = []
         if pins.is_sold_here(row["lines"]) and not row.get("cards"):
-            today = accounts.today(tables, acting.context.at_ms)
+            today = settings.today(tables, acting.context.at_ms)
             pins.check_sale(
                 tables, row["lines"], row["station"], final=False, today=today, order=command.order
             )
@@ -1092,7 +1093,7 @@ def _sell(
     stock.sell(tables, lines.units_of(row["lines"]))
     on_pc = sum([amount for method, amount in row["payments"] if method == pcs.PC])
     if on_pc:
-        pcs.charge(tables, row["session"], on_pc)
+        pcs.charge(tables, row["session"], on_pc, row["operator"])
     for line in row["lines"]:
         if "job" in line:
             jobs.apply_paid(tables, line["job"], fact.order, fact.at_ms)
@@ -1184,11 +1185,23 @@ def reapply_collected(tables: Tables, fact: OrderCollected) -> None:
 
 
 def reapply_sold(tables: Tables, fact: OrderSold) -> None:
-    if _may_collect(tables, fact.collected):
+    if _is_paid_time(tables, fact.placed):
+        order, amount = fact.placed.order, fact.placed.total_minor
+        exceptions.note(tables, "decided-twice", order, fact.placed.at_ms, amount_minor=amount)
+    elif _may_collect(tables, fact.collected):
         collected = _in_box(tables, fact.collected)
         apply_sold(tables, replace(fact, collected=collected), recovered=True)
         customer = collected.account.get("customer", "")
         accounts.note_short(tables, customer, collected.order, collected.at_ms)
+
+
+def _is_paid_time(tables: Tables, placed: OrderPlaced) -> bool:
+    """Whether it is the time of a session that this life has ended, and has paid, by itself."""
+    row = tables.table("sessions").peek(placed.session) if placed.session else None
+    if row is None or row["state"] in bill.LIVE or placed.order in row["orders"]:
+        return False
+    time = any(line["kind"] == "pc_time" for line in placed.lines)
+    return time and bool(row["due_minor"] < placed.total_minor)
 
 
 def _may_collect(tables: Tables, fact: OrderCollected) -> bool:

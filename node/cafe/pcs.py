@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
+from tinydb import where
 
 from node.cafe import bill, rates, records
 from node.cafe.kinds import Acting, Code, Command, EventKind, Fact, Hex, Kind, event
@@ -268,6 +269,16 @@ def apply_enrolled(tables: Tables, fact: PcEnrolled) -> None:
         "expects": None,
     }
     tables.table("pcs").put(fact.pc, row)
+    if fact.revoked:
+        _take_over(tables, fact.revoked, fact.pc)
+
+
+def _take_over(tables: Tables, old: str, new: str) -> None:
+    """What is owed at a PC, or reserved of it, is so at the one that has its number now."""
+    for name, state in (("sessions", "due"), ("reservations", "open")):
+        table = tables.table(name)
+        for row in table.search((where("pc") == old) & (where("state") == state)):
+            table.put(str(row.doc_id), {**row, "pc": new})
 
 
 def apply_edited(tables: Tables, fact: PcEdited) -> None:
@@ -298,18 +309,32 @@ def change(tables: Tables, pc: str, **values: Any) -> None:
         table.put(pc, {**row, **values})
 
 
-def charge(tables: Tables, session: str, amount_minor: int) -> None:
+def charge(tables: Tables, session: str, amount_minor: int, seller: str = "") -> None:
     """Put something on a PC's account, or take it off again: its session pays it at its end, and
-    one that has ended already has something to pay again."""
+    one that has ended already has something to pay again. ``seller`` is the operator whose sale it
+    is."""
     table = tables.table("sessions")
     row = table.row(session)
     if row is None:
         return
     row["sales_minor"] += amount_minor
+    row["sold_by"] = [*row["sold_by"], [seller, amount_minor]]
+    if amount_minor < 0:
+        row["sold_by"] = _without(row["sold_by"][:-1], seller, -amount_minor)
     if row["state"] not in bill.LIVE:
         row["due_minor"] = max(0, row["due_minor"] + amount_minor)
         row["state"] = bill.state_of(row)
     table.put(session, row)
+
+
+def _without(sold_by: list[list[Any]], seller: str, amount_minor: int) -> list[list[Any]]:
+    """Sales on an account after something that somebody sold last has gone back."""
+    left = []
+    for who, amount in reversed(sold_by):
+        gone = min(amount, amount_minor) if who == seller else 0
+        amount_minor -= gone
+        left.append([who, amount - gone])
+    return [one for one in reversed(left) if one[1]]
 
 
 def give_back(tables: Tables, of_session: Mapping[str, Any]) -> None:

@@ -19,7 +19,13 @@ import msgspec
 from msgspec import Meta
 from tinydb import where
 
-from node.cafe import accounts, catalog, exceptions, prints, records
+from node.cafe import (
+    catalog,
+    exceptions,
+    prints,
+    records,
+    settings,
+)
 from node.cafe.kinds import (
     Acting,
     BasisPoints,
@@ -423,7 +429,7 @@ def decide_delete(tables: Tables, command: DeletePins, acting: Acting) -> list[E
 
 
 def decide_expire(tables: Tables, command: ExpirePins, acting: Acting) -> list[Event]:
-    today = accounts.today(tables, acting.context.at_ms)
+    today = settings.today(tables, acting.context.at_ms)
     for serial in command.serials:
         row = of(tables, serial)
         if not row["expires"] or today <= row["expires"]:
@@ -576,7 +582,7 @@ def of_sale(tables: Tables, lines: Sequence[Mapping[str, Any]], at_ms: int) -> l
     """What a sale that is final now does: ``[line, serials, last day, [spare, …]]`` of each line
     of cards or tickets. `check_sale` comes before."""
     found: list[list[Any]] = []
-    today, spare, serial = accounts.today(tables, at_ms), _first_spare(tables), _next(tables)
+    today, spare, serial = settings.today(tables, at_ms), _first_spare(tables), _next(tables)
     taken = set(named_in(lines))
     for at, line in enumerate(lines):
         if line["kind"] not in SECRET_KINDS:
@@ -824,7 +830,7 @@ def take(tables: Tables, serial: int, session: str, at_ms: int) -> None:
     if row is None or row["state"] not in OPENS:
         return
     if row["state"] == "sold":
-        day = accounts.today(tables, at_ms)
+        day = settings.today(tables, at_ms)
         profile = tables.table("pin_profiles").peek(row["profile"]) or {"validity": "none"}
         row["expires"] = row["expires"] or valid_through(profile, sold_on=day, used_on=day)
         row["history"].append(["use", at_ms, ""])
@@ -832,12 +838,13 @@ def take(tables: Tables, serial: int, session: str, at_ms: int) -> None:
     tables.table("pins").put(str(serial), row)
 
 
-def give(tables: Tables, serial: int, taken_s: int, at_ms: int) -> None:
-    """Its session has ended, and used so much of it."""
+def give(tables: Tables, serial: int, session: str, taken_s: int, at_ms: int) -> None:
+    """A session with it has ended, and used so much of it."""
     row = tables.table("pins").row(str(serial))
     if row is None:
         return
-    row["session"] = ""
+    if row.get("session") == session:
+        row["session"] = ""
     if row["state"] == "in_use":
         _, row["left_s"], row["state"] = use(row["left_s"], taken_s)
         row["history"].append(["used", at_ms, ""])
@@ -948,7 +955,7 @@ def held_by(tables: Tables, station: str) -> list[int]:
 
 def overdue(tables: Tables, at_ms: int) -> list[int]:
     """Serials that were good until yesterday."""
-    day = accounts.today(tables, at_ms)
+    day = settings.today(tables, at_ms)
     rows = tables.table("pins").matching((where("expires") >= 1) & (where("expires") < day))
     return sorted(row["serial"] for row in rows if row["state"] not in ENDED)
 

@@ -93,7 +93,9 @@ def decide_refund(
     of_credit = sum(p for at, _, p in back if accounts.buys_credit(row["lines"][at]))
     going = _going(tables, row, gone, amount, of_credit, command.method, acting)
     serials = pins.check_refund(tables, command.order, row["lines"], back)
-    account = accounts.of_refund(tables, command.order, row, back, going.own, amount, acting)
+    account = accounts.of_refund(
+        tables, command.order, row, back, going.own, going.own_minor, acting
+    )
     restocked = []
     if command.restock:
         units = [{**row["lines"][at], "quantity": units} for at, units, _ in back]
@@ -238,7 +240,9 @@ class _Back(NamedTuple):
     methods: list[list[Any]]
     """``[method, amount]`` with cash as it is paid out."""
     own: list[list[Any]]
-    """What of them had paid this sale itself."""
+    """What of them had paid this sale itself, or stands on a PC's account."""
+    own_minor: int
+    """What goes back of what was handed over with this sale itself, before rounding."""
     cash_due: int
     """The part that goes back in cash, before rounding."""
     of_session: dict[str, Any]
@@ -288,7 +292,8 @@ def _going(
             parts = {"cash": parts.pop("cash", 0) + of_session["cash"], **parts}
         for method, part in of_session["methods"]:
             parts[method] = parts.get(method, 0) + part
-    return _Back(_pairs(parts), own_parts, chosen.get("cash", 0), of_session)
+    here = sum(mine.values())
+    return _Back(_pairs(parts), own_parts, here, chosen.get("cash", 0), of_session)
 
 
 def _pairs(parts: Mapping[str, int]) -> list[list[Any]]:
@@ -379,7 +384,7 @@ def apply_refunded(tables: Tables, fact: SaleRefunded) -> None:
     pins.apply_refund(tables, fact.pins, fact.operator, fact.at_ms)
     on_pc = sum(amount for method, amount in fact.methods if method == pcs.PC)
     if on_pc:
-        pcs.charge(tables, row["session"], -on_pc)
+        pcs.charge(tables, row["session"], -on_pc, row["operator"])
     row["refunded"] = gone
     row["history"].append(["refunded", fact.at_ms, fact.operator])
     orders.put(fact.order, row)

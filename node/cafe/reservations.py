@@ -137,6 +137,8 @@ def check(tables: Tables, pc: str, at_ms: int, reservation: str) -> None:
         raise Refused("unknown-reservation")
     if mine is not None and mine["to_ms"] <= at_ms:
         raise Refused("already-over")
+    if mine is not None and at_ms < mine["from_ms"] - AHEAD_MS:
+        raise Refused("too-early")
     for row in _open(tables, pc):
         due = row["from_ms"] - AHEAD_MS <= at_ms < row["to_ms"]
         if due and str(row.doc_id) != reservation:

@@ -27,7 +27,10 @@ from node.cafe import (
     benefits,
     bill,
     box,
+    customers,
+    exceptions,
     meter,
+    operators,
     orders,
     pcs,
     pins,
@@ -271,8 +274,12 @@ def decide_open(tables: Tables, command: OpenSession, acting: Acting) -> list[Ev
         operator=acting.operator_id,
         at_ms=acting.context.at_ms,
     )
+    if acting.operator_id:
+        operators.check(acting.operator, "session.run")
     if command.customer:
         account = _check_customer(tables, command.customer, acting)
+        if not customers.has_password(tables, command.customer):
+            raise Refused("first-password", user="")  # it was deleted at this moment
         _check_reach(tables, started, account, acting)
     elif command.serial is not None:
         limit_s = _pin_limit_s(tables, command.serial, acting)
@@ -287,7 +294,7 @@ def _check_reach(
 ) -> None:
     """`Refused` ``not-enough-credit`` for an account that pays not even the first block."""
     at_s = acting.context.at_ms // 1000
-    if account["expires"] and account["expires"] < accounts.today(tables, acting.context.at_ms):
+    if account["expires"] and account["expires"] < settings.today(tables, acting.context.at_ms):
         account = {**account, "credit": min(0, account["credit"]), "bonus": 0}
     known = {name: rates.rate_of(values) for name, values in started.rates.items()}
     money = account["bonus"] + max(0, account["credit"])
@@ -306,7 +313,7 @@ def _pin_limit_s(tables: Tables, serial: int, acting: Acting) -> int:
     if row.get("session"):
         raise Refused("in-session")
     at_ms = acting.context.at_ms
-    today = accounts.today(tables, at_ms)
+    today = settings.today(tables, at_ms)
     profile = pins.of_profile(tables, row["profile"])
     last_day = row["expires"] or pins.valid_through(profile, sold_on=today, used_on=today)
     if not last_day:
@@ -381,6 +388,8 @@ def decide_add(tables: Tables, command: AddTime, acting: Acting) -> list[Event]:
     then_s = acting.context.at_ms // 1000 + left_s
     zone = settings.zone(tables)
     more_s, _ = meter.prepaid(command.amount_minor, then_s, rates.rate_of(values), zone)
+    if left_s + more_s > meter.MOST_S:
+        raise Refused("out-of-range", what="amount_minor")
     pc = tables.table("pcs").peek(row["pc"]) or row
     sold = _sell(tables, acting, pc, values, command.amount_minor, command, command.session, more_s)
     fact = TimeAdded(
@@ -464,7 +473,8 @@ def _end(
         price = meter.price(time.billed, known, zone, after_buckets=time.has_buckets).minor
         used = _used(tables, row, time)
     back = settling.unused(tables, row, price) if settings.is_on(tables, "return_prepaid") else 0
-    time_due = 0 if row["form"] == "prepaid" else max(0, price - row["paid_minor"])
+    held = min(row["paid_minor"], settling.held_minor(tables, row))  # a deposit may be back
+    time_due = 0 if row["form"] == "prepaid" else max(0, price - held)
     sales_due = row["sales_minor"] - row["sales_paid_minor"]
     ended = SessionEnded(
         session=session,
@@ -520,12 +530,15 @@ def _used_pin(tables: Tables, row: Mapping[str, Any], seconds: int) -> dict[str,
 
 
 def apply_started(tables: Tables, fact: SessionStarted) -> None:
+    account = tables.table("customers").peek(fact.customer) if fact.customer else None
+    last_day = account["expires"] if account is not None else 0
     row = {
         "pc": fact.pc,
         "number": fact.number,
         "form": fact.form,
         "state": "running",
         "customer": fact.customer,
+        "lapsed": bool(last_day) and last_day < settings.today(tables, fact.at_ms),
         "serial": fact.serial,
         "rate": fact.rate,
         "rates": fact.rates,
@@ -539,6 +552,7 @@ def apply_started(tables: Tables, fact: SessionStarted) -> None:
         "back_minor": 0,
         "sales_minor": 0,
         "sales_paid_minor": 0,
+        "sold_by": [],
         "took": {**bill.NOTHING_PAID, "spent": [0, 0, 0], "earned": []},
         "gave": bill.NOTHING_PAID,
         "seconds": 0,
@@ -564,11 +578,18 @@ def reapply_started(tables: Tables, fact: SessionStarted) -> None:
     the floor closes what is left over."""
     pc = tables.table("pcs").peek(fact.pc) or {"session": ""}
     other, mine = str(pc["session"]), bill.session_of(tables, fact.customer)
+    card = str((tables.table("pins").peek(str(fact.serial)) or {}).get("session", ""))
+    kept = tables.table("reservations").peek(fact.reservation) if fact.reservation else None
+    if kept is not None and kept["state"] != "open":
+        amount = kept["deposit_minor"]
+        exceptions.note(tables, "decided-twice", fact.session, fact.at_ms, amount_minor=amount)
     apply_started(tables, fact)
     if other:
         pcs.change(tables, fact.pc, session=other)
     if mine:
         accounts.change(tables, fact.customer, session=mine)
+    if card:
+        pins.take(tables, fact.serial, card, fact.at_ms)
 
 
 def apply_held(tables: Tables, fact: SessionHeld) -> None:
@@ -584,6 +605,14 @@ def apply_held(tables: Tables, fact: SessionHeld) -> None:
     row["open_s"] = fact.at_ms // 1000 if fact.state == "running" else 0
     row["seconds"] = fact.seconds
     table.put(fact.session, row)
+
+
+def reapply_held(tables: Tables, fact: SessionHeld) -> None:
+    """Of a lost life: a PC that this one has in another session stays there."""
+    other = str((tables.table("pcs").peek(fact.pc) or {"session": ""})["session"])
+    apply_held(tables, fact)
+    if other and other != fact.session:
+        pcs.change(tables, fact.pc, session=other)
 
 
 def _close_segment(row: dict[str, Any], seconds: int) -> None:
@@ -628,7 +657,7 @@ def apply_ended(tables: Tables, fact: SessionEnded) -> None:
             seconds=-fact.used.get("seconds", 0), pc=row["number"], ran_s=fact.seconds,
         )  # fmt: skip
     if row["serial"]:
-        pins.give(tables, row["serial"], fact.used.get("taken_s", 0), fact.at_ms)
+        pins.give(tables, row["serial"], fact.session, fact.used.get("taken_s", 0), fact.at_ms)
 
 
 # --- queries -------------------------------------------------------------------------------
@@ -672,7 +701,7 @@ KINDS = (
 )
 EVENTS = (
     EventKind("session.started", SessionStarted, apply_started, reapply=reapply_started),
-    EventKind("session.held", SessionHeld, apply_held),
+    EventKind("session.held", SessionHeld, apply_held, reapply=reapply_held),
     EventKind("session.extended", TimeAdded, apply_extended),
     EventKind("session.ended", SessionEnded, apply_ended),
 )

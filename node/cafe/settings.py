@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -209,6 +210,11 @@ def cafe(tables: Tables) -> Mapping[str, Any]:
 def zone(tables: Tables) -> ZoneInfo:
     """The café's own time zone."""
     return ZoneInfo(cafe(tables).get("time_zone", "UTC"))
+
+
+def today(tables: Tables, at_ms: int) -> int:
+    """Ordinal of the café's own date at an instant."""
+    return dt.datetime.fromtimestamp(at_ms / 1000, zone(tables)).date().toordinal()
 
 
 def is_on(tables: Tables, name: str) -> bool:

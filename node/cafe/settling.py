@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from node.cafe import (
     accounts,
     bill,
@@ -95,7 +97,7 @@ def by_account(
 ) -> list[Event]:
     """Bonus and credit pay as far as they go: first the time, then the sales."""
     account = accounts.of(tables, row["customer"])
-    paid = credit.settle(accounts.balance_of(account), time_due + sales_due)
+    paid = credit.settle(bill.balance_of(tables, row, account), time_due + sales_due)
     of_account = paid.bonus + paid.credit
     if not of_account:
         return []
@@ -123,7 +125,8 @@ def decide_pay(tables: Tables, command: PaySession, acting: Acting) -> list[Even
         operators.check(acting.operator, "customer.debt")
         account = accounts.of(tables, row["customer"])
         most = profiles.of(tables, account["profile"])["max_debt_minor"]
-        paid = credit.settle(accounts.balance_of(account), command.debt_minor, max_debt=most)
+        held = bill.balance_of(tables, row, account)
+        paid = credit.settle(held, command.debt_minor, max_debt=most)
         if paid.due:
             raise Refused("not-enough-credit", short_minor=paid.due)
         spent = [paid.bonus, paid.credit, paid.debt]
@@ -233,8 +236,13 @@ def unused(tables: Tables, row: Mapping[str, Any], price: int) -> int:
     """What somebody whom nobody knows has paid beforehand, has not used, and has not got back."""
     if row["customer"]:
         return 0
-    held = sum(refunds.left_in(tables, order) for order in row["orders"])
-    return meter.unused(min(row["paid_minor"], held), price, returnable=True)
+    held = min(row["paid_minor"], held_minor(tables, row))
+    return meter.unused(held, price, returnable=True)
+
+
+def held_minor(tables: Tables, row: Mapping[str, Any]) -> int:
+    """What was paid beforehand for a session and has not gone back."""
+    return sum(refunds.left_in(tables, order) for order in row["orders"])
 
 
 def decide_give_back(tables: Tables, command: GiveBack, acting: Acting) -> list[Event]:
@@ -288,6 +296,7 @@ def apply_paid(tables: Tables, fact: SessionPaid) -> None:
     row = table.row(fact.session)
     if row is None:
         return
+    before = dict(row)
     row["paid_minor"] += fact.time_minor
     row["sales_paid_minor"] += fact.sales_minor
     row["due_minor"] = max(0, row["due_minor"] - fact.time_minor - fact.sales_minor)
@@ -297,11 +306,38 @@ def apply_paid(tables: Tables, fact: SessionPaid) -> None:
     if fact.account:
         by = {"operator": fact.operator, "station": ""}
         accounts.apply_sale(tables, fact.account, fact.session, by, fact.at_ms)
-    if fact.sales_minor:
-        box.move_sales(
-            tables, fact.box, pcs.PC, fact.operator, fact.sales_minor, fact.methods,
-            fact.cash_minor, fact.rounding_minor,
-        )  # fmt: skip
+    for seller, amount, methods, cash, rounding in _by_seller(before, fact):
+        box.move_sales(tables, fact.box, pcs.PC, seller, amount, methods, cash, rounding)
+
+
+def _by_seller(
+    row: Mapping[str, Any], fact: SessionPaid
+) -> list[tuple[str, int, list[list[Any]], int, int]]:
+    """(who sold it, amount, methods, cash, rounding of it) of the sales that are paid: whose was
+    sold first is paid first, and what rounding of cash leaves goes with the last."""
+    pays = [*map(list, fact.methods), ["cash", fact.cash_minor - fact.rounding_minor]]
+    skip, rest = row["sales_paid_minor"], fact.sales_minor
+    parts: list[tuple[str, int]] = []
+    for seller, amount in [*row["sold_by"], [fact.operator, rest + skip]]:
+        gone = min(skip, amount)
+        part = min(rest, amount - gone)
+        skip, rest = skip - gone, rest - part
+        if part:
+            parts.append((seller, part))
+    found = []
+    for at, (seller, amount) in enumerate(parts):
+        methods, cash, left = [], 0, amount
+        for one in pays:
+            part = min(left, one[1])
+            one[1] -= part
+            left -= part
+            if one[0] == "cash":
+                cash = part
+            elif part:
+                methods.append([one[0], part])
+        rounding = fact.rounding_minor if at == len(parts) - 1 else 0
+        found.append((seller, amount, methods, cash + rounding, rounding))
+    return found
 
 
 def _took(before: Mapping[str, Any], fact: SessionPaid) -> dict[str, Any]:
@@ -334,8 +370,11 @@ def reapply_paid(tables: Tables, fact: SessionPaid) -> None:
     if row is not None and row["due_minor"] < fact.time_minor + fact.sales_minor:
         amount = fact.time_minor + fact.sales_minor
         exceptions.note(tables, "decided-twice", fact.session, fact.at_ms, amount_minor=amount)
-    else:
-        apply_paid(tables, fact)
+        return
+    opened = box.open_box(tables)
+    if opened is not None and box.is_closed(tables, fact.box):
+        fact = replace(fact, box=opened["number"])
+    apply_paid(tables, fact)
 
 
 KINDS = (

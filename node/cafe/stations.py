@@ -94,7 +94,8 @@ def decide_enrol(tables: Tables, command: EnrolStation, acting: Acting) -> list[
     except Malformed:
         raise Refused("bad-key") from None
     station = node_id(public).hex()
-    if tables.table("stations").contains(doc_id=station):
+    known = tables.table("stations").contains(doc_id=station)
+    if known or tables.table("pcs").contains(doc_id=station):
         raise Refused("already-enrolled")
     number = 1 + max((row["number"] for row in tables.table("stations")), default=0)
     counted, revoked = 0, []

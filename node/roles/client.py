@@ -67,6 +67,8 @@ class ClientNode(Node):
         self._base_ms = 0
         """Running time of the session when the server was heard last."""
         self._base_at_ms = self._contact_ms = clock.mono_ms()
+        self._heard = False
+        """Whether the server has said since our start how we stand."""
         self._ended = False
         """Whether its customer has ended the session without the server."""
         self._before: tuple[str, int, bool] = ("", 0, False)
@@ -196,6 +198,7 @@ class ClientNode(Node):
             "mac": self._mac,
         }
         self._take(await self._ask("pc.tick", body))
+        self._heard = True
 
     async def _ask(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
         async with asyncio.timeout(ANSWER_S):
@@ -228,7 +231,7 @@ class ClientNode(Node):
     async def ask(self, kind: str, **body: Any) -> None:
         """What a customer does here: ``sign-in``, ``first``, ``pin``, ``redeem``, ``order``,
         ``say``, ``call``. `Refused` with the server's reason, `Disconnected`."""
-        if not self.online:
+        if not (self.online and self._heard):  # it has to hear first how we stood before our start
             raise Disconnected
         try:
             self._take(await self._ask(f"pc.{kind}", body))

@@ -83,6 +83,8 @@ class Seen:
     signature: tuple[Any, ...] = ()
     power: str = ""
     """What it shall do, until it has heard of it."""
+    power_at: int = 0
+    """Version of the state in which it was told so; 0 before."""
     messages: list[list[Any]] = field(default_factory=list)
     """``[number, who, text, UTC ms]`` of its session; who is ``desk`` or ``pc``."""
     said: int = 0
@@ -380,7 +382,8 @@ class Floor:
 
     def power(self, pc: str, action: str) -> None:
         """The PC does it as soon as it hears of it."""
-        self._of(pc).power = action
+        seen = self._of(pc)
+        seen.power, seen.power_at = action, 0
         self._bump(pc)
 
     def answered(self, pc: str) -> None:
@@ -419,7 +422,10 @@ class Floor:
         row = self._node.tables.table("pcs").peek(pc)
         if ask is None or row is None or row["revoked"]:
             raise Refused("wrong-scope", kind=kind)
-        self._of(pc).at_ms = self._now()
+        seen = self._of(pc)
+        if not self.online(pc):
+            seen.power = ""  # that was for a computer which was on then
+        seen.at_ms = self._now()
         try:
             return await ask(pc, body)
         except Refused as refusal:
@@ -431,8 +437,10 @@ class Floor:
             return {"refused": refusal.code, "details": plain}
 
     async def _tick(self, pc: str, body: dict[str, Any]) -> dict[str, Any]:
-        said = _number(body, "ran_ms", MOST_MS)
+        said, version = _number(body, "ran_ms", MOST_MS), _number(body, "seen", MOST_MS)
         tables, seen = self._node.tables, self._of(pc)
+        if seen.power_at and not 0 < version < seen.power_at:
+            seen.power, seen.power_at = "", 0  # it has heard of it, or has started again since
         row = pcs.of(tables, pc)
         session = row["session"]
         if session:
@@ -445,7 +453,7 @@ class Floor:
         if mac and mac != row["mac"] and not row["mac"]:
             with contextlib.suppress(SyncError):
                 await self._node.do_self("pc.mac", {"pc": pc, "mac": mac})
-        if _number(body, "seen", MOST_MS) == seen.version:
+        if version == seen.version:
             seen.changed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TICK_MS / 1000):
@@ -473,7 +481,7 @@ class Floor:
             "messages": list(seen.messages),
         }
         if seen.power:
-            state["power"], seen.power = seen.power, ""
+            state["power"], seen.power_at = seen.power, seen.power_at or seen.version
         if row["session"]:
             state["session"] = self._session_state(row["session"], seen)
         return state
@@ -546,7 +554,7 @@ class Floor:
                     self.tries.wrong(pc)
                 raise Refused("first-password", user=user)
             right = await self._verify(sealed["sealed"] if sealed is not None else "", password)
-            if not right:
+            if not right or self._node.tables.table("verifiers").peek(customer) != sealed:
                 raise Refused("wrong-entry", left=self.tries.wrong(pc, folded))
             self.tries.right(pc, folded)
         return await self._open(pc, {"customer": customer}, by)
@@ -583,12 +591,12 @@ class Floor:
         user, password = _text(body, "user", 80), _text(body, "password", 200)
         folded = customers.fold_user(user)
         self.tries.check(pc, folded)
+        customers.check_password(password)
         customer = self._known(user)
         node, row = self._node, pcs.of(self._node.tables, pc)
         pcs.check_idle(node.tables, pc)
         if not customer or customers.has_password(node.tables, customer):
             raise Refused("wrong-entry", left=self.tries.wrong(pc, folded))
-        customers.check_password(password)
         expects = row["expects"] or {"customer": "", "until_ms": 0}
         let = expects["customer"] == customer and expects["until_ms"] >= node.clock.wall_ms()
         if not let:

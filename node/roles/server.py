@@ -269,9 +269,16 @@ class ServerNode(Node):
         if kind in ("session.start", "session.move"):
             body = msgspec.to_builtins(fields) if isinstance(fields, Command) else fields or {}
             self.floor.check_online(str(body.get("pc", "")))
+        if kind == "pc.power":
+            body = msgspec.to_builtins(fields) if isinstance(fields, Command) else fields or {}
+            if body.get("action") != "wake":
+                self.floor.check_online(str(body.get("pc", "")))
         receipt = await super().submit(kind, fields, key)
         if kind == "customer.create":
-            await self.give_code(receipt.key.hex())
+            try:
+                await self.give_code(receipt.key.hex())
+            except SyncError as error:  # the account is there; it gets its code later
+                _log.info("no code yet: %s", error)
         for name, _, body in receipt.events:
             if name == "pc.told":
                 self._tell_pc(body)

@@ -27,7 +27,7 @@ class Tries:
         self._wrong: dict[str, tuple[int, float]] = {}
         """Per PC or ``user/name``: how many in a row, and until when it waits."""
         self._users: dict[str, set[str]] = {}
-        """Names that were tried wrongly at a PC since somebody came in there."""
+        """Names that were tried wrongly at a PC, until they or an operator have come."""
         self._hour: deque[tuple[float, str]] = deque()
         self._alarmed = False
 
@@ -38,7 +38,8 @@ class Tries:
         count, _ = self._wrong.get(pc, (0, 0.0))
         if count >= APPROVAL_AFTER:
             raise Refused("ask-desk")
-        for name in (pc, f"user/{user}"):
+        # A name waits where it was tried: who guesses at one PC shuts its owner out of no other.
+        for name in (pc, *({f"user/{user}"} & self._users.get(pc, set()))):
             _, until_s = self._wrong.get(name, (0, 0.0))
             if now < until_s:
                 raise Refused("locked-out", seconds=int(until_s - now) + 1)
@@ -52,10 +53,11 @@ class Tries:
         attacked = len(self._hour) > MOST_AN_HOUR
         if attacked and not self._alarmed:
             self._alarm()
+            for other in {pc for _, pc in self._hour}:  # once: from then on each by its own tries
+                self._wait(other, 0, ATTACKED_S)
         self._alarmed = attacked
         if attacked:
-            for other in {pc for _, pc in self._hour}:
-                self._wait(other, 0, ATTACKED_S)
+            self._wait(pc, 0, ATTACKED_S)
         self._wait(pc, 1, wait_s(self.count(pc) + 1))
         if user:
             if len(self._wrong) >= MOST_NAMES:
@@ -73,8 +75,8 @@ class Tries:
     def right(self, pc: str, user: str = "") -> None:
         """Somebody has come in: what was wrong before was a slip."""
         self._wrong.pop(pc, None)
-        self._users.pop(pc, None)
         self._wrong.pop(f"user/{user}", None)
+        self._users.get(pc, set()).discard(f"user/{user}")
 
     def unblock(self, pc: str) -> None:
         """An operator lets a PC go on, and who has tried there."""

@@ -8,7 +8,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from node.cafe import accounts, customers, orders, pins, prints
+from node.cafe import (
+    accounts,
+    customers,
+    orders,
+    pins,
+    prints,
+    settings,
+)
 from sync.errors import Refused, SyncError
 
 if TYPE_CHECKING:
@@ -31,6 +38,8 @@ class Upkeep:
         self._node, self._do = node, do
         self._task: asyncio.Task[None] | None = None
         self._day = 0
+        self._codes_at: list[int] = []
+        """Versions of the tables in which nobody lacked a code."""
         self._printer_due_s = 0.0
 
     def start(self) -> None:
@@ -67,7 +76,7 @@ class Upkeep:
     async def _end_days(self) -> None:
         """Once a day, and at the start: credit and PINs that were good until yesterday."""
         tables, now_ms = self._node.tables, self._node.clock.wall_ms()
-        day = accounts.today(tables, now_ms)
+        day = settings.today(tables, now_ms)
         if day == self._day:
             return
         for customer in accounts.overdue(tables, now_ms):
@@ -89,8 +98,14 @@ class Upkeep:
     async def _give_codes(self) -> None:
         """A code for who has no password yet: it stands on their next ticket."""
         tables = self._node.tables
-        for customer in customers.without_code(tables, CODES_AT_ONCE):
+        versions = [tables.table(name).version for name in ("people", "codes", "verifiers")]
+        if versions == self._codes_at:
+            return
+        missing = customers.without_code(tables, CODES_AT_ONCE)
+        for customer in missing:
             await self._node.give_code(customer)
+        if not missing:
+            self._codes_at = versions
 
     def look_again(self) -> None:
         """Something that kept an account or a card from ending is over."""

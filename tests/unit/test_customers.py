@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from node.cafe import accounts, credit, customers, receipts
+from node.cafe import accounts, credit, customers, receipts, settings
 from node.cafe.kinds import body_of
 from sync.errors import Refused
 from tests.support.cafe import SERVER, STATION, Rules
@@ -352,7 +352,7 @@ def test_credit_expires_after_its_last_day() -> None:
     rules.profile(expiry_days=10)
     customer = rules.customer("ana.m")
     rules.charge(customer, 700)
-    day = accounts.today(rules.view, rules.wall_ms)
+    day = settings.today(rules.view, rules.wall_ms)
     assert account(rules, customer, "expires") == day + 10
     assert accounts.near_expiry(rules.view, rules.wall_ms) == []
     rules.wall_ms += 3 * DAY_MS

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from node.cafe import accounts, customers, pins
+from node.cafe import accounts, customers, pins, settings
 from sync.errors import Refused
 from tests.support.cafe import SERVER, STATION, Rules
 from tests.unit.test_cafe_recovered import again, lost
@@ -158,7 +158,7 @@ def test_no_bucket_is_pushed_out() -> None:
 def test_credit_of_yesterday_is_gone_before_anybody_looks() -> None:
     """It is not spent, and a new charge does not wake it."""
     rules = Rules(mode=1)
-    today = accounts.today(rules.view, rules.wall_ms)
+    today = settings.today(rules.view, rules.wall_ms)
     customer = rules.customer("ana.m", balance={"credit": 500, "expires": today - 1})
     with refused("not-enough-credit"):
         pays = [{"method": "credit", "amount_minor": 200}]
@@ -280,7 +280,7 @@ def test_accepted_order_is_promised_its_cards() -> None:
 def test_card_past_its_day_is_not_sold_and_one_promise_stops_no_expiry() -> None:
     """A ticket of a profile whose day has passed neither."""
     rules = Rules(mode=2)
-    today = accounts.today(rules.view, rules.wall_ms)
+    today = settings.today(rules.view, rules.wall_ms)
     rules.pin_profile("CARD", validity="date", last_day=today)
     rules.pin_profile("HOUR", form="ticket", validity="date", last_day=today)
     rules.pins("CARD", 3, stock=True)
@@ -320,7 +320,7 @@ def test_station_with_many_cards_is_burnt_in_several_events() -> None:
 def test_expired_credit_of_two_lives_is_forfeited_once() -> None:
     """And what both lives have spent is told."""
     rules = Rules(mode=1)
-    today = accounts.today(rules.view, rules.wall_ms)
+    today = settings.today(rules.view, rules.wall_ms)
     customer = rules.customer("ana.m", balance={"credit": 700, "expires": today - 1})
     events = gone(rules, "credit.expire", customer=customer)
     rules.do("credit.expire", customer=customer)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cafe import accounts, orders, pins, receipts
+from node.cafe import orders, pins, receipts, settings
 from node.cafe.house import KINDS
 from node.cafe.kinds import Acting, read_command
 from sync.domain import Context
@@ -284,11 +284,11 @@ def test_validity_from_the_sale_ends_by_the_calendar() -> None:
     """Through its last local day; then the server's calendar ends it, sold or not."""
     rules = shop(0)
     rules.pin_profile("DAYS", validity="sale", days=30)
-    rules.pin_profile("DATE", validity="date", last_day=accounts.today(rules.view, rules.wall_ms))
+    rules.pin_profile("DATE", validity="date", last_day=settings.today(rules.view, rules.wall_ms))
     rules.pins("DAYS", 2, stock=True)
     rules.pins("DATE", 1, stock=True)
     rules.order(at=SERVER, by="Carl", lines={"DAYS": 1})
-    day = accounts.today(rules.view, rules.wall_ms)
+    day = settings.today(rules.view, rules.wall_ms)
     assert [pin(rules, n)["expires"] for n in (1, 2, 3)] == [day + 30, 0, day]
     assert pins.overdue(rules.view, rules.wall_ms) == []
     rules.wall_ms += DAY_MS

@@ -11,6 +11,7 @@ import pytest
 from node.cafe import (
     accounts,
     bill,
+    customers,
     meter,
     orders,
     pcs,
@@ -20,6 +21,7 @@ from node.cafe import (
     reports,
     reservations,
     sessions,
+    settings,
     settling,
 )
 from node.cafe.house import Cafe
@@ -69,6 +71,11 @@ class Hall(Rules):
         return self.do("session.start", by="Carl", pc=self.pc(number), **more)
 
     def open(self, number: int = 1, **more: Any) -> str:
+        """With a PIN, or a customer's password, which is made if it has to be."""
+        customer = more.get("customer", "")
+        known = customer and self.view.table("customers").peek(customer)
+        if known and not customers.has_password(self.view, customer):
+            self.do("customer.password", customer=customer, verifier="aa")
         return self.do("session.open", pc=self.pc(number), **more)
 
     def end(self, session: str, seconds: int, **more: Any) -> None:
@@ -444,7 +451,7 @@ def test_what_paid_a_sale_on_a_pc_gets_it_back() -> None:
     with hall.folding():
         accounts.change(hall.view, customer, bonus=100)
     session = hall.open(customer=customer)
-    first, second, third = (hall.on_pc(session) for _ in range(3))
+    first, second, third = (hall.on_pc(session, customer=customer) for _ in range(3))
     hall.close(session, 60)  # 125 of time: 100 bonus and 25 credit; then 125 credit for coffees
     assert hall.session(session)["due_minor"] == 475
     assert _back(hall, first, amount_minor=150) == {"pc": 150}
@@ -487,6 +494,45 @@ def test_rounded_cash_of_a_session_goes_back_as_it_came() -> None:
     row = hall.row("customers", customer)
     assert (row["points"], row["credit"]) == (0, 40)
     assert hall.box(1)["cash_refunds"] == 250
+
+
+@pytest.mark.feature("BX-08", "RC-15")
+@pytest.mark.parametrize("paid", [False, True])
+def test_points_of_a_sale_on_a_pc_go_back_where_they_were_earned(paid: bool) -> None:
+    """What was handed over with the sale earned there, what the session paid earned with that."""
+    hall = Hall()
+    hall.profile(on_purchases=True, per_minor=100)
+    hall.products(CAKE=1000)
+    customer = hall.customer("maria")
+    session = hall.begin(customer=customer)
+    cake = hall.on_pc(session, 600, lines={"CAKE": 1}, customer=customer)
+    assert hall.row("customers", customer)["points"] == 4
+    if paid:
+        hall.end(session, 0)
+        hall.pay(session)
+        assert hall.row("customers", customer)["points"] == 10
+    assert _back(hall, cake) == ({"cash": 1000} if paid else {"cash": 400, "pc": 600})
+    assert hall.row("customers", customer)["points"] == 0
+
+
+@pytest.mark.feature("RE-01", "RP-18")
+def test_what_was_sold_on_a_pc_stays_its_sellers_when_it_is_paid() -> None:
+    """Whoever takes the money: each vendor's total by method is that of what they sold."""
+    hall = Hall()
+    hall.do("settings.edit", by="Ada", methods=[{"method": "card", "name": "Card"}],
+            cash_step_minor=50)  # fmt: skip
+    hall.products(GUM=130)
+    session = hall.begin()
+    gone = hall.on_pc(session, at=STATION)
+    hall.on_pc(session, at=STATION)
+    hall.on_pc(session, 130, lines={"GUM": 1})
+    hall.do("sale.refund", by="Ada", order=gone, reason="cold")
+    hall.end(session, 60)  # 100 of time
+    hall.pay(session, by="Ada", payments=[{"method": "card", "amount_minor": 250}])
+    by = hall.box(1)["vendor_methods"]
+    vera, carl = (by[hall.people[name].hex()] for name in ("Vera", "Carl"))
+    assert vera == {"pc": 200, "card": 150, "cash": 50}  # 200 of it went back: refunds stand apart
+    assert carl == {"pc": 0, "cash": 150}
 
 
 @pytest.mark.feature("BX-08")
@@ -697,6 +743,49 @@ def test_money_for_time_earns_points_where_the_profile_says_so() -> None:
     assert hall.row("customers", customer)["points"] == 4
 
 
+@pytest.mark.feature("RC-07", "PC-02")
+def test_credit_that_was_over_when_a_session_began_does_not_pay_it() -> None:
+    """Until it is forfeited too; what is added meanwhile is new."""
+    hall = Hall()
+    customer = hall.customer("maria", {"credit": 1000})
+    day = settings.today(hall.view, hall.wall_ms)
+    hall.do("customer.balance", by="Ada", customer=customer, expires=[0, day - 1], reason="x")
+    session = hall.begin(customer=customer)
+    assert (
+        bill.balance_of(hall.view, hall.session(session), hall.row("customers", customer)).credit
+        == 0
+    )
+    hall.charge(customer, 300)
+    hall.end(session, 3600)
+    assert hall.session(session)["due_minor"] == 200
+
+
+@pytest.mark.feature("RC-16", "RC-13", "PC-02")
+def test_time_that_a_live_session_may_be_using_does_not_go_back() -> None:
+    """What is used is known at its end: until then a pass, minutes and redeemed points stay."""
+    hall = Hall()
+    hall.add("Mia", "manager")
+    customer = hall.customer("maria", {"points": 20})
+    for sku, form, more in (("DAY", "day", {}),
+                            ("MIN", "combo", {"minutes": 10, "minutes_list_minor": 100})):  # fmt: skip
+        hall.do("offer.add", by="Ada", sku=sku, name=sku, form=form, price_minor=100, **more)
+    bought = [
+        hall.order(at=SERVER, by="Carl", lines={sku: 1}, customer=customer)
+        for sku in ("DAY", "MIN")
+    ]
+    redeemed = hall.do("points.redeem", by="Carl", customer=customer, points=10)
+    session = hall.open(customer=customer)
+    with refused("in-session"):
+        hall.do("points.undo", by="Mia", redemption=redeemed)
+    for order in bought:
+        with refused("in-session"):
+            hall.do("sale.refund", by="Mia", order=order, reason="x")
+    hall.close(session, 0)
+    hall.do("sale.refund", by="Mia", order=bought[1], reason="x")
+    hall.do("points.undo", by="Mia", redemption=redeemed)
+    assert hall.row("customers", customer)["points"] == 20
+
+
 @pytest.mark.feature("RC-12", "RC-09", "PC-02")
 def test_account_in_a_session_is_kept_for_it() -> None:
     """It is not spent, given away, left to expire or deleted from under it."""
@@ -714,7 +803,7 @@ def test_account_in_a_session_is_kept_for_it() -> None:
     hall.do("credit.transfer", by="Carl", customer=customer, to=other, amount_minor=50)
     with refused("in-session"):
         hall.do("customer.delete", by="Ada", customer=customer, credit="refund", reason="x")
-    day = accounts.today(hall.view, hall.wall_ms)
+    day = settings.today(hall.view, hall.wall_ms)
     hall.do("customer.balance", by="Ada", customer=customer, expires=[0, day - 1], reason="x")
     with refused("in-session"):
         hall.do("credit.expire", customer=customer)
@@ -768,7 +857,7 @@ def test_pin_works_on_any_pc_and_keeps_what_is_left() -> None:
     hall.close(session, 1000)
     row = hall.row("pins", str(serial))
     assert (row["left_s"], row["state"], row["session"]) == (2600, "in_use", "")
-    assert row["expires"] == accounts.today(hall.view, hall.wall_ms) + 1
+    assert row["expires"] == settings.today(hall.view, hall.wall_ms) + 1
     session = hall.open(2, serial=serial)
     hall.close(session, 9000, "time-up")
     assert hall.row("pins", str(serial))["state"] == "used_up"
@@ -783,7 +872,7 @@ def test_pin_works_on_any_pc_and_keeps_what_is_left() -> None:
 def test_pin_ends_with_its_last_day() -> None:
     """At the café's midnight, whatever is left; and behind it it opens nothing."""
     hall = Hall()
-    day = accounts.today(hall.view, hall.wall_ms)
+    day = settings.today(hall.view, hall.wall_ms)
     serial = hall.card(validity="date", last_day=day)
     midnight_s = (day - 719_162) * 86_400 - hall.wall_ms // 1000
     hall.wall_ms += (midnight_s - 600) * 1000
@@ -796,7 +885,7 @@ def test_pin_ends_with_its_last_day() -> None:
     later = hall.card()
     hall.do("pin.delete", by="Ada", serials=[later], reason="x")
     pins.take(hall.view, later, "s", 0)
-    pins.give(hall.view, 999, 5, 0)
+    pins.give(hall.view, 999, "s", 5, 0)
     assert pins.by_index(hall.view, hall.row("pins", str(later))["index"]) == 0
 
 
@@ -1271,6 +1360,115 @@ def test_session_of_a_lost_life_does_not_take_a_pc_from_this_one() -> None:
     hall.reapply(paid[-1])
     noted = hall.row("exceptions", "2")
     assert noted["code"] == "decided-twice" and hall.session(mine)["due_minor"] == 0
+
+
+@pytest.mark.feature("SY-07", "BX-01")
+def test_money_of_a_lost_life_counts_once_and_in_an_open_box() -> None:
+    """Time that this life has paid by itself, sales paid into a box that is closed, a card, a move,
+    a deposit: each where it is, and what cannot be so is for a person."""
+    hall = Hall()
+    customer = hall.customer("maria", {"credit": 1000})
+    session = hall.begin(customer=customer)
+    lost = hall.outcome("session.end", by="Carl", session=session, seconds=3600)[1]
+    total = hall.box(1)["total_minor"]
+    assert (hall.row("customers", customer)["credit"], total) == (500, 500)
+    for event in lost:
+        hall.reapply(event)
+    assert (hall.row("customers", customer)["credit"], hall.box(1)["total_minor"]) == (500, total)
+    notes = [row["code"] for _, row in hall.view.table("exceptions").scan()]
+    assert notes == ["decided-twice"] * 2
+
+    coffee = hall.begin()
+    hall.on_pc(coffee)
+    hall.end(coffee, 60)
+    row = hall.session(coffee)
+    paid = hall.outcome("session.pay", by="Carl", session=coffee)[1]
+    with hall.folding():
+        hall.view.table("sessions").put(coffee, row)
+    hall.do("box.close", by="Carl", declared_minor=300, leave_minor=0)
+    closed = hall.box(1)
+    hall.reapply(paid[-1])
+    assert hall.box(1) == closed and hall.box(2)["desk_cash"] == 200
+
+    serial = hall.card()
+    begun = hall.outcome("session.open", pc=hall.pc(1), serial=serial)[1]
+    mine = begun[0][2]["session"]
+    hall.reapply(["session.started", 1, {**begun[0][2], "session": "aa" * 16}])
+    assert hall.row("pins", str(serial))["session"] == mine
+    hall.close("aa" * 16, 60, "gone")
+    with refused("in-session"):
+        hall.open(2, serial=serial)
+    moved = hall.outcome("session.move", by="Carl", session=mine, pc=hall.pc(2))[1]
+    hall.do("session.move", by="Carl", session=mine, pc=hall.pc(1))
+    other = hall.begin(2)
+    hall.reapply(moved[0])
+    assert hall.row("pcs", hall.pc(2))["session"] == other
+    kept = hall.do("reservation.make", by="Carl", pc=hall.pc(3), name="Ana", minutes=60,
+                   from_ms=hall.wall_ms, deposit_minor=100)  # fmt: skip
+    used = hall.outcome("session.start", by="Carl", pc=hall.pc(3), reservation=kept)[1]
+    hall.reapply(["session.started", 1, {**used[0][2], "session": "bb" * 16}])
+    assert hall.row("exceptions", str(len(hall.view.table("exceptions"))))["ref"] == "bb" * 16
+
+
+@pytest.mark.feature("BX-08", "SY-07")
+def test_refund_gives_no_more_than_it_is_of_where_two_lives_were_paid_otherwise() -> None:
+    """More went back in cash than this life was paid in it: the rest is none of another method's."""
+    row = {"sales_minor": 400, "sales_paid_minor": 400, "took": {"cash_due": 0, "cash": 0,
+           "methods": {"card": 400}}, "gave": {"cash_due": 200, "cash": 200, "methods": {}}}  # fmt: skip
+    assert bill.paid_with(row, 200) == {"card": 200}
+
+
+@pytest.mark.feature("PC-09")
+def test_deposit_that_was_given_back_by_hand_pays_no_free_use() -> None:
+    """What is held of it pays, and no more; and a reservation is used in its time."""
+    hall = Hall()
+    hall.add("Mia", "manager")
+    fields = {"pc": hall.pc(1), "name": "Ana", "minutes": 60, "deposit_minor": 500}
+    kept = hall.do("reservation.make", by="Carl", from_ms=hall.wall_ms, **fields)
+    session = hall.begin(reservation=kept)
+    hall.do("sale.refund", by="Mia", order=kept, reason="x")
+    hall.end(session, 3600)
+    assert hall.session(session)["due_minor"] == 200
+    hall.pay(session)
+    later = hall.do("reservation.make", by="Carl", from_ms=hall.wall_ms + 86_400_000, **fields)
+    with refused("too-early"):
+        hall.begin(reservation=later)
+
+
+@pytest.mark.feature("PC-01", "SE-03")
+def test_pc_with_a_new_disk_takes_over_what_is_open_at_the_old_one() -> None:
+    """Its bills, what is to be given back, and its reservations; and one key is one thing."""
+    hall = Hall()
+    session = hall.begin(1)
+    hall.end(session, 60)
+    kept = hall.do("reservation.make", by="Carl", pc=hall.pc(1), name="Ana", minutes=60,
+                   from_ms=hall.wall_ms + 86_400_000)  # fmt: skip
+    old, key = hall.pc(1), Ed25519Signer(b"z" * 32)
+    hall.do("pc.enrol", by="Ada", public_key=key.public.hex(), number=1, rate="STD",
+            certificate="00", replaces=True)  # fmt: skip
+    new = hall.pc(1)
+    assert new != old and hall.session(session)["pc"] == new
+    assert hall.row("reservations", kept)["pc"] == new
+    hall.pay(session)
+    with refused("already-enrolled"):
+        hall.do(
+            "station.enrol", by="Ada", name="Two", public_key=key.public.hex(), certificate="00"
+        )
+
+
+@pytest.mark.feature("PC-02", "SE-04", "RC-08")
+def test_session_is_opened_by_who_may_and_with_a_password_that_is_there() -> None:
+    """Both are looked at where it is sequenced; and nobody buys more than a day ahead."""
+    hall = Hall()
+    customer = hall.customer("maria", {"credit": 1000})
+    with refused("no-permission"):
+        hall.do("session.open", by="Vera", at=SERVER, pc=hall.pc(1), customer=customer)
+    with refused("first-password"):
+        hall.do("session.open", pc=hall.pc(1), customer=customer)
+    session = hall.begin(2, form="prepaid", amount_minor=4800)
+    assert hall.session(session)["limit_s"] == 86_400
+    with refused("out-of-range"):
+        hall.do("session.add", by="Carl", session=session, amount_minor=100, seconds=0)
 
 
 def test_facts_about_what_is_not_here_change_nothing() -> None:
