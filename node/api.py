@@ -41,6 +41,7 @@ from node.cafe import (
     reservations,
     sessions,
     settings,
+    settling,
     stations,
     stock,
 )
@@ -158,6 +159,7 @@ __all__ = [
     "say",
     "sessions",
     "settings",
+    "settling",
     "short",
     "stations",
     "stock",

@@ -17,7 +17,7 @@ from ui.viewmodels.session import Session, SessionContext, use_session
 
 TICK_S = 1.0
 IDLE_S = 60
-"""What somebody has typed on the locked page, and left there, is forgotten."""
+"""What somebody has typed or chosen on the locked page, and left there, is forgotten."""
 
 
 @ft.component
@@ -54,8 +54,6 @@ def open_client_page(page: ft.Page, node: ClientNode) -> Session:
         if session != begun:
             begun = session
             s.client.forget()
-            if not session:
-                node.chosen_language = ""
         if s.language != node.chosen_language:
             s.speak(node.chosen_language)
         s.app.screen = "session" if node.unlocked else "locked"
@@ -63,10 +61,12 @@ def open_client_page(page: ft.Page, node: ClientNode) -> Session:
         if news != told:
             told, s.client.folded = news, False
         now_ms = node.clock.mono_ms()
-        if s.client.typed != typed:
-            typed, typed_ms = s.client.typed, now_ms
+        left = (*s.client.typed, node.chosen_language)
+        if left != typed:
+            typed, typed_ms = left, now_ms
         elif not session and any(typed) and now_ms - typed_ms >= IDLE_S * 1000:
             s.client.forget()
+            node.chosen_language = ""
 
     def refresh(names: frozenset[str]) -> None:
         s.refresh(names)
@@ -117,6 +117,11 @@ def open_client_page(page: ft.Page, node: ClientNode) -> Session:
         s.app.width, s.app.height = e.width, e.height
 
     s.actions["vendor"] = vendor
-    page.on_resize, page.on_keyboard_event, page.on_close = resized, None, close
+
+    def pressed(e: ft.KeyboardEvent) -> None:
+        if e.key == "Escape":
+            s.client.leave()
+
+    page.on_resize, page.on_keyboard_event, page.on_close = resized, pressed, close
     page.render(ClientRoot, s)
     return s

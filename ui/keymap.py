@@ -41,7 +41,7 @@ KEYS = (
     *[Key(str(n % 10), f"rail_{n}", alt=True) for n in range(1, 11)],
     Key(",", "go_settings", ctrl=True),
     Key("K", "search", ctrl=True, screens=("sell",)),
-    Key("Enter", "charge", screens=("sell",)),
+    Key("Enter", "charge", screens=("sell", "floor")),
     Key("F4", "discounts", screens=("sell",)),
     Key(
         "Escape",

@@ -21,7 +21,7 @@ Open = Callable[[list[str]], "subprocess.Popen[bytes]"]
 
 
 def command_of(browser: str, url: str, profile: Path, *, locked: bool) -> list[str]:
-    """How a window is opened: full screen, or small, at the right edge."""
+    """How a window is opened: full screen, or small."""
     shared = [
         browser,
         f"--user-data-dir={profile}",

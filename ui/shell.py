@@ -313,6 +313,7 @@ def open_page(
             idle_s = s.idle_lock_s()
             if node.operator is not None and 0 < idle_s <= time.monotonic() - _touched[node]:
                 s.lock()
+            s.forget_left()
             s.feed.version += 1
 
     ticking = page.run_task(clock)

@@ -255,9 +255,10 @@ def decide_enable(tables: Tables, command: EnablePc, acting: Acting) -> list[Eve
 def apply_enrolled(tables: Tables, fact: PcEnrolled) -> None:
     if fact.revoked:
         apply_revoked(tables, PcRevoked(pc=fact.revoked))
+    old = tables.table("pcs").peek(fact.revoked) if fact.revoked else None
     row = {
         "number": fact.number,
-        "name": fact.name,
+        "name": (old["name"] if old is not None else "") or fact.name,
         "rate": fact.rate,
         "mac": "",
         "public_key": fact.public_key,

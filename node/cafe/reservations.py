@@ -3,6 +3,7 @@ for one. The deposit is a sale of time, and pays for the session that begins wit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -74,7 +75,7 @@ def decide_make(tables: Tables, command: MakeReservation, acting: Acting) -> lis
     to_ms = command.from_ms + command.minutes * MINUTE_MS
     if to_ms <= acting.context.at_ms:
         raise Refused("already-over")
-    for other in _open(tables, command.pc):
+    for other in open_of(tables, command.pc):
         if command.from_ms < other["to_ms"] and other["from_ms"] < to_ms:
             raise Refused("reserved", name=other["name"])
     key = acting.context.op.key.hex()
@@ -139,9 +140,8 @@ def check(tables: Tables, pc: str, at_ms: int, reservation: str) -> None:
         raise Refused("already-over")
     if mine is not None and at_ms < mine["from_ms"] - AHEAD_MS:
         raise Refused("too-early")
-    for row in _open(tables, pc):
-        due = row["from_ms"] - AHEAD_MS <= at_ms < row["to_ms"]
-        if due and str(row.doc_id) != reservation:
+    for row in open_of(tables, pc):
+        if is_due(row, at_ms) and str(row.doc_id) != reservation:
             raise Refused("reserved", name=row["name"])
 
 
@@ -174,14 +174,15 @@ def apply_used(tables: Tables, reservation: str, session: str) -> None:
 # --- queries -----------------------------------------------------------------
 
 
-def _open(tables: Tables, pc: str) -> list[Any]:
+def open_of(tables: Tables, pc: str) -> list[Any]:
+    """Those of a PC with which nothing was done yet, though they may be over; in their order."""
     rows = tables.table("reservations").search((where("pc") == pc) & (where("state") == "open"))
     return sorted(rows, key=lambda row: int(row["from_ms"]))
 
 
-def coming(tables: Tables, pc: str, at_ms: int) -> list[Any]:
-    """Those of a PC that are not over, the next one first."""
-    return [row for row in _open(tables, pc) if row["to_ms"] > at_ms]
+def is_due(row: Mapping[str, Any], at_ms: int) -> bool:
+    """Whether a session can begin with a reservation now."""
+    return bool(row["from_ms"] - AHEAD_MS <= at_ms < row["to_ms"])
 
 
 def left_of(tables: Tables, reservation: str) -> int:

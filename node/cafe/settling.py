@@ -251,13 +251,17 @@ def decide_give_back(tables: Tables, command: GiveBack, acting: Acting) -> list[
         raise Refused("no-session")
     if not row["back_minor"]:
         raise Refused("nothing-to-do")
-    # A refund by hand may have been faster.
-    amount = min(row["back_minor"], unused(tables, row, row["price_minor"]))
+    amount = to_give_back(tables, row)
     if command.keep:
         return [_returned(command.session, row["back_minor"], acting, kept=True)]
     if not amount:
         return [_returned(command.session, 0, acting)]
     return give_back(tables, command.session, row, amount, acting)
+
+
+def to_give_back(tables: Tables, row: Mapping[str, Any]) -> int:
+    """What of it goes back now: a refund by hand may have been faster."""
+    return min(int(row["back_minor"]), unused(tables, row, row["price_minor"]))
 
 
 def give_back(

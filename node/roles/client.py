@@ -218,6 +218,8 @@ class ClientNode(Node):
         self._before = ("", 0, False)
         if self._session is None or self._session["id"] != before:
             self._ended = False
+            if before:
+                self.chosen_language = ""  # of who has gone
             self._save()
         if self._session is not None:
             self._base_ms = int(self._session["ran_ms"])

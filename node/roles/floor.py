@@ -543,7 +543,8 @@ class Floor:
     async def enter(self, pc: str, user: str, password: str, by: bytes | None = None) -> str:
         """A customer begins a session with their password, at the PC or at the desk (``by`` an
         operator); the session. `Refused`: ``wrong-entry`` with how many tries are ``left``,
-        ``first-password``, ``locked-out``, ``ask-desk``, and what `session.open` refuses."""
+        ``first-password``, ``password-needed``, ``locked-out``, ``ask-desk``, and
+        what `session.open` refuses."""
         folded = customers.fold_user(user)
         async with self._entering:
             self.tries.check(pc, folded)
@@ -553,6 +554,8 @@ class Floor:
                 if by is None:  # it says who has no password yet: not to be asked for ever
                     self.tries.wrong(pc)
                 raise Refused("first-password", user=user)
+            if not password:
+                raise Refused("password-needed")  # so it is for names that nobody has, too
             right = await self._verify(sealed["sealed"] if sealed is not None else "", password)
             if not right or self._node.tables.table("verifiers").peek(customer) != sealed:
                 raise Refused("wrong-entry", left=self.tries.wrong(pc, folded))

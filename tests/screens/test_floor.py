@@ -17,7 +17,7 @@ from node.bootstrap import open_folder, pair_here
 from node.control import LocalDoor
 from node.roles.station import StationNode
 from tests.screens.test_screens import screen_of
-from tests.support.hall import PROFILE, Hall, hall
+from tests.support.hall import PROFILE, RATE, Hall, hall
 from tests.support.nodes import PASSWORD, until
 from tests.support.screen import Screen
 from ui import kiosk
@@ -27,6 +27,7 @@ from ui.viewmodels import client as client_model
 from ui.viewmodels import floor as model
 from ui.viewmodels.audit import today
 from ui.viewmodels.forms import BadField
+from ui.viewmodels.session import Session
 
 
 @pytest_asyncio.fixture
@@ -61,6 +62,7 @@ async def test_operator_starts_pauses_moves_ends_and_charges(room: Hall) -> None
         await screen.settle(0.3)
         assert screen.text("pc-time").startswith("0:0") and screen.shows("Free use")
         await screen.press(" ")  # it is in use: nothing
+        assert len(server.tables.table("sessions")) == 1 and not screen.has("problem")
         await screen.click("do-hold")
         assert h.row(_session(h, 1))["state"] == "paused" and screen.shows("paused")
         await screen.click("do-hold")
@@ -112,7 +114,7 @@ async def test_prepaid_time_is_bought_and_added_to(room: Hall) -> None:
         await h.run_s(5400)
         await until(lambda: not h.pcs[1].unlocked)
         await screen.settle(0.3)
-        assert screen.shows("Free")
+        assert screen.has("do-start") and not screen.has("do-end")
 
 
 @pytest.mark.feature("RC-10", "RC-04")
@@ -131,6 +133,9 @@ async def test_operator_enables_a_pc_for_a_customer(room: Hall) -> None:
         assert "no PC 9" in screen.text("problem")
         assert screen.find("floor-password").value == ""
         await screen.type("floor-number", "2", submit=True)
+        assert "Type your password" in screen.text("problem")
+        assert h.server.floor.tries.count(h.id_of(2)) == 0
+        await screen.type("floor-password", "wrong123", submit=True)
         assert "not right" in screen.text("problem")
         await screen.type("floor-password", "Abcd1234")
         await screen.click("floor-enter")
@@ -138,7 +143,7 @@ async def test_operator_enables_a_pc_for_a_customer(room: Hall) -> None:
         await screen.settle(0.3)
         assert screen.text("pc-who") == "maria"
         await screen.click("do-credit")
-        assert screen.shows("Credit")
+        assert screen.shows("Maria") and screen.shows("€10.00")
         await screen.open("customers")
         (pepe,) = [i for i, row in h.server.tables.table("people").scan() if row["user"] == "pepe"]
         await screen.click(f"customer-{pepe}")
@@ -164,6 +169,9 @@ async def test_operator_enables_a_pc_for_a_customer(room: Hall) -> None:
         await screen.click(f"customer-{pepe}")
         await screen.click("tab-data")
         await screen.click("password-forget")
+        await screen.click("password-keep")
+        await screen.click("password-forget")
+        await screen.click("password-sure")
         await until(lambda: not h.pcs[3].unlocked)
         assert screen.shows("No password yet")
 
@@ -283,12 +291,15 @@ async def test_what_waits_to_go_back_stands_on_the_floor(room: Hall) -> None:
     async with screen_of(h.server) as screen:
         await screen.open("floor")
         await screen.settle(0.3)
-        assert screen.shows("Give back €2.00") and screen.shows("To pay 2")
+        assert screen.shows("Give back €2.00") and screen.shows("Open bills 2")
         await screen.click("pc-1")
         await screen.click("back-1")
         assert "Give back €2.00" in screen.text("saved") and not screen.has("back-1")
         await screen.click("pc-2")
         await screen.click("keep-2")
+        await screen.click("floor-leave")
+        await screen.click("keep-2")
+        await screen.click("keep-sure")
         assert "keeps" in screen.text("saved") and not screen.shows("Give back")
     assert h.server.tables.table("sums").peek("1")["cash_refunds"] == 200  # type: ignore[index]
 
@@ -446,6 +457,112 @@ async def test_what_was_begun_for_one_does_not_go_to_another(room: Hall) -> None
         assert not screen.has("floor-message")
 
 
+@pytest.mark.feature("PC-01", "PC-09", "BX-01")
+async def test_what_is_open_at_a_pc_is_found_whoever_uses_it(room: Hall) -> None:
+    """Its bill, its reservations, those that are over; and of PCs that were taken out."""
+    h, server = room, room.server
+    await server.submit("settings.edit", {"methods": [{"method": "card", "name": "Card"}]})
+    for number in (1, 2):
+        session = await h.begin(number)
+        await h.run_s(30)
+        await server.submit("session.end", {"session": session})
+        await until(lambda number=number: h.pcs[number].phase == "free")
+    await h.begin(1)
+    now_ms = server.clock.wall_ms()
+    for name, from_ms, pc in (("Ana", now_ms - 3_000_000, 1), ("Eva", now_ms + 7_200_000, 1),
+                              ("Leo", now_ms + 7_200_000, 3)):  # fmt: skip
+        body = {"pc": h.id_of(pc), "name": name, "from_ms": from_ms, "minutes": 60}
+        await server.submit("reservation.make", body)
+    await h.run_s(900)
+    await server.submit("pc.revoke", {"pc": h.id_of(2)})
+    await server.submit("pc.revoke", {"pc": h.id_of(3)})
+    async with screen_of(server) as screen:
+        await screen.open("floor")
+        await screen.settle(0.3)
+        assert screen.shows("taken out") and screen.has("owed-2") and screen.shows("Leo")
+        assert screen.has("do-give-up-0") and not screen.has("do-begin-0")
+        assert screen.shows("To pay €1.00")
+        await screen.click("pc-1")
+        assert screen.has("do-give-up-1") and screen.shows("Its time has passed")
+        assert screen.has("do-begin-1") and not screen.has("do-begin-0")  # Ana's is over
+        with pytest.raises(AssertionError, match="disabled"):
+            await screen.click("do-begin-1")  # it is not time
+        await screen.click("owed-1")
+        await screen.click("pay-card")
+        await screen.press("Enter")
+        assert screen.shows("Paid") and not screen.has("owed-1")
+        await screen.click("do-lock")
+        await until(lambda: h.pcs[1].phase == "held")
+        await screen.settle(0.3)
+        assert screen.shows("Locked")
+
+
+@pytest.mark.feature("PC-01", "BX-08")
+async def test_money_that_goes_back_is_told_by_its_method(room: Hall) -> None:
+    """Somebody has to do it on the terminal; and what has gone back already is not promised."""
+    h, server = room, room.server
+    methods = [{"method": "card", "name": "Card"}]
+    await server.submit("settings.edit", {"methods": methods, "return_prepaid": True})
+    pays = [{"method": "card", "amount_minor": 300}]
+    sessions = []
+    for number in (1, 2):
+        sessions.append(await h.begin(number, form="prepaid", amount_minor=300, payments=pays))
+    await h.run_s(30)
+    await h.pcs[2].end()
+    await until(lambda: h.row(sessions[1])["state"] == "due")
+    async with screen_of(server) as screen:
+        await screen.open("floor")
+        await screen.click("pc-1")
+        await screen.click("do-end")
+        assert "Give back €2.00 by Card" in screen.text("saved")
+        await server.submit("sale.refund", {"order": sessions[1], "reason": "asked"})
+        await screen.click("pc-2")
+        await screen.settle(0.3)
+        assert screen.has("back-2") and not screen.shows("Give back €2.00")
+        await screen.click("back-2")
+        assert "already" in screen.text("saved") and not screen.has("back-2")
+
+
+async def test_double_touch_does_not_start_what_came_under_the_finger(
+    room: Hall, slow_hands: None
+) -> None:
+    """The button of free use moves up when something above it is done."""
+    h = room
+    async with screen_of(h.server) as screen:
+        await screen.open("floor")
+        await screen.click("pc-1")
+        await screen.click("do-lock")
+        await screen.settle(0.5)
+        await screen.click("do-lock")
+        await screen.click("do-start")
+        await screen.press(" ")
+        assert not _session(h, 1)
+        await screen.settle(0.5)
+        await screen.click("do-start")
+        assert _session(h, 1)
+
+
+async def test_password_that_a_customer_left_at_the_desk_is_forgotten(
+    room: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a minute in which nobody has typed."""
+    now = [1000.0]
+    monkeypatch.setattr("ui.viewmodels.session.time.monotonic", lambda: now[0])
+    s = Session(room.server)
+    s.go("floor")
+    s.floor.open("enable")
+    s.floor.user, s.floor.password = "maria", "Secret12"
+    s.forget_left()
+    now[0] += 59
+    s.forget_left()
+    assert s.floor.password == "Secret12"
+    s.floor.number = "1"
+    s.forget_left()
+    now[0] += 61
+    s.forget_left()
+    assert (s.floor.password, s.floor.panel) == ("", "")
+
+
 @pytest.mark.feature("RP-18")
 async def test_ticket_says_whose_account_it_is_on_while_it_is(room: Hall) -> None:
     """Cash is not the PC's; a parked ticket is still; a session that is over is left."""
@@ -557,7 +674,7 @@ async def test_pc_is_paired_from_the_screen(room: Hall, tmp_path: Path) -> None:
         await screen.settle(0.3)
         assert screen.shows("cabina client --join")
         port = pairing.PAIRING_PORT
-        from sync.errors import Refused
+        from sync.errors import Refused, SyncError
 
         with pytest.raises(Refused, match="wrong-role"):
             await pairing.join(tmp_path / "other", "127.0.0.1", port, "Bar", shown.append, yes)
@@ -571,6 +688,8 @@ async def test_pc_is_paired_from_the_screen(room: Hall, tmp_path: Path) -> None:
         await joining
         first = h.id_of(4)
         assert screen.shows("PC 4 is paired")
+        await h.server.submit("rate.put", {"rate": "VIP", "values": {**RATE, "name": "VIP"}})
+        await h.server.submit("pc.edit", {"pc": first, "rate": "VIP", "name": "Window"})
         await screen.click("pcs-new")
         await screen.type("pcs-number", "99999")
         await screen.click("pcs-open")
@@ -586,10 +705,29 @@ async def test_pc_is_paired_from_the_screen(room: Hall, tmp_path: Path) -> None:
         )
         await until(lambda: len(shown) > many)
         await screen.settle(0.3)
+        await screen.click("pc-row-1")
         await screen.type("pcs-digits", shown[-1])
         await screen.click("pcs-let-in")
         await joining
-        assert h.id_of(4) != first
+        row = h.server.tables.table("pcs").peek(h.id_of(4)) or {}
+        assert h.id_of(4) != first and (row["rate"], row["name"]) == ("VIP", "Window")
+        assert screen.shows("PC 4 is paired")
+        await screen.click("pcs-new")
+        await screen.type("pcs-number", "5")
+        await screen.click("pcs-open")
+        await until(lambda: screen.shows("cabina client --join"))
+        many = len(shown)
+        joining = asyncio.create_task(
+            pairing.join(tmp_path / "five", "127.0.0.1", port, "Five", shown.append, yes, "client")
+        )
+        await until(lambda: len(shown) > many)
+        await screen.settle(0.3)
+        for _ in range(3):
+            await screen.type("pcs-digits", "000000")
+            await screen.click("pcs-let-in")
+        assert screen.shows("The door is shut") and not screen.has("pcs-digits")
+        with pytest.raises(SyncError):
+            await joining
         await screen.click("pcs-new")
         await screen.type("pcs-number", "5")
         await screen.click("pcs-open")
@@ -657,7 +795,7 @@ async def test_customer_makes_a_password_redeems_orders_and_leaves(room: Hall) -
         assert pc.shows("Libre.") and pc.has("client-user")
         await pc.click("speak-en")
         await pc.click("call")
-        assert pc.shows("Somebody is coming")
+        assert pc.shows("The desk was called")
         await pc.click("client-enter")  # nothing is typed yet
         await pc.type("client-user", "maria")
         await pc.type("client-password", "whatever", submit=True)
@@ -726,6 +864,51 @@ async def test_language_of_a_customer_goes_with_them_and_no_further(room: Hall) 
         await until(lambda: h.pcs[1].phase == "free")
         await pc.settle(0.4)
         assert pc.shows("Free.") and h.pcs[1].chosen_language == ""
+
+
+@pytest.mark.feature("PC-04", "RC-10")
+async def test_who_is_not_expected_gets_in_and_reads_what_the_desk_says(room: Hall) -> None:
+    """Another can sit down before the one whom the desk expects; nothing chosen stays for others."""
+    h = room
+    await h.customer("pepe", 1000)
+    await h.server.enable("pepe", "", 1)
+    await until(lambda: h.pcs[1].state.get("expects") == "pepe")
+    async with page_of(h, width=1024, height=600) as pc:
+        assert pc.has("first-title")
+        await pc.click("client-back")
+        assert pc.has("client-user") and pc.find("client-user").value == ""
+        await h.server.submit("pc.message", {"message": "We close in ten minutes"})
+        await until(lambda: bool(h.pcs[1].state["messages"]))
+        await pc.settle(0.3)
+        assert "ten minutes" in pc.text("desk-says")
+        await pc.click("client-tab-pin")
+        await pc.type("client-pin", "22222", submit=True)
+        await pc.click("speak-es")
+        await pc.settle(1.2)
+        assert pc.has("problem") and h.pcs[1].chosen_language == "es"
+        h.pass_s(61)
+        await until(lambda: h.pcs[1].chosen_language == "")
+        await pc.settle(1.2)
+        assert not pc.has("problem") and pc.shows("Free.") and pc.has("first-title")
+
+
+@pytest.mark.feature("PC-04")
+async def test_menu_keeps_what_is_in_the_basket_in_sight(room: Hall) -> None:
+    """Whatever is looked for; a category in which nothing can be ordered is none."""
+    h = room
+    product = {"sku": "FIX", "name": "Repair", "price_minor": 0, "kind": "service",
+               "open_price": True, "category": "Workshop"}  # fmt: skip
+    await h.server.submit("product.add", {"product": product})
+    await until(lambda: h.pcs[1].tables.table("products").peek("FIX") is not None)
+    await h.begin(1)
+    async with page_of(h) as pc:
+        await pc.click("client-order")
+        assert not pc.has("menu-Workshop")
+        await pc.click("more-TEA")
+        await pc.type("client-query", "latte")
+        assert pc.text("units-TEA") == "1" and pc.keys("more-")[0] == "more-TEA"
+        await pc.press("Escape")
+        assert pc.has("client-order") and not pc.has("client-query")
 
 
 @pytest.mark.feature("PC-05", "PC-06")

@@ -1109,7 +1109,7 @@ def test_reserved_pc_is_kept_and_its_deposit_pays() -> None:
         hall.begin()
     with refused("unknown-reservation"):
         hall.begin(2, reservation=kept)
-    assert [row["name"] for row in reservations.coming(hall.view, pc, hall.wall_ms)] == ["Ana"]
+    assert [row["name"] for row in reservations.open_of(hall.view, pc)] == ["Ana"]
     session = hall.begin(reservation=kept)
     hall.end(session, 2000)
     assert hall.session(session)["due_minor"] == 30

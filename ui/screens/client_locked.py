@@ -16,6 +16,8 @@ from ui.viewmodels.client import PIN_LENGTH
 from ui.viewmodels.session import Session, use_session
 
 LANGUAGES = (("es", "Español"), ("en", "English"))
+LOW = 700
+"""A window that is not so high has less air."""
 WHITE, DIM, LINE = "#FFFFFF", "#A8BDBF", "#24494E"
 
 
@@ -117,6 +119,11 @@ def _facts(s: Session) -> ft.Control:
         ft.Row([text(s, when, "body", DIM, expand=True), text(s, what, "strong", WHITE)])
         for when, what in model.bands(node, s.text)
     ]
+    said = model.told(node)
+    if said is not None:
+        title = f"{s.text('client.desk_says')} · {s.text.time(said[1])}"
+        rows += [ft.Divider(height=16, color=LINE), text(s, title, "caption", DIM),
+                 text(s, said[0], "h2", WHITE, key="desk-says")]  # fmt: skip
     return ft.Column(
         [
             text(s, node.state.get("name") or s.text("client.computer"), "h1", DIM),
@@ -264,7 +271,9 @@ def _first(s: Session, let: bool) -> list[ft.Control]:
         form.password = form.again = ""
 
     def back(e: Any) -> None:
+        form.declined = form.user if let else ""
         form.turn("user")
+        form.user = ""
 
     return [
         text(s, s.text("client.first_title", user=form.user), "h1", key="first-title"),
@@ -273,7 +282,7 @@ def _first(s: Session, let: bool) -> list[ft.Control]:
         _field(s, "again", make, password=True),
         *([] if let else [_field(s, "code", make)]),
         _enter(s, s.text("client.make"), make),
-        *([] if let else [button(s, s.text("sell.cancel"), back, key="client-back")]),
+        button(s, s.text("client.not_me" if let else "sell.cancel"), back, key="client-back"),
     ]
 
 
@@ -283,23 +292,25 @@ def _card(s: Session) -> ft.Control | None:
     if node.phase != "free":
         return None
     expected = node.state.get("expects", "")
+    expected = "" if expected == form.declined else expected
     if expected and (form.step, form.user) != ("first", expected):
         form.begin_first(expected)
     first = form.step == "first"
     body = _first(s, bool(expected)) if first else _by_pin(s) if form.tab == "pin" else _by_user(s)
     wait_s = int(node.state.get("wait_s", 0))
     told = []
-    if form.problem:
-        told.append(text(s, form.problem, "body", s.palette.danger.text, key="problem"))
-    elif wait_s:
+    if wait_s:
         words = s.text("client.wait", seconds=wait_s)
         told.append(text(s, words, "body", s.palette.pending.text, key="problem"))
-    parts = [*([] if first else [_tabs(s)]), *body[:-1], *told, body[-1]]
+    elif form.problem:
+        told.append(text(s, form.problem, "body", s.palette.danger.text, key="problem"))
+    parts = [*([] if first else [_tabs(s)]), *told, *body]
+    low = s.app.height < LOW
     return ft.Container(
-        ft.Column(parts, spacing=16, tight=True,
+        ft.Column(parts, spacing=12 if low else 16, tight=True, scroll=ft.ScrollMode.AUTO,
                   horizontal_alignment=ft.CrossAxisAlignment.STRETCH),
         width=400 if s.app.width < 1200 else 440, bgcolor=s.palette.surface, border_radius=16,
-        padding=32,
+        padding=16 if low else 32,
     )  # fmt: skip
 
 

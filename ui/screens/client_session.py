@@ -19,12 +19,12 @@ from ui.components.parts import (
     line_below,
     named,
     named_button,
+    tappable,
     text,
 )
 from ui.format import whole
 from ui.screens.client_locked import LANGUAGES, ask, node_of, speak
 from ui.viewmodels import client as model
-from ui.viewmodels import shelf
 from ui.viewmodels.floor import span
 from ui.viewmodels.session import Session, use_session
 
@@ -40,12 +40,16 @@ def _head(s: Session) -> ft.Control:
     def fold(e: Any) -> None:
         s.client.folded = True
 
-    others = [
-        named_button(s, language.upper(), lambda e, to=language: speak(s, to), kind="text",
-                     key=f"speak-{language}")
-        for language, _ in LANGUAGES
-        if language != s.text.language
-    ]  # fmt: skip
+    others: list[ft.Control] = []
+    for language, name in LANGUAGES:
+        on = s.text.language == language
+        face = ft.Container(
+            text(s, language.upper(), "button", p.on_selected if on else p.text3),
+            bgcolor=p.selected if on else None, border_radius=8, width=40, height=48,
+            alignment=ft.Alignment.CENTER, tooltip=name,
+        )  # fmt: skip
+        tap = tappable(face, lambda e, to=language: speak(s, to), key=f"speak-{language}")
+        others.append(named(f"speak-{language}", name, tap, button=True))
 
     return ft.Container(
         ft.Row(
@@ -258,13 +262,19 @@ def _back(s: Session) -> ft.Control:
     return named("client-leave", words, button(s, words, left, key="client-leave"), button=True)
 
 
-def _panel(s: Session, title: str, *parts: ft.Control) -> list[ft.Control]:
+def _panel(
+    s: Session, title: str, *parts: ft.Control, last: ft.Control | None = None
+) -> list[ft.Control]:
+    """What is done in place of the panel's own; ``last`` stands beside the way back."""
     told = []
     if s.client.problem:
         told.append(text(s, s.client.problem, "body", s.palette.danger.text, key="problem"))
+    foot = _back(s)
+    if last is not None:
+        foot = ft.Row([foot, ft.Container(last, expand=True)], spacing=8)
     return [
         ft.Container(
-            ft.Column([text(s, title, "h1"), *parts, *told, _back(s)], spacing=12, expand=True,
+            ft.Column([text(s, title, "h1"), *parts, *told, foot], spacing=12, expand=True,
                       horizontal_alignment=ft.CrossAxisAlignment.STRETCH),
             padding=16, expand=True,
         )
@@ -331,13 +341,13 @@ def _order(s: Session) -> list[ft.Control]:
 
         return chosen
 
-    names = shelf.categories(node)
+    names = model.categories(node)
     chips: list[ft.Control] = []
     for name in names if len(names) > 1 else ():
         kind = "tonal" if form.category == name else "outline"
         chips.append(named_button(s, name, chooser(name), kind=kind, key=f"menu-{name}"))
     rows: list[ft.Control] = []
-    for row in model.menu(node, form.query, form.category):
+    for row in model.menu(node, form.query, form.category, form.basket):
         sku = str(row["sku"])
         units = form.basket.get(sku, 0)
         less = [
@@ -373,15 +383,15 @@ def _order(s: Session) -> list[ft.Control]:
     total = s.text.money(model.total_minor(node, form.basket))
     words = s.text("client.send_order", total=total)
     ready = button(s, words, send, kind="filled", key="client-send-order", disabled=not form.basket)
+    search = field(s, key="client-query", hint_text=s.text("client.look_for"), value=form.query,
+                   on_change=looked, prefix_icon=ft.Icons.SEARCH_ROUNDED)  # fmt: skip
+    top = [search, *([ft.Row(chips, spacing=8, scroll=ft.ScrollMode.HIDDEN)] if chips else [])]
     return _panel(
         s,
         s.text("client.do.order"),
-        field(s, key="client-query", hint_text=s.text("client.look_for"), value=form.query,
-              on_change=looked, prefix_icon=ft.Icons.SEARCH_ROUNDED),
-        *([ft.Row(chips, spacing=8, scroll=ft.ScrollMode.HIDDEN)] if chips else []),
-        ft.ListView(rows, spacing=8, expand=True),
-        named("client-send-order", words, ready, button=True),
-    )  # fmt: skip
+        ft.ListView([*top, *rows], spacing=8, expand=True),
+        last=named("client-send-order", words, ready, button=True),
+    )
 
 
 def _leaving(s: Session) -> list[ft.Control]:

@@ -538,7 +538,14 @@ def _password(s: Session, row: dict[str, Any]) -> list[ft.Control]:
     known = s.text("customers.has_password" if has else "customers.no_password")
     acts: list[ft.Control] = []
 
+    def ask(e: Any) -> None:
+        s.customers.sure = True
+
+    def keep(e: Any) -> None:
+        s.customers.sure = False
+
     async def forget(e: Any) -> None:
+        s.customers.sure = False
         work = lambda: node.submit("customer.forget", {"customer": customer})  # noqa: E731
         await _try(s, work, s.text("customers.forgot"))
 
@@ -549,12 +556,18 @@ def _password(s: Session, row: dict[str, Any]) -> list[ft.Control]:
     def enable(e: Any) -> None:
         s.enable_pc(row["user"])
 
-    if has and node.may("customer.password"):
+    if has and node.may("customer.password") and s.customers.sure:
+        known = s.text("customers.sure_forget")
+        acts = [
+            button(s, s.text("queue.keep"), keep, key="password-keep"),
+            button(s, s.text("customers.forget"), forget, kind="danger", key="password-sure"),
+        ]
+    elif has and node.may("customer.password"):
         words = s.text("customers.forget")
-        acts.append(button(s, words, forget, kind="danger_text", key="password-forget"))
+        acts.append(button(s, words, ask, kind="danger_text", key="password-forget"))
     elif isinstance(node, ServerNode) and node.printer and node.may("customer.password"):
         acts.append(button(s, s.text("customers.new_code"), code, key="password-code"))
-    if isinstance(node, ServerNode) and node.may("session.run"):
+    if isinstance(node, ServerNode) and node.may("session.run") and not s.customers.sure:
         acts.append(button(s, s.text("customers.enable"), enable, key="customer-enable"))
     return [ft.Row([text(s, known, "body", s.palette.text2, expand=True), *acts], spacing=8)]
 

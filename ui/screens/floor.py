@@ -7,7 +7,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import ServerNode, pcs, reservations, sessions
+from node.api import ServerNode, pcs, reservations, sessions, settling
 from ui.components.guard import part
 from ui.components.office import attempt, head, note, page, pill, segments, typed
 from ui.components.parts import (
@@ -59,7 +59,12 @@ async def _do(s: Session, work: Callable[[], Awaitable[Any]], done: str) -> bool
 def _to_hand_over(s: Session, receipt: Any) -> str:
     """What the operator has to give out of the till; empty for nothing."""
     back, change = model.handed_over(receipt)
-    told = [s.text("floor.give_back", amount=s.text.money(back))] if back else []
+    names = dict(methods(s.node))
+    told = []
+    for method, amount in back.items():
+        name = names.get(method, method)
+        key = "floor.give_back" if method == "cash" else "floor.give_back_by"
+        told.append(s.text(key, amount=s.text.money(amount), method=name))
     told += [s.text("floor.give_change", amount=s.text.money(change))] if change else []
     return " ".join(told)
 
@@ -84,6 +89,8 @@ def _form(one: Card) -> str:
 def _words(s: Session, one: Card) -> tuple[str, str]:
     """(who, what stands small beside the time)."""
     who = one.who or s.text(f"floor.form.{_form(one)}")
+    if one.locked:
+        return who, s.text("floor.locked")
     if one.form == "customer" and one.source == "passes":
         who = f"{who} · {s.text('floor.form.pass')}"
     if one.left_s == 0:
@@ -135,7 +142,8 @@ def _inside(s: Session, one: Card, ink: str) -> list[ft.Control]:
     p = s.palette
     if not one.in_use:
         words, glyph, color = _free_words(s, one)
-        at = s.text.time(one.reserved_ms)
+        today = s.text.day_of(one.reserved_ms) == s.text.day_of(s.node.clock.wall_ms())
+        at = s.text.time(one.reserved_ms) if today else s.text.moment(one.reserved_ms)
         told = s.text("floor.reserved", name=one.reserved, time=at)
         kept = [clipped(s, told, "caption", p.pending.text)]
         return [
@@ -156,7 +164,10 @@ def _inside(s: Session, one: Card, ink: str) -> list[ft.Control]:
             vertical_alignment=ft.CrossAxisAlignment.END,
         ),
     ]
-    if one.left_s is not None and one.limit_s:
+    if one.due_minor:
+        words = s.text("floor.to_pay", amount=s.text.money(one.due_minor))
+        parts.append(clipped(s, words, "label", p.danger.text))
+    elif one.left_s is not None and one.limit_s:
         share = one.left_s / one.limit_s
         color = ink if one.alert else p.accent
         parts.append(_bar(color, p.surface3, share))
@@ -180,6 +191,8 @@ def _DrawnTile(one: Card, on: bool, dark: bool, language: str, wide: bool) -> ft
         glyph = ft.Icons.CLOUD_OFF_ROUNDED if not one.online else FORM_ICONS[_form(one)]
         if one.state == "paused":
             glyph = ft.Icons.PAUSE_CIRCLE_ROUNDED
+        if one.locked:
+            glyph = ft.Icons.LOCK_ROUNDED
         corner.append(icon(glyph, 20, ink if tint else p.text3))
     top = ft.Row(
         [text(s, str(one.number), "h1", ink, expand=True), *corner],
@@ -221,9 +234,12 @@ def _side(s: Session, known: list[Card]) -> ft.Control:
         body = _pay(s)
     elif form.panel == "give-up":
         body = _give_up(s)
+    elif form.panel == "keep":
+        body = _keep(s)
     elif one is None:
         body = [
-            empty(s, ft.Icons.TOUCH_APP_ROUNDED, s.text("floor.none"), s.text("floor.none_next"))
+            empty(s, ft.Icons.TOUCH_APP_ROUNDED, s.text("floor.none"), s.text("floor.none_next")),
+            *_of_no_pc(s),
         ]
     elif form.panel in ("prepaid", "add"):
         body = _prepaid(s, one)
@@ -274,6 +290,32 @@ def _pc(s: Session, one: Card) -> list[ft.Control]:
     return [*(_live(s, one) if one.in_use else _idle(s, one)), *_messages(s, one)]
 
 
+def _owed_at(s: Session, one: Card) -> list[ft.Control]:
+    """Bills of sessions that are over, and what is to be given back."""
+    owed = [(name, r) for name, r in sessions.due(s.node.tables) if r["pc"] == one.pc]
+    return [_owed(s, name, row, at) for at, (name, row) in enumerate(owed)]
+
+
+def _kept_at(s: Session, one: Card) -> list[ft.Control]:
+    """Reservations; a session begins with the next one."""
+    kept, now_ms = reservations.open_of(s.node.tables, one.pc), s.node.clock.wall_ms()
+    first = next((row for row in kept if row["to_ms"] > now_ms), None)
+    return [_kept(s, row, at, one if row is first else None) for at, row in enumerate(kept)]
+
+
+def _of_no_pc(s: Session) -> list[ft.Control]:
+    """What is open at PCs that were taken out."""
+    assert isinstance(s.node, ServerNode)
+    owed, kept = model.of_no_pc(s.node)
+    if not (owed or kept):
+        return []
+    return [
+        text(s, s.text("floor.of_no_pc"), "label", s.palette.text2),
+        *[_owed(s, name, row, at) for at, (name, row) in enumerate(owed)],
+        *[_kept(s, row, at, None) for at, row in enumerate(kept)],
+    ]
+
+
 def _live(s: Session, one: Card) -> list[ft.Control]:
     node, p = s.node, s.palette
     session = node.tables.table("pcs").peek(one.pc) or {}
@@ -310,6 +352,7 @@ def _live(s: Session, one: Card) -> list[ft.Control]:
         ),
         *[_fact(s, label, value) for label, value in facts],
         *_buttons(s, one, name),
+        *_owed_at(s, one),
     ]
     sold = model.sold_to(node, name)
     if sold:
@@ -335,7 +378,7 @@ def _live(s: Session, one: Card) -> list[ft.Control]:
                                 glyph=ft.Icons.STOP_CIRCLE_ROUNDED), expand=1),
         )
     )  # fmt: skip
-    return parts
+    return [*parts, *_kept_at(s, one)]
 
 
 def _settle(s: Session, session: str) -> None:
@@ -382,8 +425,13 @@ def _buttons(s: Session, one: Card, session: str) -> list[ft.Control]:
             _small(s, "move", ft.Icons.SWAP_HORIZ_ROUNDED, _opener(s, "move")),
             _small(s, "message", ft.Icons.CHAT_ROUNDED, _opener(s, "message")),
         ),
-        _pair(_lock(s, one, bool(row["locked"]))),
+        _pair(_reserver(s), _lock(s, one, bool(row["locked"]))),
     ]
+
+
+def _reserver(s: Session) -> ft.Control:
+    off = not s.node.may("reservation.edit")
+    return _small(s, "reserve", ft.Icons.EVENT_ROUNDED, _opener(s, "reserve"), disabled=off)
 
 
 def _adder(s: Session, session: str) -> Callable[[Any], None]:
@@ -420,17 +468,22 @@ def _idle(s: Session, one: Card) -> list[ft.Control]:
         _title(s, f"PC {one.number}"),
         text(s, words, "strong", color),
     ]
-    owed = [(name, r) for name, r in sessions.due(node.tables) if r["pc"] == one.pc]
-    parts += [_owed(s, name, r) for name, r in owed[:4]]
+    parts += _owed_at(s, one)
     if one.blocked:
         parts.append(
             named_button(s, s.text("floor.do.unblock"), _act(s, "pc.unblock", "", pc=one.pc),
                    kind="filled", key="do-unblock")
         )  # fmt: skip
-    start = _act(s, "session.start", s.text("floor.started"), pc=one.pc)
+    begin = _act(s, "session.start", s.text("floor.started"), pc=one.pc)
+
+    async def start(e: Any = None) -> None:
+        if s.acts.alone("do-start"):
+            await begin()
+
     ready = one.online and one.state == "free"
+    kind = "outline" if one.due_minor or one.back_minor else "filled"
     parts += [
-        named_button(s, s.text("floor.do.start"), start, kind="filled" if not owed else "outline",
+        named_button(s, s.text("floor.do.start"), start, kind=kind,
             glyph=ft.Icons.PLAY_ARROW_ROUNDED, key="do-start", key_label=cap("start_pc"),
             height=56, disabled=not ready,
         ),
@@ -441,32 +494,32 @@ def _idle(s: Session, one: Card) -> list[ft.Control]:
                    disabled=not ready),
         ),
         _pair(
-            _small(s, "reserve", ft.Icons.EVENT_ROUNDED, _opener(s, "reserve"),
-                   disabled=not node.may("reservation.edit")),
+            _reserver(s),
             _lock(s, one, bool(row.get("locked"))),
         ),
     ]  # fmt: skip
     if node.may("pc.power"):
         parts.append(_power(s, one, bool(row.get("mac"))))
-    coming = reservations.coming(node.tables, one.pc, node.clock.wall_ms())
-    parts += [_kept(s, one, kept, at) for at, kept in enumerate(coming[:4])]
+    parts += _kept_at(s, one)
     return parts
 
 
-def _owed(s: Session, session: str, row: Any) -> ft.Control:
+def _owed(s: Session, session: str, row: Any, at: int) -> ft.Control:
     def pay(e: Any) -> None:
         _settle(s, session)
 
     who = sessions.who(s.node.tables, row) or s.text(f"floor.form.{row['form']}")
     words = f"{s.text.time(row['ended_ms'])} · {who}"
     flagged = ", ".join(s.text.flag(flag) for flag in row["flags"])
+    more = f"-{at}" if at else ""
+    told: list[ft.Control] = []
     if row["due_minor"]:
         amount, label = row["due_minor"], s.text("sell.charge")
-        act = named_button(s, label, pay, kind="filled", key=f"owed-{row['number']}")
+        act = named_button(s, label, pay, kind="filled", key=f"owed-{row['number']}{more}")
     else:
-        amount = row["back_minor"]
-        words = f"{words} · {s.text('floor.unused')}"
-        act = _backs(s, session, row["number"])
+        amount = settling.to_give_back(s.node.tables, row)
+        told.append(clipped(s, s.text("floor.unused"), "caption", s.palette.text2))
+        act = _backs(s, session, f"{row['number']}{more}")
     return card(
         s,
         ft.Row(
@@ -474,6 +527,7 @@ def _owed(s: Session, session: str, row: Any) -> ft.Control:
                 ft.Column(
                     [
                         clipped(s, words, "caption", s.palette.text2),
+                        *told,
                         text(s, s.text.money(amount), "h2"),
                         *(
                             [clipped(s, flagged, "caption", s.palette.aside.text)]
@@ -492,10 +546,17 @@ def _owed(s: Session, session: str, row: Any) -> ft.Control:
     )
 
 
-def _backs(s: Session, session: str, number: int) -> ft.Control:
+def _backs(s: Session, session: str, number: str) -> ft.Control:
     """What was paid beforehand and not used: given back, or kept where nobody comes for it."""
-    give = _act(s, "session.give-back", s.text("floor.gone_back"), session=session)
-    keep = _act(s, "session.give-back", s.text("floor.kept_it"), session=session, keep=True)
+    row = s.node.tables.table("sessions").peek(session)
+    left = row is not None and settling.to_give_back(s.node.tables, row)
+    done = s.text("floor.gone_back" if left else "floor.gone_before")
+    give = _act(s, "session.give-back", done, session=session)
+
+    def keep(e: Any) -> None:
+        s.floor.open("keep")
+        s.floor.paying = session
+
     return ft.Column(
         [
             named_button(
@@ -507,6 +568,23 @@ def _backs(s: Session, session: str, number: int) -> ft.Control:
         ],
         spacing=4,
     )
+
+
+def _keep(s: Session) -> list[ft.Control]:
+    """Whether money that a customer has paid and not used stays with the café."""
+    session = s.floor.paying
+    row = s.node.tables.table("sessions").peek(session)
+    if row is None or not row["back_minor"]:
+        return [_leave(s)]
+    amount = s.text.money(settling.to_give_back(s.node.tables, row))
+    keep = _act(s, "session.give-back", s.text("floor.kept_it"), session=session, keep=True)
+    label = s.text("floor.keep_it", amount=amount)
+    return [
+        _title(s, s.text("floor.sure_keep", number=row["number"])),
+        text(s, s.text("floor.keep_hint"), "body", s.palette.text2),
+        named_button(s, label, keep, kind="danger_filled", key="keep-sure"),
+        _leave(s),
+    ]
 
 
 def _power(s: Session, one: Card, known: bool) -> ft.Control:
@@ -523,10 +601,15 @@ def _power(s: Session, one: Card, known: bool) -> ft.Control:
     )
 
 
-def _kept(s: Session, one: Card, kept: Any, at: int) -> ft.Control:
-    """A reservation of a PC: begin with it if it is the next one, or give it up."""
+def _kept(s: Session, kept: Any, at: int, one: Card | None) -> ft.Control:
+    """A reservation: begin with it at its PC if it is the next one of ``one``, or give it up."""
     name = str(kept.doc_id)
-    begin = _act(s, "session.start", s.text("floor.started"), pc=one.pc, reservation=name)
+    may = s.node.may("reservation.edit")
+
+    async def begin(e: Any = None) -> None:
+        if s.acts.alone(f"do-begin-{at}"):
+            fields = {"pc": kept["pc"], "reservation": name}
+            await _act(s, "session.start", s.text("floor.started"), **fields)()
 
     def give_up(e: Any) -> None:
         s.floor.open("give-up")
@@ -540,15 +623,18 @@ def _kept(s: Session, one: Card, kept: Any, at: int) -> ft.Control:
     ]
     if deposit:
         parts.append(_fact(s, s.text("floor.deposit"), s.text.money(deposit)))
-    parts.append(
-        _pair(
-            ft.Container(named_button(s, s.text("floor.do.begin"), begin, kind="tonal",
-                                      key=f"do-begin-{at}",
-                                expand=1, disabled=bool(at) or not one.online), expand=1),
-            ft.Container(named_button(s, s.text("floor.do.cancel"), give_up,
-                                kind="danger_text", key=f"do-give-up-{at}", expand=1), expand=1),
-        )
-    )  # fmt: skip
+    now_ms = s.node.clock.wall_ms()
+    if kept["to_ms"] <= now_ms:
+        parts.append(text(s, s.text("floor.not_come"), "caption", s.palette.pending.text))
+    faces: list[ft.Control] = []
+    if one is not None:
+        ready = reservations.is_due(kept, now_ms) and one.online and one.state == "free"
+        label = s.text("floor.do.begin")
+        faces.append(named_button(s, label, begin, kind="tonal", key=f"do-begin-{at}", expand=1,
+                                  disabled=not ready))  # fmt: skip
+    faces.append(named_button(s, s.text("floor.do.cancel"), give_up, kind="danger_text",
+                              key=f"do-give-up-{at}", expand=1, disabled=not may))  # fmt: skip
+    parts.append(_pair(*[ft.Container(face, expand=1) for face in faces]))
     return card(s, ft.Column(parts, spacing=4), padding=12)
 
 
@@ -572,9 +658,11 @@ def _give_up(s: Session) -> list[ft.Control]:
         faces.append(named_button(s, label, ended(True), kind="filled", key="give-up-back"))
     label = s.text("floor.keep_it", amount=amount) if left else s.text("floor.do.give_up")
     faces.append(named_button(s, label, ended(False), kind="danger", key="give-up-keep"))
+    asks = left and not node.may("sale.refund")
     return [
         _title(s, s.text("floor.sure_give_up")),
         text(s, words, "body", s.palette.text2),
+        *([text(s, s.text("floor.no_refund"), "body", s.palette.pending.text)] if asks else []),
         *([_fact(s, s.text("floor.deposit"), amount)] if left else []),
         *faces,
         _leave(s),
@@ -724,6 +812,15 @@ def _paying(s: Session, amount_minor: int) -> dict[str, Any]:
     return {}
 
 
+def _in_cash(s: Session, typed: str) -> list[ft.Control]:
+    """What is taken for an amount where cash is rounded."""
+    amount = s.text.parse(typed)
+    cash = model.cash_of(s.node, amount) if amount else amount
+    if not cash or cash == amount:
+        return []
+    return [_fact(s, s.text("floor.in_cash"), s.text.money(cash))]
+
+
 def _prepaid(s: Session, one: Card) -> list[ft.Control]:
     """Time that is paid beforehand: at the beginning, or more of it."""
     form, node = s.floor, s.node
@@ -740,7 +837,10 @@ def _prepaid(s: Session, one: Card) -> list[ft.Control]:
 
         await _do(s, work, s.text("floor.added" if adding else "floor.started"))
 
-    cash = [] if form.method else [_box(s, "received", buy, keyboard_type=ft.KeyboardType.NUMBER)]
+    cash: list[ft.Control] = []
+    if not form.method:
+        cash.append(_box(s, "received", buy, keyboard_type=ft.KeyboardType.NUMBER))
+        cash += _in_cash(s, form.amount)
     title = s.text("floor.add_to" if adding else "floor.prepay", number=one.number)
     return [
         _title(s, title),
@@ -778,7 +878,7 @@ def _pay(s: Session) -> list[ft.Control]:
                       s.text("floor.none_next")), _pair(_leave(s))]  # fmt: skip
     sales = row["sales_minor"] - row["sales_paid_minor"]
     facts = [
-        (s.text("floor.time"), span(row["seconds"])),
+        (s.text("floor.length"), span(row["seconds"])),
         (s.text("floor.so_far"), s.text.money(row["price_minor"])),
     ]
     if sales:
@@ -792,7 +892,9 @@ def _pay(s: Session) -> list[ft.Control]:
             debt = 0
             if form.debt.strip():
                 debt = model.money_of(s.text, form.debt, "debt", least=0)
-            rest = max(0, row["due_minor"] - debt)
+            if debt > row["due_minor"]:
+                raise BadField("debt")
+            rest = row["due_minor"] - debt
             fields: dict[str, Any] = {"session": session}
             if rest:
                 fields |= _paying(s, rest)
@@ -802,8 +904,10 @@ def _pay(s: Session) -> list[ft.Control]:
 
         await _do(s, work, s.text("floor.paid_now"))
 
+    if form.method:  # no field has the Enter
+        s.actions["charge"] = pay
     cash: list[ft.Control] = []
-    if not form.method:
+    if not form.method and s.text.parse(form.debt) != row["due_minor"]:
         number = ft.KeyboardType.NUMBER
         cash.append(_box(s, "received", pay, autofocus=True, keyboard_type=number))
         change = model.change_of(node, s.text, row["due_minor"], form)
@@ -854,6 +958,7 @@ def _reserve(s: Session, one: Card) -> list[ft.Control]:
             ft.Container(_box(s, "minutes", reserve), expand=1),
         ),
         _box(s, "deposit", reserve, keyboard_type=ft.KeyboardType.NUMBER),
+        *_in_cash(s, form.deposit),
         _foot(s, s.text("floor.do.reserve"), reserve),
     ]
 
@@ -874,9 +979,11 @@ def Floor() -> ft.Control:
 
     async def start() -> None:
         one = next((c for c in known if c.pc == form.selected), None)
-        if one is not None and one.state == "free" and not form.panel:
+        free = one is not None and one.state == "free" and not form.panel
+        if one is not None and free and s.acts.alone("do-start"):
             await _act(s, "session.start", s.text("floor.started"), pc=one.pc)()
 
+    s.actions.pop("charge", None)  # the bill puts its own
     s.actions["start_pc"] = start
     s.actions["back"] = form.leave
     counts = {name: sum(one.fits(name) for one in known) for name in model.FILTERS}

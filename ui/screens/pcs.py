@@ -7,7 +7,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import ServerNode, SyncError, pcs
+from node.api import Refused, ServerNode, SyncError, pcs
 from ui.components.guard import part
 from ui.components.office import Column, Row, attempt, head, note, page, segments, table
 from ui.components.parts import card, field, named_button, text
@@ -138,7 +138,9 @@ async def _open_door(s: Session, *, replaces: bool = False) -> None:
 
     async def work() -> None:
         number = model.number_in(form.fields.get("number", ""))
-        how = {"number": number, "rate": form.fields.get("rate", ""), "again": replaces}
+        rate = "" if replaces else form.fields.get("rate", "")
+        how = {"number": number, "rate": rate, "again": replaces}
+        form.door = number
         opened.update(await s.door.call("pair_open", port=PAIRING_PORT, **how))
 
     if not await _do(s, work, ""):
@@ -172,12 +174,23 @@ def _door(s: Session) -> list[ft.Control]:
         await s.door.call("pair_close")
 
     async def enter(e: Any = None) -> None:
-        work = lambda: s.door.call("pair_type", digits=form.digits)  # noqa: E731
-        done = s.text("pcs.paired", number=form.fields.get("number", ""))
+        shut: list[bool] = []
+
+        async def work() -> None:
+            try:
+                await s.door.call("pair_type", digits=form.digits)
+            except Refused as refusal:  # too late, or too many wrong digits
+                if refusal.code == "pairing-closed" or refusal.details.get("left") == 0:
+                    shut.append(True)
+                raise
+
+        done = s.text("pcs.paired", number=form.door)
         if await _do(s, work, done):
             form.step = ""
             form.open("", {})
             form.saved = done
+        elif shut:
+            form.step, form.problem = "", s.text("pcs.door_shut")
         form.digits = ""
 
     def digits(e: Any) -> None:
@@ -208,7 +221,7 @@ def _door(s: Session) -> list[ft.Control]:
     return [
         text(s, s.text("pcs.new"), "h2"),
         _box(s, "number", begin, autofocus=True),
-        *_rate_chips(s),
+        *([] if taken else _rate_chips(s)),
         *opens,
         text(s, s.text("pcs.door_hint"), "body", s.palette.text2),
     ]

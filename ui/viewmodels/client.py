@@ -16,6 +16,8 @@ from ui.viewmodels.floor import hour_minor
 PIN_LENGTH = 5
 WARN_AT_S = (600, 300)
 SHOWN_AT_ONCE = 60
+NEWS_MS = 900_000
+"""So long a message of the desk stands on a locked page."""
 DAY_MINUTES = 1440
 
 
@@ -27,6 +29,8 @@ class ClientModel:
     tab: str = "user"
     step: str = ""
     """``first`` while a first password is made."""
+    declined: str = ""
+    """User name of whom the desk expects, who is not here."""
     user: str = ""
     password: str = ""
     again: str = ""
@@ -47,13 +51,16 @@ class ClientModel:
 
     @property
     def typed(self) -> tuple[str, ...]:
-        """What stands on the locked page."""
-        return self.user, self.password, self.again, self.code, self.pin, self.step
+        """What somebody has left on the locked page."""
+        tab = self.tab if self.tab != "user" else ""
+        fields = (self.user, self.password, self.again, self.code, self.pin, self.step)
+        return (*fields, self.problem, self.declined, tab)
 
     def forget(self) -> None:
         """Nothing that was typed stays for who comes next."""
         self.tab = "user"
         self.step = self.user = self.password = self.again = self.code = self.pin = ""
+        self.declined = ""
         self.leave()
         self.folded = False
 
@@ -85,6 +92,14 @@ def notable(node: ClientNode) -> tuple[Any, ...]:
     return (
         warning(node.left_ms), max(said, default=0), bool(session.get("ends_in_ms")), node.online,
     )  # fmt: skip
+
+
+def told(node: ClientNode) -> tuple[str, int] | None:
+    """What the desk has said last to a PC that nobody uses, and when; None for nothing new."""
+    said = [one for one in node.state.get("messages", ()) if one[1] == "desk"]
+    if not said or node.now_ms - said[-1][3] > NEWS_MS:
+        return None
+    return str(said[-1][2]), int(said[-1][3])
 
 
 def warning(left_ms: int | None) -> int:
@@ -119,9 +134,24 @@ def _clock(minute: int) -> str:
     return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
-def menu(node: ClientNode, query: str = "", category: str = "") -> list[Mapping[str, Any]]:
-    """What can be ordered from a PC: products and services with a price, the first that fit."""
-    return shelf.find(node, query, category, most=SHOWN_AT_ONCE, fits=_can_be_ordered)[0]
+def menu(
+    node: ClientNode, query: str = "", category: str = "", basket: Mapping[str, int] | None = None
+) -> list[Mapping[str, Any]]:
+    """What can be ordered from a PC: what is in the basket, then products and services with a
+    price, the first that fit."""
+    products = node.tables.table("products")
+    mine = [row for sku in basket or {} if (row := products.peek(sku)) is not None]
+    found = shelf.find(node, query, category, most=SHOWN_AT_ONCE, fits=_can_be_ordered)[0]
+    return [*mine, *[row for row in found if row["sku"] not in (basket or {})]]
+
+
+def categories(node: ClientNode) -> list[str]:
+    """Those that have something to be ordered."""
+    return [
+        name
+        for name in shelf.categories(node)
+        if shelf.find(node, "", name, most=1, fits=_can_be_ordered)[0]
+    ]
 
 
 def _can_be_ordered(row: Mapping[str, Any]) -> bool:

@@ -49,6 +49,8 @@ class CustomersModel:
     older: int = SHOWN_AT_ONCE
     """Movements that are listed."""
     write_off: bool = False
+    sure: bool = False
+    """Whether it is asked once more before the password is deleted."""
     problem: str = ""
     saved: str = ""
     busy: bool = False
@@ -59,7 +61,7 @@ class CustomersModel:
 
     def show(self, tab: str) -> None:
         self.tab, self.older, self.shown = tab, SHOWN_AT_ONCE, {}
-        self.typed, self.products, self.write_off = {}, {}, False
+        self.typed, self.products, self.write_off, self.sure = {}, {}, False, False
         self.problem = self.saved = ""
 
     def new(self) -> None:

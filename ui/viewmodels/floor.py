@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import flet as ft
+from tinydb import where
 
 from node.api import (
     MAX_PRICE_MINOR,
@@ -21,6 +22,7 @@ from node.api import (
     reservations,
     sessions,
     settings,
+    settling,
 )
 from ui.format import Format, whole
 from ui.viewmodels.forms import BadField
@@ -67,7 +69,7 @@ class FloorModel:
 
     def choose(self, pc: str) -> None:
         """Look at another PC; what was typed for the one before is gone."""
-        self.selected = "" if self.selected == pc and not self.panel else pc
+        self.selected = pc
         self.leave()
 
     def open(self, panel: str) -> None:
@@ -90,6 +92,8 @@ class Card:
     number: int
     state: str
     """``free``, ``running``, ``paused``, ``locked`` (by the desk)."""
+    locked: bool = False
+    """Whether the desk has locked it, though somebody uses it."""
     form: str = ""
     source: str = ""
     who: str = ""
@@ -140,13 +144,14 @@ def cards(node: ServerNode) -> list[Card]:
     owed: dict[str, tuple[int, int]] = {}
     for _, row in sessions.due(tables):
         due, back = owed.get(row["pc"], NOTHING)
-        owed[row["pc"]] = due + row["due_minor"], back + row["back_minor"]
+        back += settling.to_give_back(tables, row)
+        owed[row["pc"]] = due + row["due_minor"], back
     return [_card(node, pc, row, owed.get(pc, NOTHING), now_ms) for pc, row in pcs.trusted(tables)]
 
 
 def _card(node: ServerNode, pc: str, row: Any, owed: tuple[int, int], now_ms: int) -> Card:
     tables, seen = node.tables, node.floor.view(pc)
-    coming = reservations.coming(tables, pc, now_ms)
+    coming = [one for one in reservations.open_of(tables, pc) if one["to_ms"] > now_ms]
     kept = coming[0] if coming and coming[0]["from_ms"] < now_ms + DAY_MS else None
     expects = row["expects"] or {}
     person = tables.table("people").peek(expects.get("customer", "")) or {}
@@ -154,6 +159,7 @@ def _card(node: ServerNode, pc: str, row: Any, owed: tuple[int, int], now_ms: in
     common: dict[str, Any] = {
         "pc": pc,
         "number": row["number"],
+        "locked": row["locked"],
         "online": seen["online"],
         "called": bool(seen["called_ms"]),
         "blocked": seen["blocked"],
@@ -189,6 +195,14 @@ def calls(node: Node) -> int:
         return 0
     seen = [node.floor.view(pc) for pc, _ in pcs.trusted(node.tables)]
     return sum(bool(one["called_ms"] or one["blocked"]) for one in seen)
+
+
+def of_no_pc(node: ServerNode) -> tuple[list[tuple[str, Any]], list[Any]]:
+    """(sessions, reservations) that are open at PCs which are trusted no more."""
+    here = {pc for pc, _ in pcs.trusted(node.tables)}
+    owed = [one for one in sessions.due(node.tables) if one[1]["pc"] not in here]
+    kept = node.tables.table("reservations").search(where("state") == "open")
+    return owed, [row for row in kept if row["pc"] not in here]
 
 
 def span(seconds: int, *, with_seconds: bool = False) -> str:
@@ -245,10 +259,13 @@ def instant_of(text: Format, typed: str, now_ms: int, day: str = "") -> int:
     except ValueError:
         raise BadField("day") from None
     wanted = dt.datetime.combine(date, dt.time(at[0], at[1]), zone)
+    over = wanted < now - dt.timedelta(minutes=1)
     if day.strip():
-        if wanted < now or date > now.date() + AHEAD:
+        if date < now.date() or date > now.date() + AHEAD:
             raise BadField("day")
-    elif wanted < now - dt.timedelta(minutes=1):
+        if over:
+            raise BadField("time")
+    elif over:
         wanted += dt.timedelta(days=1)
     return int(wanted.timestamp() * 1000)
 
@@ -273,15 +290,23 @@ def change_of(node: Node, text: Format, due_minor: int, form: FloorModel) -> int
     return pay(due_minor, debt, given, *step).change
 
 
-def handed_over(receipt: Any) -> tuple[int, int]:
-    """(cash given back, change) that something which was done has to be followed by."""
-    back = change = 0
+def handed_over(receipt: Any) -> tuple[dict[str, int], int]:
+    """(what goes back by method, change) that something which was done has to be followed by."""
+    back: dict[str, int] = {}
+    change = 0
     for name, _, body in receipt.events if receipt is not None else ():
         if name == "sale.refunded":
-            back += sum(amount for method, amount in body["methods"] if method == "cash")
+            for method, amount in body["methods"]:
+                back[method] = back.get(method, 0) + amount
         elif name == "order.sold":
             change += body["collected"]["change_minor"]
     return back, change
+
+
+def cash_of(node: Node, amount_minor: int) -> int:
+    """What is taken in cash for an amount, as the café rounds it."""
+    step = settings.cash_at(settings.cafe(node.tables), node.tables.cursor)
+    return pay(amount_minor, 0, None, *step).cash
 
 
 def live_sessions(node: Node) -> list[tuple[str, int, str]]:
@@ -315,6 +340,8 @@ class PcsModel:
     fields: dict[str, str] = field(default_factory=dict)
     step: str = ""
     """Of the door: ``open``, ``digits``, or empty."""
+    door: int = 0
+    """Number of the PC for which the door is open."""
     address: str = ""
     knocking: str = ""
     digits: str = ""

@@ -60,6 +60,7 @@ class Feed:
 
 TYPING_S = 3.0
 """A letter and the Enter behind it are nearer to each other, by far."""
+LEFT_S = 60.0
 AGAIN_S = 0.4
 """Two touches that are nearer to each other are one."""
 TOAST_S = 4.0
@@ -137,6 +138,12 @@ class Acts:
     def end(self, key: str) -> None:
         self._running.discard(key)
 
+    def alone(self, key: str) -> bool:
+        """Whether no other act began a moment ago: what it did may have put this one's button under
+        the finger."""
+        now = time.monotonic()
+        return all(now - at >= AGAIN_S for other, at in self._began.items() if other != key)
+
 
 class Session:
     """Everything one page needs; never shared with another page."""
@@ -159,6 +166,9 @@ class Session:
         self._forget()
         self._person = node.operator
         self.typing, self.acts = Typing(), Acts()
+        self._left: tuple[str, ...] = ()
+        self._left_at = 0.0
+        """Since when what somebody has typed to enable a PC stands there."""
         self.actions: dict[str, Callable[[], Any]] = {}
         """What keys do on the screen that is shown; the screen fills it when it is drawn."""
 
@@ -226,6 +236,15 @@ class Session:
     def _within_reach(self) -> set[str]:
         off = [known for known in OFF_THE_RAIL[self.node.role] if self._may_open(known)]
         return {known.name for known in (*self.screens(), *off)}
+
+    def forget_left(self) -> None:
+        """What a customer has typed at the desk, and left there, is gone after a while."""
+        form, now = self.floor, time.monotonic()
+        typed = (form.user, form.password, form.number) if form.panel == "enable" else ()
+        if typed != self._left:
+            self._left, self._left_at = typed, now
+        elif any(typed) and now - self._left_at >= LEFT_S:
+            form.leave()
 
     def enable_pc(self, user: str = "") -> None:
         """Begin to enable a PC for a registered customer: they type their password there."""
