@@ -112,7 +112,7 @@ async def test_prepaid_time_is_bought_and_added_to(room: Hall) -> None:
         await screen.type("floor-received", "5", submit=True)
         assert h.row(_session(h, 1))["limit_s"] == 5400
         await h.run_s(5400)
-        await until(lambda: not h.pcs[1].unlocked)
+        await until(lambda: h.pcs[1].phase == "free")
         await screen.settle(0.3)
         assert screen.has("do-start") and not screen.has("do-end")
 
