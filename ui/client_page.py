@@ -118,10 +118,7 @@ def open_client_page(page: ft.Page, node: ClientNode) -> Session:
 
     s.actions["vendor"] = vendor
 
-    def pressed(e: ft.KeyboardEvent) -> None:
-        if e.key == "Escape":
-            s.client.leave()
-
-    page.on_resize, page.on_keyboard_event, page.on_close = resized, pressed, close
+    # No keys of the page: it is told of each letter that a field takes, and draws that again.
+    page.on_resize, page.on_keyboard_event, page.on_close = resized, None, close
     page.render(ClientRoot, s)
     return s

@@ -113,6 +113,7 @@ def test_customer_makes_a_password_redeems_orders_and_uses_a_pin_twice(
     expect(one.get_by_text("Your minutes are here").first).to_be_visible()
     by_id(one, "client-order").click()
     by_id(one, "more-LATTE").click()
+    expect(one.get_by_text("Send · €1,100.00").first).to_be_visible()
     by_id(one, "client-send-order").click()
     expect(one.get_by_text("Your order is at the desk").first).to_be_visible()
     server.keyboard.press("F6")

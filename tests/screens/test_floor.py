@@ -907,7 +907,7 @@ async def test_menu_keeps_what_is_in_the_basket_in_sight(room: Hall) -> None:
         await pc.click("more-TEA")
         await pc.type("client-query", "latte")
         assert pc.text("units-TEA") == "1" and pc.keys("more-")[0] == "more-TEA"
-        await pc.press("Escape")
+        await pc.click("client-leave")
         assert pc.has("client-order") and not pc.has("client-query")
 
 

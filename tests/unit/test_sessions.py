@@ -1403,6 +1403,7 @@ def test_money_of_a_lost_life_counts_once_and_in_an_open_box() -> None:
     other = hall.begin(2)
     hall.reapply(moved[0])
     assert hall.row("pcs", hall.pc(2))["session"] == other
+    hall.reapply(hall.outcome("session.pause", by="Carl", session=mine)[1][0])
     kept = hall.do("reservation.make", by="Carl", pc=hall.pc(3), name="Ana", minutes=60,
                    from_ms=hall.wall_ms, deposit_minor=100)  # fmt: skip
     used = hall.outcome("session.start", by="Carl", pc=hall.pc(3), reservation=kept)[1]

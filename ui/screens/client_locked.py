@@ -148,11 +148,15 @@ def _field(s: Session, name: str, on_enter: Any, **more: Any) -> ft.Control:
     )  # fmt: skip
 
 
+def _is_low(s: Session) -> bool:
+    return s.app.height < LOW
+
+
 def _enter(s: Session, words: str, on_tap: Any) -> ft.Control:
     off = s.client.busy or not node_of(s).online or bool(node_of(s).state.get("blocked"))
     face = button(
         s, words, on_tap, kind="filled", glyph=ft.Icons.PLAY_ARROW_ROUNDED, key="client-enter",
-        height=64, large=True, disabled=off,
+        height=48 if _is_low(s) else 64, large=True, disabled=off,
     )  # fmt: skip
     return named("client-enter", words, face, button=True)
 
@@ -277,7 +281,7 @@ def _first(s: Session, let: bool) -> list[ft.Control]:
 
     return [
         text(s, s.text("client.first_title", user=form.user), "h1", key="first-title"),
-        text(s, s.text("client.first_rule"), "body", s.palette.text2),
+        *([] if form.problem else [text(s, s.text("client.first_rule"), "body", s.palette.text2)]),
         _field(s, "password", make, password=True, autofocus=True),
         _field(s, "again", make, password=True),
         *([] if let else [_field(s, "code", make)]),
@@ -305,9 +309,9 @@ def _card(s: Session) -> ft.Control | None:
     elif form.problem:
         told.append(text(s, form.problem, "body", s.palette.danger.text, key="problem"))
     parts = [*([] if first else [_tabs(s)]), *told, *body]
-    low = s.app.height < LOW
+    low = _is_low(s)
     return ft.Container(
-        ft.Column(parts, spacing=12 if low else 16, tight=True, scroll=ft.ScrollMode.AUTO,
+        ft.Column(parts, spacing=8 if low else 16, tight=True,
                   horizontal_alignment=ft.CrossAxisAlignment.STRETCH),
         width=400 if s.app.width < 1200 else 440, bgcolor=s.palette.surface, border_radius=16,
         padding=16 if low else 32,
