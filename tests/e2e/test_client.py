@@ -82,6 +82,15 @@ def floor(tmp_path: Path) -> Iterator[Floor]:
     made.stop()
 
 
+def type_in(page: Any, words: str, label: str = "") -> None:
+    """As people do: into the field that has the focus, about as fast as they are."""
+    if label:
+        page.get_by_label(label).click()
+    page.wait_for_function("document.activeElement?.tagName === 'INPUT'", timeout=15_000)
+    page.wait_for_timeout(500)
+    page.keyboard.type(words, delay=100)
+
+
 @pytest.mark.feature("RC-04", "RC-10", "RC-17", "PN-10", "PC-02", "PC-04")
 def test_customer_makes_a_password_redeems_orders_and_uses_a_pin_twice(
     browser: Any, floor: Floor
@@ -91,8 +100,7 @@ def test_customer_makes_a_password_redeems_orders_and_uses_a_pin_twice(
 
     one, two = open_screen(browser, floor.urls["pc-1"]), open_screen(browser, floor.urls["pc-2"])
     server = open_screen(browser, floor.urls["server"])
-    one.get_by_label("User name").click()
-    one.keyboard.type("maria", delay=60)
+    type_in(one, "maria", "User name")
     one.keyboard.press("Enter")
     expect(one.get_by_label("Code of your ticket")).to_be_visible()
     for label, words in (
@@ -100,15 +108,11 @@ def test_customer_makes_a_password_redeems_orders_and_uses_a_pin_twice(
         ("The same again", "Abcd1234"),
         ("Code of your ticket", floor.code),
     ):
-        one.get_by_label(label).click()
-        one.wait_for_timeout(300)
-        one.keyboard.type(words, delay=60)  # as fast as people are
+        type_in(one, words, label)
     one.keyboard.press("Enter")
     expect(by_id(one, "time")).to_be_visible(timeout=15_000)
     by_id(one, "client-redeem").click()
-    one.get_by_label("Points").click()
-    one.wait_for_timeout(300)
-    one.keyboard.type("20", delay=60)
+    type_in(one, "20", "Points")
     by_id(one, "client-take").click()
     expect(one.get_by_text("Your minutes are here").first).to_be_visible()
     by_id(one, "client-order").click()
@@ -124,8 +128,7 @@ def test_customer_makes_a_password_redeems_orders_and_uses_a_pin_twice(
     by_id(one, "client-sure").click()
     expect(by_id(one, "client-tab-pin")).to_be_visible(timeout=15_000)
     by_id(one, "client-tab-pin").click()
-    one.wait_for_timeout(500)
-    one.keyboard.type(floor.pin, delay=60)
+    type_in(one, floor.pin)
     one.keyboard.press("Enter")
     expect(by_id(one, "time")).to_be_visible(timeout=15_000)
     floor.do(floor.hall.run_s(600))
@@ -133,8 +136,7 @@ def test_customer_makes_a_password_redeems_orders_and_uses_a_pin_twice(
     by_id(one, "client-sure").click()
     expect(by_id(one, "client-tab-pin")).to_be_visible(timeout=15_000)
     by_id(two, "client-tab-pin").click()
-    two.wait_for_timeout(500)
-    two.keyboard.type(floor.pin, delay=60)
+    type_in(two, floor.pin)
     two.keyboard.press("Enter")
     expect(by_id(two, "time")).to_contain_text("0:4", timeout=15_000)
     by_id(server, "pc-2").click()
