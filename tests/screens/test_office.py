@@ -407,8 +407,7 @@ async def test_idle_station_locks_itself_and_keeps_its_basket(
         await screen.settle(0.3)
         assert screen.has("tile-LATTE")
         shell._touched[nodes.station] -= 61
-        await screen.settle(0.4)
-        assert nodes.station.operator is None
+        await until(lambda: nodes.station.operator is None and screen.has("kept"))
         assert screen.text("kept") == "One line waits in the basket"
         assert screen.find("name").value == "Lucía Mora"
         await screen.type("name", "Óscar Peña")

@@ -1398,12 +1398,14 @@ def test_money_of_a_lost_life_counts_once_and_in_an_open_box() -> None:
     hall.close("aa" * 16, 60, "gone")
     with refused("in-session"):
         hall.open(2, serial=serial)
+    held = hall.outcome("session.pause", by="Carl", session=mine)[1]
+    hall.reapply(held[0])
+    assert hall.row("pcs", hall.pc(1))["session"] == mine
     moved = hall.outcome("session.move", by="Carl", session=mine, pc=hall.pc(2))[1]
     hall.do("session.move", by="Carl", session=mine, pc=hall.pc(1))
     other = hall.begin(2)
     hall.reapply(moved[0])
     assert hall.row("pcs", hall.pc(2))["session"] == other
-    hall.reapply(hall.outcome("session.pause", by="Carl", session=mine)[1][0])
     kept = hall.do("reservation.make", by="Carl", pc=hall.pc(3), name="Ana", minutes=60,
                    from_ms=hall.wall_ms, deposit_minor=100)  # fmt: skip
     used = hall.outcome("session.start", by="Carl", pc=hall.pc(3), reservation=kept)[1]

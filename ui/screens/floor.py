@@ -142,8 +142,9 @@ def _inside(s: Session, one: Card, ink: str) -> list[ft.Control]:
     p = s.palette
     if not one.in_use:
         words, glyph, color = _free_words(s, one)
-        today = s.text.day_of(one.reserved_ms) == s.text.day_of(s.node.clock.wall_ms())
-        at = s.text.time(one.reserved_ms) if today else s.text.moment(one.reserved_ms)
+        at, day = s.text.time(one.reserved_ms), s.text.day_of(one.reserved_ms)
+        if day != s.text.day_of(s.node.clock.wall_ms()):
+            at = f"{s.text.day(day)} {at}"
         told = s.text("floor.reserved", name=one.reserved, time=at)
         kept = [clipped(s, told, "caption", p.pending.text)]
         return [
