@@ -6,6 +6,7 @@ The server is a process of its own; the PCs and stations share this one, over re
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import json
 import resource
@@ -119,17 +120,24 @@ async def _watch_floor(node: ServerNode) -> None:
 async def _register(node: ServerNode) -> None:
     """Customers with credit and a password."""
     for number in range(SIGN_INS):
-        customer = await _customer(node, number)
-        verifier = node.floor.verifier_of(floor.hash_password(PIN_WORD))
-        await node.do_self("customer.password", {"customer": customer, "verifier": verifier})
+        await _customer(node, number)
+
+
+@functools.cache
+def _hash() -> str:
+    """Of the password that all of them have; one is made, since it takes a while."""
+    return floor.hash_password(PIN_WORD)
 
 
 async def _customer(node: ServerNode, number: int) -> str:
+    """A customer with credit and a password."""
     customer = (await node.submit("customer.create", {"profile": "STD"})).key.hex()
     person = {"user": f"user{number:04d}"}
     await node.submit("customer.describe", {"customer": customer, "person": person})
     line = {"sku": "C:CREDIT", "quantity": 1, "price_minor": 5_000}
     await node.submit("order.place", {"lines": [line], "customer": customer})
+    verifier = node.floor.verifier_of(_hash())
+    await node.do_self("customer.password", {"customer": customer, "verifier": verifier})
     return customer
 
 
