@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from node import bench_floor
 from node.bootstrap import open_folder, pair_here
 from node.cafe import meter
 from node.config import load, save
@@ -936,3 +937,14 @@ async def test_command_line_names_pcs_by_their_numbers(tmp_path: Path) -> None:
             await door.call("sign_in_here", pin="AAAAA")
         await at_pc.call("hurry")
         assert isinstance(h.pcs[1], ClientNode)
+
+
+async def test_customers_of_the_benches_can_begin(tmp_path: Path) -> None:
+    """What is measured is a floor that runs: its customers sign in, and sessions open for them."""
+    async with hall(tmp_path, 2) as h:
+        customer = await bench_floor._customer(h.server, 1)
+        await h.server.do_self("session.open", {"pc": h.id_of(1), "customer": customer})
+        await until(lambda: h.pcs[1].unlocked)
+        await bench_floor._customer(h.server, 2)
+        await h.pcs[2].ask("sign-in", user="user0002", password=bench_floor.PIN_WORD)
+        assert h.pcs[2].unlocked
