@@ -118,7 +118,7 @@ def open_client_page(page: ft.Page, node: ClientNode) -> Session:
 
     s.actions["vendor"] = vendor
 
-    # No keys of the page: it is told of each letter that a field takes, and draws that again.
+    # No keys of the page: it would be told of each letter of a password, and needs none.
     page.on_resize, page.on_keyboard_event, page.on_close = resized, None, close
     page.render(ClientRoot, s)
     return s
