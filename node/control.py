@@ -341,11 +341,9 @@ class LocalDoor:
         await self._pair_close()
         pc: dict[str, Any] | None = None
         if number:
-            old = (
-                node.tables.table("pcs").peek(pcs.numbered(node.tables, number)) if again else None
-            )
-            known = old["rate"] if old is not None else ""
-            pc = {"number": number, "rate": rate or known or first_rate(node), "replaces": again}
+            old = pcs.numbered(node.tables, number) if again else ""
+            rate = rate or (node.tables.table("pcs").peek(old) or {"rate": ""})["rate"]
+            pc = {"number": number, "rate": rate or first_rate(node), "replaces": again}
             read_command(KINDS["pc.enrol"], {**pc, "public_key": "", "certificate": ""})
         else:
             await switch_remote_pos_on(node)

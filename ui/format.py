@@ -9,7 +9,6 @@ import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import font_source_sans_pro
 from fontTools.ttLib import TTFont
@@ -129,10 +128,6 @@ class Format:
     def day(self, date: dt.date) -> str:
         """A date without its year."""
         return day(date, self.language, year=False)
-
-    def day_of(self, at_ms: int) -> dt.date:
-        """The café's date at an instant."""
-        return dt.datetime.fromtimestamp(at_ms / 1000, ZoneInfo(self.zone or "UTC")).date()
 
     def moment(self, at_ms: int) -> str:
         """A date and a time."""

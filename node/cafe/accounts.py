@@ -16,7 +16,6 @@ from msgspec import Meta
 from tinydb import where
 
 from node.cafe import benefits, bill, box, credit, exceptions, profiles, records, settings, stock
-from node.cafe.credit import Balance
 from node.cafe.kinds import Acting, Code, Command, EventKind, Fact, Hex, Kind, Quantity, event
 from node.cafe.money import MAX_TICKET_MINOR
 from node.cafe.operators import may
@@ -175,10 +174,6 @@ def new_account(profile: str, at_ms: int) -> dict[str, Any]:
         "moves": 0,
         "created_ms": at_ms,
     }
-
-
-def balance_of(row: Mapping[str, Any]) -> Balance:
-    return Balance(row["credit"], row["bonus"], row["expires"])
 
 
 def points_of(row: Mapping[str, Any]) -> Points:
@@ -375,7 +370,7 @@ def _spend(
     check_free(row, acting.context.at_ms)
     may_owe = acting.desk and may(acting.operator, "customer.debt")
     most = profiles.of(tables, row["profile"])["max_debt_minor"] if may_owe else 0
-    now, _ = credit.expire(balance_of(row), settings.today(tables, acting.context.at_ms))
+    now, _ = credit.expire(credit.balance_of(row), settings.today(tables, acting.context.at_ms))
     credit.spend(now, amount + _used_at_pc(tables, row, acting), most)
     return credit.spend(now, amount, most)[1]
 
@@ -427,7 +422,7 @@ def of_sale(
     bonus = sum(line.get("bonus_minor", 0) for line in lines)
     does: dict[str, Any] = {"customer": customer, "credit": bought, "bonus": bonus}
     day = settings.today(tables, at_ms)
-    now, gone = credit.expire(balance_of(row), day)
+    now, gone = credit.expire(credit.balance_of(row), day)
     if gone:  # good until yesterday, and nobody has looked since
         does["expired"] = [row["credit"] - now.credit, row["bonus"]]
     if bought:
@@ -761,8 +756,12 @@ def decide_transfer(tables: Tables, command: TransferCredit, acting: Acting) -> 
     source, target = of(tables, command.customer), of(tables, command.to)
     check_free(source, acting.context.at_ms)
     of_credit = _credit_at_pc(tables, source, acting)
-    credit.transfer(balance_of(source), balance_of(target), command.amount_minor + of_credit)
-    _, after = credit.transfer(balance_of(source), balance_of(target), command.amount_minor)
+    credit.transfer(
+        credit.balance_of(source), credit.balance_of(target), command.amount_minor + of_credit
+    )
+    _, after = credit.transfer(
+        credit.balance_of(source), credit.balance_of(target), command.amount_minor
+    )
     fact = CreditTransferred(
         customer=command.customer,
         to=command.to,
@@ -862,7 +861,7 @@ def decide_expire(tables: Tables, command: ExpireCredit, acting: Acting) -> list
     at_ms = acting.context.at_ms
     if row.get("session"):  # it pays with what was good when it began
         raise Refused("in-session")
-    after, forfeited = credit.expire(balance_of(row), settings.today(tables, at_ms))
+    after, forfeited = credit.expire(credit.balance_of(row), settings.today(tables, at_ms))
     if after.expires == row["expires"]:
         raise Refused("too-early")
     credit_gone = row["credit"] - after.credit

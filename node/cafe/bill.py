@@ -70,9 +70,8 @@ def standing(tables: Tables, row: Mapping[str, Any], ran_s: int) -> Standing:
 
 def balance_of(tables: Tables, row: Mapping[str, Any], account: Mapping[str, Any]) -> Balance:
     """What an account can pay a session with: what was good when that began, and new money."""
-    now = Balance(account["credit"], account["bonus"], account["expires"])
     day = settings.today(tables, row["started_ms"]) if row["lapsed"] else credit.DAY_NEVER
-    return credit.expire(now, day)[0]
+    return credit.expire(credit.balance_of(account), day)[0]
 
 
 def _source(segments: Sequence[Segment], time: meter.Buckets) -> str:

@@ -597,6 +597,12 @@ def is_closed(tables: Tables, number: int) -> bool:
     return row is not None and row["state"] == "closed"
 
 
+def counts_in(tables: Tables, number: int) -> int:
+    """Where money of a lost life counts: in its box, or the open one if that is closed by now."""
+    opened = open_box(tables)
+    return int(opened["number"]) if opened is not None and is_closed(tables, number) else number
+
+
 def reapply_moved(tables: Tables, fact: CashMoved) -> None:
     """What was put in or taken out of a box that this life has closed is for a person."""
     if is_closed(tables, fact.box):

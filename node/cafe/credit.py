@@ -9,9 +9,9 @@ Days are ordinals of local dates (`datetime.date.toordinal`), 0 for none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -79,6 +79,11 @@ def spend(now: Balance, amount: int, max_debt: int = 0) -> tuple[Balance, tuple[
     if debt and credit < -max_debt:
         raise Refused("not-enough-credit", short_minor=-max_debt - credit)
     return Balance(credit, now.bonus - of_bonus, now.expires), (of_bonus, of_credit, debt)
+
+
+def balance_of(row: Mapping[str, Any]) -> Balance:
+    """That of an account's row."""
+    return Balance(row["credit"], row["bonus"], row["expires"])
 
 
 class Settled(NamedTuple):

@@ -310,7 +310,7 @@ def change(tables: Tables, pc: str, **values: Any) -> None:
         table.put(pc, {**row, **values})
 
 
-def charge(tables: Tables, session: str, amount_minor: int, seller: str = "") -> None:
+def charge(tables: Tables, session: str, amount_minor: int, seller: str) -> None:
     """Put something on a PC's account, or take it off again: its session pays it at its end, and
     one that has ended already has something to pay again. ``seller`` is the operator whose sale it
     is."""
@@ -319,9 +319,10 @@ def charge(tables: Tables, session: str, amount_minor: int, seller: str = "") ->
     if row is None:
         return
     row["sales_minor"] += amount_minor
-    row["sold_by"] = [*row["sold_by"], [seller, amount_minor]]
     if amount_minor < 0:
-        row["sold_by"] = _without(row["sold_by"][:-1], seller, -amount_minor)
+        row["sold_by"] = _without(row["sold_by"], seller, -amount_minor)
+    else:
+        row["sold_by"] = [*row["sold_by"], [seller, amount_minor]]
     if row["state"] not in bill.LIVE:
         row["due_minor"] = max(0, row["due_minor"] + amount_minor)
         row["state"] = bill.state_of(row)

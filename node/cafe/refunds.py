@@ -419,10 +419,7 @@ def reapply_refunded(tables: Tables, fact: SaleRefunded) -> None:
         amount = fact.amount_minor
         exceptions.note(tables, "refunded-twice", fact.order, fact.at_ms, amount_minor=amount)
         return
-    opened = box.open_box(tables)
-    if opened is not None and box.is_closed(tables, fact.box):
-        fact = replace(fact, box=opened["number"])
-    apply_refunded(tables, fact)
+    apply_refunded(tables, replace(fact, box=box.counts_in(tables, fact.box)))
     prints.hold(tables, f"r-{fact.refund[:16]}", unknown=True)
 
 

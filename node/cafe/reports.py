@@ -88,11 +88,6 @@ def period(tables: Tables, first: str, last: str) -> Period:
     return Period(*days, zone)
 
 
-def today(tables: Tables, now_ms: int) -> dt.date:
-    """The café's date at an instant."""
-    return dt.datetime.fromtimestamp(now_ms / 1000, settings.zone(tables)).date()
-
-
 @dataclass
 class Report:
     """A report in the making: fed with orders and refunds, then read by any dimension."""

@@ -27,6 +27,7 @@ from node.cafe import (
     benefits,
     bill,
     box,
+    credit,
     customers,
     exceptions,
     meter,
@@ -294,10 +295,10 @@ def _check_reach(
 ) -> None:
     """`Refused` ``not-enough-credit`` for an account that pays not even the first block."""
     at_s = acting.context.at_ms // 1000
-    if account["expires"] and account["expires"] < settings.today(tables, acting.context.at_ms):
-        account = {**account, "credit": min(0, account["credit"]), "bonus": 0}
+    day = settings.today(tables, acting.context.at_ms)
+    held, _ = credit.expire(credit.balance_of(account), day)
     known = {name: rates.rate_of(values) for name, values in started.rates.items()}
-    money = account["bonus"] + max(0, account["credit"])
+    money = held.bonus + max(0, held.credit)
     begin = [Segment(at_s, at_s, started.rate)]
     reach = meter.reach_s(begin, meter.buckets_of(account), known, settings.zone(tables), money)
     if not reach:
@@ -473,7 +474,7 @@ def _end(
         price = meter.price(time.billed, known, zone, after_buckets=time.has_buckets).minor
         used = _used(tables, row, time)
     back = settling.unused(tables, row, price) if settings.is_on(tables, "return_prepaid") else 0
-    held = min(row["paid_minor"], settling.held_minor(tables, row))  # a deposit may be back
+    held = settling.held_minor(tables, row)  # a deposit may be back
     time_due = 0 if row["form"] == "prepaid" else max(0, price - held)
     sales_due = row["sales_minor"] - row["sales_paid_minor"]
     ended = SessionEnded(
@@ -489,7 +490,7 @@ def _end(
         at_ms=acting.context.at_ms,
     )
     events = [event("session.ended", ended)]
-    if why == "desk":  # somebody is there to hand it over; else it waits
+    if back and why == "desk":  # somebody is there to hand it over; else it waits
         events += settling.give_back(tables, session, row, back, acting)
     if row["customer"]:
         events += settling.by_account(tables, session, row, time_due, sales_due, seconds, acting)

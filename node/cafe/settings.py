@@ -212,9 +212,14 @@ def zone(tables: Tables) -> ZoneInfo:
     return ZoneInfo(cafe(tables).get("time_zone", "UTC"))
 
 
+def date_at(tables: Tables, at_ms: int) -> dt.date:
+    """The café's own date at an instant."""
+    return dt.datetime.fromtimestamp(at_ms / 1000, zone(tables)).date()
+
+
 def today(tables: Tables, at_ms: int) -> int:
-    """Ordinal of the café's own date at an instant."""
-    return dt.datetime.fromtimestamp(at_ms / 1000, zone(tables)).date().toordinal()
+    """Its ordinal."""
+    return date_at(tables, at_ms).toordinal()
 
 
 def is_on(tables: Tables, name: str) -> bool:

@@ -236,13 +236,13 @@ def unused(tables: Tables, row: Mapping[str, Any], price: int) -> int:
     """What somebody whom nobody knows has paid beforehand, has not used, and has not got back."""
     if row["customer"]:
         return 0
-    held = min(row["paid_minor"], held_minor(tables, row))
-    return meter.unused(held, price, returnable=True)
+    return meter.unused(held_minor(tables, row), price, returnable=True)
 
 
 def held_minor(tables: Tables, row: Mapping[str, Any]) -> int:
     """What was paid beforehand for a session and has not gone back."""
-    return sum(refunds.left_in(tables, order) for order in row["orders"])
+    left = sum(refunds.left_in(tables, order) for order in row["orders"])
+    return min(int(row["paid_minor"]), left)
 
 
 def decide_give_back(tables: Tables, command: GiveBack, acting: Acting) -> list[Event]:
@@ -254,22 +254,19 @@ def decide_give_back(tables: Tables, command: GiveBack, acting: Acting) -> list[
     amount = to_give_back(tables, row)
     if command.keep:
         return [_returned(command.session, row["back_minor"], acting, kept=True)]
-    if not amount:
-        return [_returned(command.session, 0, acting)]
     return give_back(tables, command.session, row, amount, acting)
 
 
 def to_give_back(tables: Tables, row: Mapping[str, Any]) -> int:
     """What of it goes back now: a refund by hand may have been faster."""
-    return min(int(row["back_minor"]), unused(tables, row, row["price_minor"]))
+    back = int(row["back_minor"])
+    return min(back, unused(tables, row, row["price_minor"])) if back else 0
 
 
 def give_back(
     tables: Tables, session: str, row: Mapping[str, Any], amount: int, acting: Acting
 ) -> list[Event]:
     """Refunds of what was bought last, first."""
-    if not amount:
-        return []
     events: list[Event] = []
     rest = amount
     for order in reversed(row["orders"]):
@@ -300,7 +297,7 @@ def apply_paid(tables: Tables, fact: SessionPaid) -> None:
     row = table.row(fact.session)
     if row is None:
         return
-    before = dict(row)
+    moved = _by_seller(row, fact)
     row["paid_minor"] += fact.time_minor
     row["sales_paid_minor"] += fact.sales_minor
     row["due_minor"] = max(0, row["due_minor"] - fact.time_minor - fact.sales_minor)
@@ -310,7 +307,7 @@ def apply_paid(tables: Tables, fact: SessionPaid) -> None:
     if fact.account:
         by = {"operator": fact.operator, "station": ""}
         accounts.apply_sale(tables, fact.account, fact.session, by, fact.at_ms)
-    for seller, amount, methods, cash, rounding in _by_seller(before, fact):
+    for seller, amount, methods, cash, rounding in moved:
         box.move_sales(tables, fact.box, pcs.PC, seller, amount, methods, cash, rounding)
 
 
@@ -375,10 +372,7 @@ def reapply_paid(tables: Tables, fact: SessionPaid) -> None:
         amount = fact.time_minor + fact.sales_minor
         exceptions.note(tables, "decided-twice", fact.session, fact.at_ms, amount_minor=amount)
         return
-    opened = box.open_box(tables)
-    if opened is not None and box.is_closed(tables, fact.box):
-        fact = replace(fact, box=opened["number"])
-    apply_paid(tables, fact)
+    apply_paid(tables, replace(fact, box=box.counts_in(tables, fact.box)))
 
 
 KINDS = (

@@ -266,11 +266,8 @@ class ServerNode(Node):
             raise Refused("stations-missing", names=names)
         if kind in ("order.place", "order.collect") and self._has_ticket(fields):
             await self.upkeep.look_at_printer()
-        if kind in ("session.start", "session.move"):
-            body = msgspec.to_builtins(fields) if isinstance(fields, Command) else fields or {}
-            self.floor.check_online(str(body.get("pc", "")))
-        if kind == "pc.power":
-            body = msgspec.to_builtins(fields) if isinstance(fields, Command) else fields or {}
+        if kind in ("session.start", "session.move", "pc.power"):
+            body = _plain(fields)
             if body.get("action") != "wake":
                 self.floor.check_online(str(body.get("pc", "")))
         receipt = await super().submit(kind, fields, key)
@@ -340,7 +337,7 @@ class ServerNode(Node):
 
     def _has_ticket(self, fields: dict[str, Any] | Command | None) -> bool:
         """Whether an order that is placed or collected has PIN tickets."""
-        body = msgspec.to_builtins(fields) if isinstance(fields, Command) else fields or {}
+        body = _plain(fields)
         order = self.tables.table("orders").peek(str(body.get("order", ""))) or body
         profiles = self.tables.table("pin_profiles")
         lines = order.get("lines")
@@ -635,3 +632,8 @@ def _read_unsent(body: dict[str, Any]) -> list[tuple[bytes, int]]:
         if not 0 <= amount <= MAX_TICKET_MINOR:
             raise Refused("bad-field", what="orders")
     return [(key, amount) for key, amount in found]
+
+
+def _plain(fields: dict[str, Any] | Command | None) -> dict[str, Any]:
+    """What is submitted, as plain values; nobody has read it yet."""
+    return dict(msgspec.to_builtins(fields)) if isinstance(fields, Command) else fields or {}

@@ -284,7 +284,9 @@ async def test_customer_who_left_without_the_network_has_left_after_a_restart(
 
 
 @pytest.mark.feature("PC-05")
-async def test_pc_asks_for_nothing_before_it_has_heard_how_it_stood(tmp_path: Path) -> None:
+async def test_pc_asks_for_nothing_before_it_has_heard_how_it_stood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An answer that comes first would make it forget that its customer had left."""
     async with hall(tmp_path) as h:
         session = await h.begin()
@@ -293,11 +295,18 @@ async def test_pc_asks_for_nothing_before_it_has_heard_how_it_stood(tmp_path: Pa
         await until(lambda: not h.pcs[1].online)
         await h.pcs[1].end()
         await h.stop(1)
+        may_tick, tick = asyncio.Event(), ClientNode._tick
+
+        async def late(pc: ClientNode) -> None:
+            await may_tick.wait()
+            await tick(pc)
+
+        monkeypatch.setattr(ClientNode, "_tick", late)
         pc = await h.start(1)
-        pc._heard = False
+        await h.join(1)
         with pytest.raises(Disconnected):
             await pc.ask("call")
-        await _back(h)
+        may_tick.set()
         await until(lambda: h.row(session)["state"] == "due" and pc.phase == "free")
         await pc.ask("call")
 

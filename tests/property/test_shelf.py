@@ -23,6 +23,7 @@ def test_search_finds_what_has_every_word_in_the_catalogues_order(
         version=1,
         products=[(str(at), text, "", True) for at, text in enumerate(texts)],
         categories=[],
+        menu=[],
         texts="\n".join(texts),
         starts=list(accumulate((len(text) + 1 for text in texts), initial=0))[:-1],
     )

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node.cafe import reports
+from node.cafe import settings as cafe
 from node.papers import Sheet, write_csv, write_pdf
 from sync.errors import Refused
 from tests.support.cafe import SERVER, STATION, Rules
@@ -116,8 +117,8 @@ def test_days_are_those_of_the_cafes_zone() -> None:
     rules.do("settings.edit", by="Ada", time_zone="Europe/Madrid")
     day = reports.period(rules.view, "2026-03-29", "2026-03-29")
     assert day.end_ms - day.start_ms == 23 * HOUR_MS
-    assert reports.today(rules.view, day.start_ms) == dt.date(2026, 3, 29)
-    assert reports.today(rules.view, day.start_ms - 1) == dt.date(2026, 3, 28)
+    assert cafe.date_at(rules.view, day.start_ms) == dt.date(2026, 3, 29)
+    assert cafe.date_at(rules.view, day.start_ms - 1) == dt.date(2026, 3, 28)
     for wrong in (("2026-03-30", "2026-03-29"), ("x", "2026-03-29"), ("0001-01-01", "2026-03-29")):
         with pytest.raises(Refused, match="bad-period"):
             reports.period(rules.view, *wrong)

@@ -431,7 +431,7 @@ def test_refund_of_a_sale_on_a_pc_goes_where_its_money_is() -> None:
     assert hall.session(only)["state"] == "due"
     hall.do("sale.refund", by="Ada", order=coffee, reason="cold")
     assert hall.session(only)["state"] == "ended"
-    pcs.charge(hall.view, "no such session", 5)
+    pcs.charge(hall.view, "no such session", 5, "")
 
 
 def _back(hall: Hall, order: str, **more: Any) -> dict[str, Any]:
@@ -1078,7 +1078,7 @@ def test_report_by_pc_counts_its_time_and_what_was_sold_to_it() -> None:
         hall.pay(session)
     hall.do("sale.refund", by="Ada", order=coffee, reason="cold")
     hall.order(at=SERVER, by="Carl")
-    day = reports.today(hall.view, hall.wall_ms).isoformat()
+    day = settings.date_at(hall.view, hall.wall_ms).isoformat()
     made = reports.report(hall.view, reports.period(hall.view, day, day))
     lines = [(line.key, line.sold_minor, line.refunded_minor) for line in made.lines("pc")]
     assert lines == [("1", 350, 200), ("2", 300, 0)]

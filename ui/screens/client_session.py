@@ -25,6 +25,7 @@ from ui.components.parts import (
 from ui.format import whole
 from ui.screens.client_locked import LANGUAGES, ask, node_of, speak
 from ui.viewmodels import client as model
+from ui.viewmodels import shelf
 from ui.viewmodels.floor import span
 from ui.viewmodels.session import Session, use_session
 
@@ -341,7 +342,7 @@ def _order(s: Session) -> list[ft.Control]:
 
         return chosen
 
-    names = model.categories(node)
+    names = shelf.menu_categories(node)
     chips: list[ft.Control] = []
     for name in names if len(names) > 1 else ():
         kind = "tonal" if form.category == name else "outline"

@@ -7,7 +7,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import ServerNode, pcs, reservations, sessions, settling
+from node.api import ServerNode, pcs, reservations, sessions, settings, settling
 from ui.components.guard import part
 from ui.components.office import attempt, head, note, page, pill, segments, typed
 from ui.components.parts import (
@@ -138,17 +138,22 @@ def _bar(color: str, ground: str, share: float) -> ft.Control:
     return ft.Row(parts, spacing=0)
 
 
+def _reserved(s: Session, one: Card) -> ft.Control:
+    """For whom a PC is kept, and from when."""
+    tables, at = s.node.tables, s.text.time(one.reserved_ms)
+    day = settings.date_at(tables, one.reserved_ms)
+    if day != settings.date_at(tables, s.node.clock.wall_ms()):
+        at = f"{s.text.day(day)} {at}"
+    told = s.text("floor.reserved", name=one.reserved, time=at)
+    return clipped(s, told, "caption", s.palette.pending.text)
+
+
 def _inside(s: Session, one: Card, ink: str) -> list[ft.Control]:
     p = s.palette
     if not one.in_use:
         words, glyph, color = _free_words(s, one)
-        at, day = s.text.time(one.reserved_ms), s.text.day_of(one.reserved_ms)
-        if day != s.text.day_of(s.node.clock.wall_ms()):
-            at = f"{s.text.day(day)} {at}"
-        told = s.text("floor.reserved", name=one.reserved, time=at)
-        kept = [clipped(s, told, "caption", p.pending.text)]
         return [
-            *(kept if one.reserved else []),
+            *([_reserved(s, one)] if one.reserved else []),
             ft.Container(expand=True),
             ft.Row([icon(glyph, 20, color), clipped(s, words, "label", color, expand=True)],
                    spacing=4),
@@ -460,6 +465,17 @@ def _lock(s: Session, one: Card, locked: bool) -> ft.Control:
     return _small(s, name, glyph, act, key="lock")
 
 
+def _starter(s: Session, key: str, pc: str, **more: Any) -> Callable[..., Awaitable[None]]:
+    """Begins a session, but for a touch that was meant for what stood there a moment ago."""
+    begin = _act(s, "session.start", s.text("floor.started"), pc=pc, **more)
+
+    async def start(e: Any = None) -> None:
+        if s.acts.alone(key):
+            await begin()
+
+    return start
+
+
 def _idle(s: Session, one: Card) -> list[ft.Control]:
     """A PC that nobody uses."""
     node = s.node
@@ -475,12 +491,7 @@ def _idle(s: Session, one: Card) -> list[ft.Control]:
             named_button(s, s.text("floor.do.unblock"), _act(s, "pc.unblock", "", pc=one.pc),
                    kind="filled", key="do-unblock")
         )  # fmt: skip
-    begin = _act(s, "session.start", s.text("floor.started"), pc=one.pc)
-
-    async def start(e: Any = None) -> None:
-        if s.acts.alone("do-start"):
-            await begin()
-
+    start = _starter(s, "do-start", one.pc)
     ready = one.online and one.state == "free"
     kind = "outline" if one.due_minor or one.back_minor else "filled"
     parts += [
@@ -606,11 +617,7 @@ def _kept(s: Session, kept: Any, at: int, one: Card | None) -> ft.Control:
     """A reservation: begin with it at its PC if it is the next one of ``one``, or give it up."""
     name = str(kept.doc_id)
     may = s.node.may("reservation.edit")
-
-    async def begin(e: Any = None) -> None:
-        if s.acts.alone(f"do-begin-{at}"):
-            fields = {"pc": kept["pc"], "reservation": name}
-            await _act(s, "session.start", s.text("floor.started"), **fields)()
+    begin = _starter(s, f"do-begin-{at}", kept["pc"], reservation=name)
 
     def give_up(e: Any) -> None:
         s.floor.open("give-up")
@@ -980,9 +987,8 @@ def Floor() -> ft.Control:
 
     async def start() -> None:
         one = next((c for c in known if c.pc == form.selected), None)
-        free = one is not None and one.state == "free" and not form.panel
-        if one is not None and free and s.acts.alone("do-start"):
-            await _act(s, "session.start", s.text("floor.started"), pc=one.pc)()
+        if one is not None and one.state == "free" and not form.panel:
+            await _starter(s, "do-start", one.pc)()
 
     s.actions.pop("charge", None)  # the bill puts its own
     s.actions["start_pc"] = start

@@ -174,14 +174,14 @@ def _door(s: Session) -> list[ft.Control]:
         await s.door.call("pair_close")
 
     async def enter(e: Any = None) -> None:
-        shut: list[bool] = []
+        over: list[bool] = []
 
         async def work() -> None:
             try:
                 await s.door.call("pair_type", digits=form.digits)
             except Refused as refusal:  # too late, or too many wrong digits
                 if refusal.code == "pairing-closed" or refusal.details.get("left") == 0:
-                    shut.append(True)
+                    over.append(True)
                 raise
 
         done = s.text("pcs.paired", number=form.door)
@@ -189,7 +189,7 @@ def _door(s: Session) -> list[ft.Control]:
             form.step = ""
             form.open("", {})
             form.saved = done
-        elif shut:
+        elif over:
             form.step, form.problem = "", s.text("pcs.door_shut")
         form.digits = ""
 

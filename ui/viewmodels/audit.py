@@ -8,7 +8,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import Node, Search, ServerNode, office, reports
+from node.api import Node, Search, ServerNode, office, reports, settings
 
 GROUPS = ("", "order.", "sale.", "box.", "cash.", "product.", "stock.", "operator.", "settings.")
 AT_ONCE = 60
@@ -72,5 +72,5 @@ async def load(node: ServerNode, model: AuditModel, *, on: bool = False) -> None
 
 
 def today(node: Node) -> str:
-    day: dt.date = reports.today(node.tables, node.clock.wall_ms())
+    day: dt.date = settings.date_at(node.tables, node.clock.wall_ms())
     return day.isoformat()

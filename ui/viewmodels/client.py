@@ -137,25 +137,11 @@ def _clock(minute: int) -> str:
 def menu(
     node: ClientNode, query: str = "", category: str = "", basket: Mapping[str, int] | None = None
 ) -> list[Mapping[str, Any]]:
-    """What can be ordered from a PC: what is in the basket, then products and services with a
-    price, the first that fit."""
+    """What can be ordered from a PC: what is in the basket, then the first that fit."""
     products = node.tables.table("products")
     mine = [row for sku in basket or {} if (row := products.peek(sku)) is not None]
-    found = shelf.find(node, query, category, most=SHOWN_AT_ONCE, fits=_can_be_ordered)[0]
+    found = shelf.find(node, query, category, most=SHOWN_AT_ONCE, fits=shelf.can_be_ordered)[0]
     return [*mine, *[row for row in found if row["sku"] not in (basket or {})]]
-
-
-def categories(node: ClientNode) -> list[str]:
-    """Those that have something to be ordered."""
-    return [
-        name
-        for name in shelf.categories(node)
-        if shelf.find(node, "", name, most=1, fits=_can_be_ordered)[0]
-    ]
-
-
-def _can_be_ordered(row: Mapping[str, Any]) -> bool:
-    return row["kind"] in ("product", "service") and not row["open_price"]
 
 
 def gifts(node: ClientNode) -> list[Mapping[str, Any]]:

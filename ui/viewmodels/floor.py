@@ -47,9 +47,10 @@ class FloorModel:
     filter: str = "all"
     panel: str = ""
     """What the side shows in place of the PC: ``enable``, ``prepaid``, ``add``, ``move``,
-    ``message``, ``message-all``, ``pay``, ``reserve``, ``give-up``, or nothing."""
+    ``message``, ``message-all``, ``pay``, ``reserve``, ``give-up``, ``keep``, or nothing."""
     paying: str = ""
-    """Session that is being paid, or gets more time; reservation that is being given up."""
+    """Session that is being paid, gets more time, or whose rest is kept; reservation that is being
+    given up."""
     user: str = ""
     password: str = ""
     number: str = ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import flet as ft
 
-from node.api import Node, office, reports
+from node.api import Node, office, reports, settings
 from ui.format import Format
 
 PERIODS = ("today", "yesterday", "week", "month", "days")
@@ -62,7 +62,7 @@ class ReportsModel:
 
 def days_of(node: Node, model: ReportsModel) -> tuple[str, str]:
     """First and last day of what is chosen, as ``2026-11-22``."""
-    today = reports.today(node.tables, node.clock.wall_ms())
+    today = settings.date_at(node.tables, node.clock.wall_ms())
     back = {"today": (0, 0), "yesterday": (1, 1), "week": (6, 0), "month": (29, 0)}
     if model.period in back:
         first, last = (today - dt.timedelta(days=n) for n in back[model.period])

@@ -61,6 +61,7 @@ class Feed:
 TYPING_S = 3.0
 """A letter and the Enter behind it are nearer to each other, by far."""
 LEFT_S = 60.0
+"""What a customer has typed at the desk stands there so long."""
 AGAIN_S = 0.4
 """Two touches that are nearer to each other are one."""
 TOAST_S = 4.0

@@ -21,6 +21,8 @@ class _Shelf:
     """(sku, text to search in, category, whether it is on sale), in the catalogue's order."""
     categories: list[str]
     """Names of those with something on sale, in that order."""
+    menu: list[str]
+    """Of these, those with something that can be ordered from a PC."""
     texts: str
     """All texts to search in, a line each: one look through it is quicker than one a product."""
     starts: list[int]
@@ -40,6 +42,11 @@ class _Shelf:
                 yield at
 
 
+def can_be_ordered(row: Mapping[str, Any]) -> bool:
+    """From a PC: products and services with a price."""
+    return row["kind"] in ("product", "service") and not row["open_price"]
+
+
 _shelves: WeakKeyDictionary[Node, _Shelf] = WeakKeyDictionary()
 
 
@@ -48,7 +55,7 @@ def _shelf(node: Node) -> _Shelf:
     known = _shelves.get(node)
     if known is None or known.version != table.version:
         rows = sorted((row for _, row in table.scan()), key=lambda row: row["order"])
-        names = (row["category"] for row in rows if row["category"] and row["active"])
+        on_sale = [row for row in rows if row["category"] and row["active"]]
         products = [
             (r["sku"], r["search"], r["category"], r["active"])
             for r in rows
@@ -58,7 +65,8 @@ def _shelf(node: Node) -> _Shelf:
         known = _shelves[node] = _Shelf(
             version=table.version,
             products=products,
-            categories=list(dict.fromkeys(names)),
+            categories=list(dict.fromkeys(row["category"] for row in on_sale)),
+            menu=list(dict.fromkeys(row["category"] for row in on_sale if can_be_ordered(row))),
             texts="\n".join(text for _, text, _, _ in products),
             starts=list(accumulate(lengths, initial=0))[:-1],
         )
@@ -96,3 +104,8 @@ def find(
 def categories(node: Node) -> list[str]:
     """Names of the categories, in the order in which the catalogue has them."""
     return _shelf(node).categories
+
+
+def menu_categories(node: Node) -> list[str]:
+    """Those with something that can be ordered from a PC."""
+    return _shelf(node).menu
