@@ -19,6 +19,7 @@ import time
 import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from sync.client import Client
 from sync.clock import SystemClock
 from sync.disk import OsDisk
 from sync.domain import Context, Tables
-from sync.driver import Driver
+from sync.driver import TICK_S, Driver
 from sync.errors import Refused
 from sync.frames import ENTRY, read_frames
 from sync.hub import Hub
@@ -554,9 +555,18 @@ class _Echo:
         self._server.close()
 
 
+@lru_cache(maxsize=8)
+def _entries_in(data: bytes) -> int:
+    """How many entries a message brings; all listeners are sent the same."""
+    message = decode(data)
+    if not isinstance(message, Entries):
+        return 0
+    return sum(frame[1] == ENTRY for frame in message.frames)
+
+
 class _Listener:
-    """A station that signs on, takes entries in and acknowledges them, and does no more: on a
-    machine of its own a station's folding keeps no other one waiting."""
+    """A station that signs on, takes entries in and acknowledges them once a second, as stations
+    do, and does no more: on a machine of its own a station's folding keeps no other one waiting."""
 
     def __init__(self, pair: Pair, at: int, port: int) -> None:
         self._cursor = 0
@@ -583,12 +593,14 @@ class _Listener:
             f"wss://127.0.0.1:{port}/", ssl=context, proxy=None, **OPTIONS
         ) as connection:
             await self._sign_on(connection)
-            while True:
-                message = decode(await connection.recv(decode=False))
-                if isinstance(message, Entries):
-                    self._cursor += sum(frame[1] == ENTRY for frame in message.frames)
-                    await connection.send(encode(Ack([], self._cursor)))
+            told = time.monotonic()
+            async for data in connection:
+                if entries := _entries_in(data):
+                    self._cursor += entries
                     self._heard.set()
+                    if time.monotonic() - told > TICK_S:
+                        told = time.monotonic()
+                        await connection.send(encode(Ack([], self._cursor)))
 
     async def _sign_on(self, connection: ClientConnection) -> None:
         pair, member, nonce = self._pair, self._member, secrets.token_bytes(NONCE_BYTES)

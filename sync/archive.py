@@ -32,9 +32,13 @@ class Archive:
         self._places: dict[int, Position] = {}
         """Where the batch behind an entry begins on disk, as found while reading; a bounded
         memory."""
+        self._newest: tuple[int, list[bytes], Head] | None = None
+        """What was read last (behind which entry, frames, where they end): many links ask for the
+        same when one commit goes to all of them."""
 
     def add(self, first_seq: int, frames: list[bytes]) -> None:
         """Remember a commit that has just become durable."""
+        self._newest = None
         count = entries_in(frames)
         if count == 0:
             return
@@ -47,13 +51,16 @@ class Archive:
 
     def run(self, head: Head, reader: bytes, public: frozenset[str]) -> tuple[list[bytes], Head]:
         """One batch behind ``head`` as ``reader`` may read it (empty: all of it), and its own head.
+        Who asks for the same again is given the same list: nobody changes it.
 
         `Damaged` if the log holds nothing there.
         """
-        frames, last = self.after(head.n)
-        if not frames:
-            raise Damaged("canon", 0, f"nothing stands behind entry {head.n}")
-        ends = Head(last, seal_in(frames[-1]).hash)
+        if self._newest is None or self._newest[0] != head.n:
+            frames, last = self.after(head.n)
+            if not frames:
+                raise Damaged("canon", 0, f"nothing stands behind entry {head.n}")
+            self._newest = head.n, frames, Head(last, seal_in(frames[-1]).hash)
+        _, frames, ends = self._newest
         return (redacted(frames, head, reader, public) if reader else frames), ends
 
     def after(self, seq: int) -> tuple[list[bytes], int]:

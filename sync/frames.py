@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -27,8 +26,7 @@ _HEAD = struct.Struct("<II")
 SEAL_BYTES = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Seal:
+class Seal(Struct, frozen=True):
     """A signature over a head; it covers every op before it."""
 
     chain: bytes

@@ -7,13 +7,13 @@ import asyncio
 import logging
 from typing import Any
 
-from websockets.asyncio.connection import Connection
+from websockets.asyncio.connection import Connection, broadcast
 from websockets.exceptions import ConnectionClosed
 
 from sync.codec import MAX_FRAME_BYTES
 from sync.driver import Driver
 from sync.errors import Malformed
-from sync.messages import Blob, Bye, Message, SnapshotPart, decode, encode
+from sync.messages import Blob, Bye, Entries, Message, SnapshotPart, decode, encode
 from sync.protocol import Closed, Opened, Received
 
 _log = logging.getLogger(__name__)
@@ -23,11 +23,13 @@ BULK = (SnapshotPart, Blob)
 """What nobody waits for: a sale never stands behind it."""
 HELLO_BYTES = 128 << 10
 """Of a hello: two thousand chains with unsent orders."""
+FULL_BYTES = 1 << 18
+"""So much that the socket has not taken yet lets the rest wait in our own queue."""
 OPTIONS: dict[str, Any] = {
     "compression": None,
     "max_size": MAX_FRAME_BYTES,
     "max_queue": 8,
-    "write_limit": 1 << 18,
+    "write_limit": FULL_BYTES,
     "ping_interval": 4,
     "ping_timeout": 5,
     "open_timeout": 3,
@@ -37,17 +39,23 @@ OPTIONS: dict[str, Any] = {
 
 
 class SocketWire:
-    """Sends in order, but for what is bulk: that goes when nothing else waits. A peer that does not
-    read is dropped when its queue is full."""
+    """Sends in order, but for what is bulk: that goes when nothing else waits. What finds the
+    socket free is written at once. A peer that does not read is dropped when its queue is full."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._queue: asyncio.PriorityQueue[tuple[int, int, bytes]] = asyncio.PriorityQueue()
         self._sent = 0
+        self._waiting = 0
+        """How much is in the queue or on its way out of it."""
         self._queued_bytes = 0
 
     def send(self, message: Message) -> None:
-        self._put(encode(message), bulk=isinstance(message, BULK))
+        data, bulk = _encoded(message), isinstance(message, BULK)
+        if bulk or self._waiting or self._connection.transport.get_write_buffer_size() > FULL_BYTES:
+            self._put(data, bulk=bulk)
+        else:
+            broadcast((self._connection,), data)
 
     def _put(self, data: bytes, *, bulk: bool = False) -> None:
         self._queued_bytes += len(data)
@@ -55,6 +63,7 @@ class SocketWire:
             self._connection.transport.abort()
             return
         self._sent += 1
+        self._waiting += 1
         self._queue.put_nowait((int(bulk), self._sent, data))
 
     def drop(self, code: str) -> None:
@@ -66,7 +75,21 @@ class SocketWire:
         while data := (await self._queue.get())[2]:
             await self._connection.send(data)
             self._queued_bytes -= len(data)
+            self._waiting -= 1
         await self._connection.close()
+
+
+_newest: tuple[Entries, bytes] | None = None
+
+
+def _encoded(message: Message) -> bytes:
+    """`encode`, but what goes to many links one after the other is packed once."""
+    global _newest
+    if not isinstance(message, Entries):
+        return encode(message)
+    if _newest is None or _newest[0].frames is not message.frames:
+        _newest = message, encode(message)
+    return _newest[1]
 
 
 async def run_link(

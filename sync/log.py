@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct
+
 from sync.disk import AppendFile, Disk
 from sync.errors import Damaged, Malformed, StorageFailed
 from sync.frames import (
@@ -65,8 +67,7 @@ def encode_commit(frames: list[bytes]) -> bytes:
     return framed(_COMMIT_BODY.pack(0x92, COMMIT, 0xC4, 4, len(rest))) + rest
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """One commit as read back: its frame bodies and where it ended in its file."""
 
     frames: list[bytes]

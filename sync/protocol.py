@@ -9,8 +9,10 @@ anything be shown or sent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from sync.errors import Refused, SyncError
 from sync.identity import Signer, node_id
@@ -19,8 +21,7 @@ from sync.op import Event as DomainEvent
 from sync.op import Head, Op
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(Struct, frozen=True):
     """Both clocks, as the driver read them for this step."""
 
     wall_ms: int
@@ -49,8 +50,7 @@ class NodeKeys:
 # --- events ------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A link is up: TLS is done and the other side's certificate is one we pinned."""
 
     link: int
@@ -60,19 +60,16 @@ class Opened:
     """SHA-256 of its DER bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     link: int
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     link: int
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True):
     """Somebody at this node wants something done; the answer comes as `Done` with the same
     token."""
 
@@ -84,8 +81,7 @@ class Act:
     operator: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SignIn:
+class SignIn(Struct, frozen=True):
     """An operator's key was unwrapped here; acts in their name may follow."""
 
     operator: bytes
@@ -93,8 +89,7 @@ class SignIn:
     until_mono_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """Ask the server something beside the log."""
 
     token: Any
@@ -102,35 +97,29 @@ class Question:
     body: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Flush:
+class Flush(Struct, frozen=True):
     """The inbox is empty (or enough is staged): make what is staged durable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True):
     """The commit asked for is durable."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommitFailed:
+class CommitFailed(Struct, frozen=True):
     error: SyncError
 
 
-@dataclass(frozen=True, slots=True)
-class Abandon:
+class Abandon(Struct, frozen=True):
     """A step failed by a fault of ours: what its round has staged never happened."""
 
     error: SyncError
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """The kept copies of entries are durable up to now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(Struct, frozen=True):
     """A `Serve` has sent entries up to ``last``; batches end where commits end, so it may be
     further."""
 
@@ -140,8 +129,7 @@ class Served:
     """Of that head, where it was asked with one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rewound:
+class Rewound(Struct, frozen=True):
     """The copy of the canonical log begins behind ``base`` and ends at ``head`` again; ``view`` is
     what it folds to. ``own`` are all ops of the own log, each with its events and the head of its
     chain."""
@@ -152,8 +140,7 @@ class Rewound:
     own: Sequence[tuple[Op, list[DomainEvent], Head]]
 
 
-@dataclass(frozen=True, slots=True)
-class Adopted:
+class Adopted(Struct, frozen=True):
     """The copy of the canonical log begins behind the snapshot now; the fields are `Rewound`'s."""
 
     head: Head
@@ -161,8 +148,7 @@ class Adopted:
     own: Sequence[tuple[Op, list[DomainEvent], Head]]
 
 
-@dataclass(frozen=True, slots=True)
-class Compacted:
+class Compacted(Struct, frozen=True):
     """The snapshot of entry ``seq`` stands for the beginning of our logs now; our copy of the
     canonical one begins behind ``base``."""
 
@@ -170,23 +156,20 @@ class Compacted:
     base: Head
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """A copy of all up to ``head`` is somewhere else: a ``mirror``, or a ``backup``."""
 
     head: Head
     copy: str
 
 
-@dataclass(frozen=True, slots=True)
-class BlobKept:
+class BlobKept(Struct, frozen=True):
     """A blob is on our disk."""
 
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Erase:
+class Erase(Struct, frozen=True):
     """The bodies of what was done under these keys are to be taken out everywhere; `Done` says that
     this is on record."""
 
@@ -195,8 +178,7 @@ class Erase:
     """``[key, [[seq, chain, n], …]]``: the entries that name it, and where their ops stand."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     """About once a second."""
 
 
@@ -225,33 +207,28 @@ Event = (
 # --- effects -----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """Append these frames to the node's own log, sync, and answer `Committed` or `CommitFailed`."""
 
     frames: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(Struct, frozen=True):
     """Append these frames to the copy of the canonical log; no sync needed yet."""
 
     frames: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class SyncKept:
+class SyncKept(Struct, frozen=True):
     """Sync the copy of the canonical log and answer `Kept`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     link: int
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Serve:
+class Serve(Struct, frozen=True):
     """Send the entries behind ``after`` to this link, in batches, about up to ``last``; say
     `Served`. To a ``reader`` that may not read everything, with jumps; ``hash`` is then that of
     the head ``after``."""
@@ -263,16 +240,14 @@ class Serve:
     hash: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Rewind:
+class Rewind(Struct, frozen=True):
     """Cut the copy of the canonical log back to this head or a seal before it, keep aside what
     stood behind, fold it anew, and say `Rewound`. It is asked for again until that has worked."""
 
     head: Head
 
 
-@dataclass(frozen=True, slots=True)
-class Adopt:
+class Adopt(Struct, frozen=True):
     """Begin anew from this snapshot, whose header was checked: keep it, drop the log before it, and
     say `Adopted`. If the disk refuses, the link is to be dropped; nothing has changed then."""
 
@@ -280,8 +255,7 @@ class Adopt:
     parts: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Compact:
+class Compact(Struct, frozen=True):
     """Let this snapshot, whose header was checked, stand for the beginning of both logs, and say
     `Compacted`. If the disk refuses, nothing is lost and nothing is asked again."""
 
@@ -289,8 +263,7 @@ class Compact:
     parts: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class SetAside:
+class SetAside(Struct, frozen=True):
     """Keep these entries of a lost life in a file: what came before them is missing. If the disk
     refuses, the link that they came from must be dropped: they would be acknowledged."""
 
@@ -300,8 +273,7 @@ class SetAside:
     frames: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class ServePart:
+class ServePart(Struct, frozen=True):
     """Send this frame of the snapshot to the link."""
 
     link: int
@@ -309,16 +281,14 @@ class ServePart:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class GiveBlob:
+class GiveBlob(Struct, frozen=True):
     """Send this blob to the link, or say that it is not here."""
 
     link: int
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class KeepBlob:
+class KeepBlob(Struct, frozen=True):
     """Keep this blob, which is what its name says, and say `BlobKept`. If the disk refuses it is
     asked for again some time."""
 
@@ -326,16 +296,14 @@ class KeepBlob:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True):
     """Say goodbye with a reason, and close."""
 
     link: int
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """What became of an act: ``accepted`` (sequenced), ``queued`` (durable here) or ``done-
     before``."""
 
@@ -343,7 +311,7 @@ class Receipt:
     n: int
     key: bytes
     state: str
-    events: list[DomainEvent] = field(default_factory=list)
+    events: list[DomainEvent] = []
     seq: int = 0
 
     @property
@@ -351,14 +319,12 @@ class Receipt:
         return f"{self.chain.hex()}:{self.n}"
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     token: Any
     result: Receipt | SyncError
 
 
-@dataclass(frozen=True, slots=True)
-class Inquire:
+class Inquire(Struct, frozen=True):
     """A peer asks something beside the log; the driver answers through `Send` of an `Answer`."""
 
     link: int
@@ -368,14 +334,12 @@ class Inquire:
     body: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     token: Any
     result: dict[str, Any] | Refused | SyncError
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(Struct, frozen=True):
     """Something that a person should be able to find later."""
 
     code: str
@@ -406,15 +370,14 @@ MAX_STAGED_BYTES = 256 << 10
 MAX_STAGED_ENTRIES = 512
 
 
-@dataclass
-class Staged:
+class Staged(Struct):
     """What waits for the next commit, and what to do when it is durable."""
 
     begun: bool = False
-    frames: list[bytes] = field(default_factory=list)
+    frames: list[bytes] = []
     entries: int = 0
     size_bytes: int = 0
-    then: list[Effect] = field(default_factory=list)
+    then: list[Effect] = []
 
     def add(self, frames: list[bytes], entries: int) -> None:
         self.frames += frames

@@ -20,11 +20,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from msgspec import Struct
+
 from sync.op import CANON_ERASED, Entry, Event, Op, place_of, sha256
 
 
-@dataclass(frozen=True, slots=True)
-class PendingOp:
+class PendingOp(Struct, frozen=True):
     """An own op that no folded entry has answered yet, and what it was shown with."""
 
     op: Op

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 from tinydb import where
 
 from sync.archive import Archive
@@ -209,16 +212,25 @@ def test_public_keys_that_are_no_proper_points_are_refused() -> None:
     check_public_key(SIGNER.public)
 
 
-def test_verifier_remembers_many_keys_but_not_without_end() -> None:
-    """A stranger's keys do not fill the memory."""
-    from sync import identity
+@given(seed=st.binary(min_size=32, max_size=32), text=st.binary(max_size=200))
+@pytest.mark.feature("SE-03")
+def test_signatures_are_those_of_any_other_library(seed: bytes, text: bytes) -> None:
+    """A client that signs with OpenSSL makes our bytes, and takes ours."""
+    ours, theirs = Ed25519Signer(seed), Ed25519PrivateKey.from_private_bytes(seed)
+    signature = ours.sign(text)
+    assert signature == theirs.sign(text)
+    assert ours.public == theirs.public_key().public_bytes_raw()
+    theirs.public_key().verify(signature, text)
+    assert verify_ed25519(ours.public, signature, text)
 
+
+def test_signature_or_key_of_the_wrong_length_verifies_nothing() -> None:
+    """The library reads as many bytes as a key has: it never gets fewer."""
     signature = SIGNER.sign(b"x")
-    for number in range(1030):
-        identity._keys[number.to_bytes(32, "big")] = None  # type: ignore[assignment]
-    identity._keys.pop(SIGNER.public, None)
     assert verify_ed25519(SIGNER.public, signature, b"x")
-    assert len(identity._keys) == 1
+    assert not verify_ed25519(SIGNER.public[:31], signature, b"x")
+    assert not verify_ed25519(SIGNER.public, signature[:63], b"x")
+    assert not verify_ed25519(SIGNER.public, signature[:63] + b"x", b"")
 
 
 @pytest.mark.feature("SE-07")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from sync.clock import SystemClock
 from sync.driver import Driver
@@ -350,7 +350,7 @@ def test_server_starts_without_the_rest_of_a_mirror_that_is_hurt(
         mirror.log.behind = lambda n: iter(lost)  # type: ignore[method-assign,assignment]
     elif how == "sealed by somebody else":
         seal = seal_in(lost[1][-1])
-        lost[1] = [*lost[1][:-1], seal_frame(replace(seal, signature=bytes(64)))]
+        lost[1] = [*lost[1][:-1], seal_frame(structs.replace(seal, signature=bytes(64)))]
         mirror.log.behind = lambda n: iter(lost)  # type: ignore[method-assign,assignment]
     else:
         name = mirror.log.name(mirror.log.segments()[-2])

@@ -19,7 +19,7 @@ from sync.identity import hello_text, verify_ed25519
 from sync.log import Log
 from sync.messages import Ack, ClientHello, Entries, Proof, Push, ServerHello, SnapshotPart, decode
 from sync.op import CHAIN_FROZEN, CHAIN_OPEN, OP_AGAIN, Head, Op, decode_op, encode_op
-from sync.protocol import Act, Closed, CommitFailed, Flush, NodeKeys, Opened, Received, Tick
+from sync.protocol import Act, Closed, CommitFailed, Flush, NodeKeys, Now, Opened, Received, Tick
 from sync.recovery import open_hub, open_replica
 from tests.support.cores import CAFE, LINK, OPERATOR, Bench
 from tests.support.disks import SimDisk
@@ -281,8 +281,8 @@ def test_nobody_gives_back_what_the_server_has_not_signed(bench: Bench) -> None:
 @pytest.mark.feature("SY-07", "SE-04", "SE-09")
 @pytest.mark.parametrize(
     ("seal", "code"),
-    [(lambda s: run_seal_frame(replace(s, signature=bytes(64))), "bad-seal"),
-     (lambda s: run_seal_frame(replace(s, n=s.n + 1)), "bad-seal"),
+    [(lambda s: run_seal_frame(structs.replace(s, signature=bytes(64))), "bad-seal"),
+     (lambda s: run_seal_frame(structs.replace(s, n=s.n + 1)), "bad-seal"),
      (lambda s: pack([RUN_SEAL, 1]), "bad-type")],
 )  # fmt: skip
 def test_seals_that_come_back_are_their_stations_own(bench: Bench, seal: Any, code: str) -> None:
@@ -735,7 +735,7 @@ def test_clock_that_is_far_from_the_servers_is_told_and_stops_nothing(wall_ms: i
     right = bench.now
     bench.meet()
     bench.hear(bench.hub)
-    bench.now = replace(right, wall_ms=wall_ms)
+    bench.now = Now(wall_ms, right.mono_ms)
     bench.hear(bench.replica)
     assert "skew" in bench.alarms
     bench.act({"id": "a"}, operator=OPERATOR)
