@@ -684,7 +684,7 @@ class Replica:
         """Heads now durable at the server: what stands before them need not be sent again."""
         durable = {chain: (n, head) for chain, n, head in heads}
         self._look_for_twin(durable.get(self.author.chain, (0, b""))[0])
-        for waiting in list(islice(self.pending, self._acked, None)):
+        for waiting in islice(self.pending, self._acked, None):
             op = waiting.op
             n, head = durable.get(op.chain, (0, b""))
             if op.n > n:

@@ -169,9 +169,12 @@ class Rows:
             row = self._read.get(row_id)
             yield row_id, _unpack(packed) if row is None else row
 
-    def put(self, row_id: str, packed: bytes | None, row: Row | None = None) -> bytes | None:
+    def put(
+        self, row_id: str, packed: bytes | None, row: Row | None = None, *, given: bool = False
+    ) -> bytes | None:
         """Set or (with None) remove a row; what stood there before is returned. ``row`` is what
-        ``packed`` holds, if the caller has it at hand: it is only looked at."""
+        ``packed`` holds, if the caller has it at hand: it is only looked at, and, if it is
+        ``given`` away, kept in place of what was read before."""
         self.version += 1
         old = self.packed.get(row_id)
         read = self._read.pop(row_id, None)
@@ -184,6 +187,8 @@ class Rows:
             self.packed.pop(row_id, None)
         else:
             self.packed[row_id] = packed
+            if given and read is not None and row is not None:
+                self._read[row_id] = row
         return old
 
     def load(self, packed: dict[str, bytes]) -> None:
@@ -221,10 +226,10 @@ class RowStore(Storage):
             table = self.tables[name] = Rows(name, by_value, in_order)
         return table
 
-    def put(self, table: Rows, row_id: str, row: Row | None) -> None:
+    def put(self, table: Rows, row_id: str, row: Row | None, *, given: bool = False) -> None:
         if not self.writable:
             raise ReadOnly(table.name)
-        old = table.put(row_id, None if row is None else pack(row), row)
+        old = table.put(row_id, None if row is None else pack(row), row, given=given)
         if self.undo is not None:
             self.undo.append((table, row_id, old))
         self.changed.add(table.name)
@@ -314,6 +319,8 @@ class RowTable(Table):
         self, storage: RowStore, name: str, cache_size: int = 0, persist_empty: bool = False
     ):
         self._rows = storage.rows(name)
+        self.peek: Callable[[str], Mapping[str, Any] | None] = self._rows.peek
+        """One row without the copy, for reading only."""
         self._rows.persist_empty |= persist_empty
         self._cached = 0
         """Version of the rows that cached results are of."""
@@ -326,10 +333,6 @@ class RowTable(Table):
         packed = self._rows.packed.get(row_id)
         return None if packed is None else _unpack(packed)
 
-    def peek(self, row_id: str) -> Mapping[str, Any] | None:
-        """One row without the copy, for reading only."""
-        return self._rows.peek(row_id)
-
     def scan(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """All (id, row), for reading only."""
         return self._rows.scan()
@@ -340,8 +343,8 @@ class RowTable(Table):
         return self._rows.version
 
     def put(self, row_id: str, row: Row) -> None:
-        """Set a row, as it is now."""
-        self._storage.put(self._rows, row_id, row)
+        """Set a row. It is given away: nobody changes it any more, nor what is in it."""
+        self._storage.put(self._rows, row_id, row, given=True)
 
     def drop(self, row_id: str) -> None:
         self._storage.put(self._rows, row_id, None)

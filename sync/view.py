@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sync.codec import canonical, pack
@@ -49,13 +50,26 @@ class ChainHead(NamedTuple):
     base: int
 
 
+class _Tables(dict[str, RowTable]):
+    """The tables of a store that were asked for."""
+
+    def __init__(self, store: RowStore) -> None:
+        super().__init__()
+        self._store = store
+
+    def __missing__(self, name: str) -> RowTable:
+        table = self[name] = RowTable(self._store, name)
+        return table
+
+
 class View:
     """Tables (`table`) and the registers that the engine itself needs."""
 
     def __init__(self, domain: Domain) -> None:
         self.domain = domain
         self.store = RowStore(domain.indexes)
-        self._tables: dict[str, RowTable] = {}
+        self.table: Callable[[str], RowTable] = _Tables(self.store).__getitem__
+        """A table by its name."""
         self.cursor = 0
         self.keys: dict[bytes, int] = {}
         """Key of an effect → seq of the entry that had it; kept for ever."""
@@ -83,12 +97,6 @@ class View:
         self._trial: dict[bytes, ChainHead | None] | None = None
         """Chains that a trial has changed, as they were before it."""
         self._trial_from: tuple[Any, ...] = ()
-
-    def table(self, name: str) -> RowTable:
-        table = self._tables.get(name)
-        if table is None:
-            table = self._tables[name] = RowTable(self.store, name)
-        return table
 
     # --- folding what is canonical -------------------------------------------
 
