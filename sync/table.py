@@ -20,6 +20,8 @@ from tinydb.utils import freeze
 from sync.codec import decoder_of, pack
 
 Row = dict[str, Any]
+LATE = 64
+"""So many of the highest values of an index are looked at first."""
 READ_KEPT = 4096
 """So many rows of a table are also kept as they were read."""
 
@@ -98,11 +100,12 @@ class SortedIndex(HashIndex):
 
     def add(self, row_id: str, value: Any) -> None:
         if type(value) is int:
-            item = (value, row_id)
-            if not self._order or item > self._order[-1]:
-                self._order.append(item)
-            else:
-                bisect.insort(self._order, item)
+            item, order = (value, row_id), self._order
+            if not order or item > order[-1]:
+                order.append(item)
+            else:  # most come in order, or nearly so
+                late = max(0, len(order) - LATE)
+                bisect.insort(order, item, late if item > order[late] else 0)
 
     def drop(self, row_id: str, value: Any) -> None:
         item = (value, row_id)
@@ -342,9 +345,10 @@ class RowTable(Table):
         """Counts changes of the rows: whoever remembers a result knows when it is old."""
         return self._rows.version
 
-    def put(self, row_id: str, row: Row) -> None:
-        """Set a row. It is given away: nobody changes it any more, nor what is in it."""
-        self._storage.put(self._rows, row_id, row, given=True)
+    def put(self, row_id: str, row: Row, *, given: bool = False) -> None:
+        """Set a row, as it is now. Who changes it no more, nor what is in it, may say that it is
+        ``given`` away: then it need not be read again."""
+        self._storage.put(self._rows, row_id, row, given=given)
 
     def drop(self, row_id: str) -> None:
         self._storage.put(self._rows, row_id, None)

@@ -700,7 +700,7 @@ def _fold(tables: Tables, number: int, fold: Any) -> None:
     now = table.row(str(number))
     if now is not None:
         fold(now)
-        table.put(str(number), now)
+        table.put(str(number), now, given=True)
 
 
 def add_sale(
@@ -756,9 +756,10 @@ def add_sale(
     if ticket:
         first, last = now["tickets"]
         now["tickets"] = [first or ticket, max(last, ticket)]
-        tables.table("counters").put("ticket", {"value": max(ticket, next_ticket(tables) - 1)})
+        counted = {"value": max(ticket, next_ticket(tables) - 1)}
+        tables.table("counters").put("ticket", counted, given=True)
         job = "" if quiet else _ticket_job(tables, ticket, order_id)
-    table.put(str(number), now)
+    table.put(str(number), now, given=True)
     return job
 
 

@@ -995,7 +995,7 @@ def _row(tables: Tables, fact: OrderPlaced) -> dict[str, Any]:
     """Row of an order as it was placed; its label is counted."""
     if fact.station:
         counters, name = tables.table("counters"), f"orders/{fact.station}"
-        counters.put(name, {"value": stations.orders_of(tables, fact.station) + 1})
+        counters.put(name, {"value": stations.orders_of(tables, fact.station) + 1}, given=True)
     row = {
         "label": fact.label,
         "station": fact.station,

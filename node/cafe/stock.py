@@ -192,7 +192,7 @@ def sell(tables: Tables, lines: Iterable[Line]) -> None:
     for sku, units in lines:
         row = table.peek(sku)
         if row is not None:
-            table.put(sku, changed(row, -units))
+            table.put(sku, changed(row, -units), given=True)
 
 
 def restock(tables: Tables, lines: Iterable[Line]) -> None:
@@ -215,7 +215,7 @@ def _counted(tables: Tables, lines: Iterable[Line]) -> list[Line]:
 
 def _change(tables: Tables, sku: str, on_hand: int = 0, held: int = 0) -> None:
     table = tables.table("stock")
-    table.put(sku, changed(table.peek(sku) or EMPTY, on_hand, held))
+    table.put(sku, changed(table.peek(sku) or EMPTY, on_hand, held), given=True)
 
 
 # --- the arithmetic ----------------------------------------------------------

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from sync import link
 from sync.blobs import AGAIN_MS, AT_ONCE, MAX_BLOB_BYTES, BlobFolder, Wanted
 from sync.clock import SystemClock
 from sync.driver import CROWDED, Driver
 from sync.errors import Malformed, Refused, StorageFailed
-from sync.link import SocketWire, run_link
-from sync.messages import Ack, Blob, SnapshotPart, WantBlob, decode, encode
+from sync.link import FULL_BYTES, SocketWire, run_link
+from sync.messages import Ack, Blob, Bye, SnapshotPart, WantBlob, decode, encode
 from sync.op import sha256
 from sync.protocol import Act, BlobKept, Closed, GiveBlob, KeepBlob, Tick
 from sync.recovery import Opened as Found
@@ -234,6 +235,49 @@ async def test_flood_waits_at_its_socket(bench: Bench, monkeypatch: pytest.Monke
     async with asyncio.timeout(20):
         await run_link(driver, Socket(), bench.replica.keys.node, b"T" * 32)  # type: ignore[arg-type]
     assert 0 < most <= CROWDED + 2
+
+
+async def test_what_finds_the_socket_free_is_written_at_once(monkeypatch: Any) -> None:
+    """In its order: behind what waits, or while the socket is full, it waits too."""
+    carried: list[bytes] = []
+    full = 0
+
+    class Socket:
+        class transport:  # noqa: N801
+            @staticmethod
+            def get_write_buffer_size() -> int:
+                return full
+
+        async def send(self, data: bytes) -> None:
+            carried.append(data)
+
+        async def close(self) -> None:
+            carried.append(b"closed")
+
+    def broadcast(connections: Any, data: bytes) -> None:
+        carried.append(data)
+
+    monkeypatch.setattr(link, "broadcast", broadcast)
+    wire = SocketWire(Socket())  # type: ignore[arg-type]
+    wire.send(Ack([], 1))
+    assert [decode(data) for data in carried] == [Ack([], 1)]
+    full = FULL_BYTES + 1
+    wire.send(Ack([], 2))
+    full = 0
+    wire.send(Ack([], 3))
+    assert len(carried) == 1, "who came later goes later"
+    pump = asyncio.create_task(wire.pump())
+    for _ in range(5):  # the pump has its turns
+        await asyncio.sleep(0)
+    wire.send(Ack([], 4))
+    wire.drop("end")
+    wire.send(Ack([], 5))
+    await pump
+    assert [decode(data) for data in carried[:-1]] == [
+        *[Ack([], n) for n in (1, 2, 3, 4)],
+        Bye("end"),
+    ]
+    assert carried[-1] == b"closed"
 
 
 async def test_sale_never_stands_behind_a_picture() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tinydb import TinyDB, where
 
-from sync.table import READ_KEPT, ReadOnly, RowStore, RowTable, SortedIndex
+from sync.table import LATE, READ_KEPT, ReadOnly, RowStore, RowTable, SortedIndex
 
 
 def table(store: RowStore | None = None) -> RowTable:
@@ -75,6 +77,46 @@ def test_what_was_read_is_what_stands_there() -> None:
     assert t.peek("r1") is None
     t._rows.load({})
     assert [*t.scan()] == []
+
+
+def test_row_that_is_given_away_is_read_no_more_and_can_be_taken_back() -> None:
+    """Only who looks again and again at a row has it kept; an undo shows what stood there before."""
+    store = RowStore({})
+    t = table(store)
+    t.put("r", {"at": 1})
+    first = {"at": 2}
+    t.put("r", first, given=True)
+    assert t.peek("r") == first
+    assert t.peek("r") is not first, "nobody had looked"
+    store.undo = []
+    second = {"at": 3}
+    t.put("r", second, given=True)
+    assert t.peek("r") is second
+    assert t.row("r") == second
+    assert t.row("r") is not second
+    undo, store.undo = store.undo, None
+    store.take_back(undo)
+    assert t.peek("r") == t.row("r") == first
+
+
+@pytest.mark.parametrize("order", ["up", "down", "any", "one"])
+def test_order_is_kept_however_values_come(order: str) -> None:
+    """Whether they come nearly in order, backwards, at random or are all the same."""
+    count = 5 * LATE
+    values = list(range(count)) if order != "one" else [7] * count
+    if order == "down":
+        values.reverse()
+    if order == "any":
+        random.Random(1).shuffle(values)
+    t = table()
+    for number, value in enumerate(values):
+        t.put(f"r{number * 7919 % 1000:04d}", {"at": value})
+    expected = sorted((value, f"r{n * 7919 % 1000:04d}") for n, value in enumerate(values))
+    assert t._rows.in_order[("at",)]._order == expected
+    for number in range(0, count, 3):
+        t.drop(f"r{number * 7919 % 1000:04d}")
+        expected.remove((values[number], f"r{number * 7919 % 1000:04d}"))
+    assert t._rows.in_order[("at",)]._order == expected
 
 
 def test_table_is_read_only_outside_of_a_fold() -> None:
