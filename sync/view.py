@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sync.codec import canonical, pack
@@ -68,8 +67,7 @@ class View:
     def __init__(self, domain: Domain) -> None:
         self.domain = domain
         self.store = RowStore(domain.indexes)
-        self.table: Callable[[str], RowTable] = _Tables(self.store).__getitem__
-        """A table by its name."""
+        self._tables = _Tables(self.store)
         self.cursor = 0
         self.keys: dict[bytes, int] = {}
         """Key of an effect → seq of the entry that had it; kept for ever."""
@@ -97,6 +95,9 @@ class View:
         self._trial: dict[bytes, ChainHead | None] | None = None
         """Chains that a trial has changed, as they were before it."""
         self._trial_from: tuple[Any, ...] = ()
+
+    def table(self, name: str) -> RowTable:
+        return self._tables[name]
 
     # --- folding what is canonical -------------------------------------------
 
