@@ -172,6 +172,8 @@ class Replica:
         but for those that are staged."""
         self._heads: dict[tuple[bytes, int], bytes] = {}
         self._keys: dict[bytes, tuple[bytes, int]] = {}
+        self._signed = b"", b""
+        """The last text that was signed, and its signature."""
         self._own: dict[bytes, Op] = {}
         """Pending ops by their bytes, to know them again when they come back."""
         self._staged = Staged()
@@ -386,11 +388,17 @@ class Replica:
             frames = self._flying.frames
             if frames:
                 chain, (n, head) = self.author.chain, self.author.head
-                text = seal_text(self.keys.cafe, chain, n, head)
-                seal = Seal(chain, n, head, self.keys.signer.sign(text))
+                seal = Seal(chain, n, head, self._sign(chain, n, head))
                 frames = [*frames, seal_frame(seal)]
             return [Commit(frames)]
         return self._go_on(now)
+
+    def _sign(self, chain: bytes, n: int, head: bytes) -> bytes:
+        """Our signature over a head; what was just committed is mostly pushed with the same."""
+        text = seal_text(self.keys.cafe, chain, n, head)
+        if self._signed[0] != text:
+            self._signed = text, self.keys.signer.sign(text)
+        return self._signed[1]
 
     def _committed(self, now: Now) -> list[Effect]:
         flying, self._flying = self._flying, None
@@ -729,12 +737,11 @@ class Replica:
                 run.append(op)
             last = run[-1]
             head = self._heads[(last.chain, last.n)]
-            seal = self.keys.signer.sign(seal_text(self.keys.cafe, last.chain, last.n, head))
             push = Push(
                 last.chain,
                 run[0].n,
                 [op.raw for op in run],
-                seal,
+                self._sign(last.chain, last.n, head),
                 self.keys.boot,
                 now.mono_ms,
             )
