@@ -123,6 +123,33 @@ async def test_search_and_scanner_find_products(nodes: Nodes) -> None:
         assert screen.shows("S1-0001 kept on this computer")
 
 
+@pytest.mark.feature("RP-01")
+@pytest.mark.parametrize("view", ["grid", "list"])
+async def test_products_come_as_far_as_somebody_scrolls(nodes: Nodes, view: str) -> None:
+    """What fills the window at first, more near its end, and from the start again for another search."""
+    count = 200
+    products = [
+        {"sku": f"P{at:03d}", "name": f"Thing {at}", "price_minor": 100} for at in range(count)
+    ]
+    await nodes.server.submit("catalog.import", {"products": products})
+    async with screen_of(nodes.server) as screen:
+        if view == "list":
+            await screen.click("view-list")
+        await screen.type("search", "thing")
+        first = len(screen.keys("tile-"))
+        assert 10 < first < 60
+        await screen.scroll("products", to=0)
+        assert len(screen.keys("tile-")) == first, "the end is far"
+        for times in range(2, 100):
+            await screen.scroll("products", to=9_500)
+            if (shown := len(screen.keys("tile-"))) == count:
+                break
+            assert shown == times * first
+        assert shown == count
+        await screen.type("search", "thing 1")
+        assert len(screen.keys("tile-")) == first
+
+
 @pytest.mark.feature("RP-21", "RP-19")
 async def test_operator_allows_collects_and_denies_in_the_queue(nodes: Nodes) -> None:
     """Orders come by themselves; a denial wants a reason, and the vendor sees it."""

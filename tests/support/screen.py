@@ -196,6 +196,14 @@ class Screen:
         tapped = isinstance(control, ft.GestureDetector)
         await self.fire(control, "tap" if tapped else "click")
 
+    async def scroll(self, key: str, to: float) -> None:
+        """As if a list of 10,000 pixels in a window of 600 were scrolled as far."""
+        data = {"event_type": "update", "pixels": to, "min_scroll_extent": 0}
+        data |= {"max_scroll_extent": 9_400, "viewport_dimension": 600}
+        control = self.find(key)
+        if control.on_scroll is not None:
+            await self.fire(control, "scroll", data)
+
     async def open(self, name: str) -> None:
         """Go to a screen by the rail, or by what stands behind its last entry."""
         if not self.has(f"rail-{name}"):

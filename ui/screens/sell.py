@@ -33,6 +33,10 @@ from ui.viewmodels import shelf
 from ui.viewmodels.orders import queue
 from ui.viewmodels.session import Session, use_session
 
+ROW_PX = 52
+GAP_PX = 8
+"""Between two tiles."""
+
 # --- tiles -------------------------------------------------------------------
 
 
@@ -196,7 +200,7 @@ def _DrawnRow(face: Face, category: str) -> ft.Control:
                 ],
                 spacing=12,
             ),
-            height=52,
+            height=ROW_PX,
             bgcolor=s.palette.selected if quantity else s.palette.surface,
             padding=ft.Padding.symmetric(horizontal=16),
             border=line_below(s.palette),
@@ -215,7 +219,16 @@ def Products() -> ft.Control:
     ft.use_state(s.app)
     ft.use_state(s.feed)
     ft.use_state(s.sell)
-    rows = model.visible(s.node, s.sell)
+    seen = s.sell.query, s.sell.category, s.sell.as_list
+    reached, set_reached = ft.use_state((seen, 1))
+    screenfuls = reached[1] if reached[0] == seen else 1
+    rows, more = model.visible(s.node, s.sell, most=screenfuls * _screenful(s))
+
+    def scrolled(e: ft.OnScrollEvent) -> None:
+        if e.pixels > e.max_scroll_extent - e.viewport_dimension:
+            set_reached((seen, screenfuls + 1))
+
+    scrolling: dict[str, Any] = {"scroll_interval": 100, "on_scroll": scrolled} if more else {}
     if not rows:
         if s.sell.query or s.sell.category:
             what = s.text("sell.none", query=s.sell.query or s.sell.category)
@@ -229,21 +242,34 @@ def Products() -> ft.Control:
     if s.sell.as_list:
         return ft.ListView(
             [ListRow(_face(s, row), row["category"], key=row["sku"]) for row in rows],
+            key="products",
             expand=True,
-            item_extent=52,
+            item_extent=ROW_PX,
+            **scrolling,
         )
     colours = {name: at for at, name in enumerate(shelf.categories(s.node))}
     m = s.measures
-    width = (s.app.width - m.rail - m.panel - 32 - 8 * (m.columns - 1)) / m.columns
+    width = (s.app.width - m.rail - m.panel - 32 - GAP_PX * (m.columns - 1)) / m.columns
     return ft.GridView(
         [Tile(_face(s, row, colours.get(row["category"], 5)), key=row["sku"]) for row in rows],
+        key="products",
         runs_count=m.columns,
-        spacing=8,
-        run_spacing=8,
+        spacing=GAP_PX,
+        run_spacing=GAP_PX,
         child_aspect_ratio=max(0.5, width / m.tile),
         expand=True,
         padding=ft.Padding.only(bottom=12),
+        **scrolling,
     )
+
+
+def _screenful(s: Session) -> int:
+    """Products that fill the window, and a row more for whoever scrolls: at each key of a search
+    they are drawn again, so there are no more than can be seen."""
+    if s.sell.as_list:
+        return int(s.app.height) // ROW_PX + 2
+    m = s.measures
+    return m.columns * (int(s.app.height) // (m.tile + GAP_PX) + 2)
 
 
 def _chip(s: Session, label: str, on: bool, key: str, on_click: Any) -> ft.Control:

@@ -27,7 +27,6 @@ from node.api import (
 )
 from ui.viewmodels import shelf
 
-SHOWN_AT_ONCE = 120
 MAX_QUANTITY = 10**6
 PARKED_AT_ONCE = 20
 
@@ -364,9 +363,9 @@ def _by_credit(node: Node, model: SellModel, judged: lines.Judged) -> int:
 # --- what can be sold --------------------------------------------------------
 
 
-def visible(node: Node, model: SellModel) -> list[Mapping[str, Any]]:
-    """Products on sale that fit category and search, at most so many at once."""
-    return shelf.find(node, model.query, model.category, most=SHOWN_AT_ONCE)[0]
+def visible(node: Node, model: SellModel, most: int) -> tuple[list[Mapping[str, Any]], bool]:
+    """(products on sale that fit category and search, at most so many; whether there are more)."""
+    return shelf.find(node, model.query, model.category, most=most)
 
 
 def scanned(node: Node, text: str) -> str:
@@ -380,7 +379,7 @@ def scanned(node: Node, text: str) -> str:
     by_code = catalog.with_barcode(node.tables, text) if text else ""
     if by_code:
         return by_code
-    found = visible(node, SellModel(query=text))
+    found, _ = visible(node, SellModel(query=text), most=2)
     return str(found[0]["sku"]) if text and len(found) == 1 else ""
 
 
