@@ -146,6 +146,8 @@ async def test_products_come_as_far_as_somebody_scrolls(nodes: Nodes, view: str)
                 break
             assert shown == times * first
         assert shown == count
+        # A list that listens no more is another one to the client, which shows it from its top again.
+        assert screen.find("products").on_scroll is not None
         await screen.type("search", "thing 1")
         assert len(screen.keys("tile-")) == first
 

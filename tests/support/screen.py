@@ -200,9 +200,7 @@ class Screen:
         """As if a list of 10,000 pixels in a window of 600 were scrolled as far."""
         data = {"event_type": "update", "pixels": to, "min_scroll_extent": 0}
         data |= {"max_scroll_extent": 9_400, "viewport_dimension": 600}
-        control = self.find(key)
-        if control.on_scroll is not None:
-            await self.fire(control, "scroll", data)
+        await self.fire(self.find(key), "scroll", data)
 
     async def open(self, name: str) -> None:
         """Go to a screen by the rail, or by what stands behind its last entry."""

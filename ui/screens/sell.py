@@ -36,6 +36,8 @@ from ui.viewmodels.session import Session, use_session
 ROW_PX = 52
 GAP_PX = 8
 """Between two tiles."""
+SCROLLED_MS = 100
+"""So often a list that is scrolled says how far."""
 
 # --- tiles -------------------------------------------------------------------
 
@@ -225,10 +227,9 @@ def Products() -> ft.Control:
     rows, more = model.visible(s.node, s.sell, most=screenfuls * _screenful(s))
 
     def scrolled(e: ft.OnScrollEvent) -> None:
-        if e.pixels > e.max_scroll_extent - e.viewport_dimension:
+        if more and e.pixels > e.max_scroll_extent - e.viewport_dimension:
             set_reached((seen, screenfuls + 1))
 
-    scrolling: dict[str, Any] = {"scroll_interval": 100, "on_scroll": scrolled} if more else {}
     if not rows:
         if s.sell.query or s.sell.category:
             what = s.text("sell.none", query=s.sell.query or s.sell.category)
@@ -245,7 +246,8 @@ def Products() -> ft.Control:
             key="products",
             expand=True,
             item_extent=ROW_PX,
-            **scrolling,
+            scroll_interval=SCROLLED_MS,
+            on_scroll=scrolled,  # also at the end: without it the client begins at the top again
         )
     colours = {name: at for at, name in enumerate(shelf.categories(s.node))}
     m = s.measures
@@ -259,7 +261,8 @@ def Products() -> ft.Control:
         child_aspect_ratio=max(0.5, width / m.tile),
         expand=True,
         padding=ft.Padding.only(bottom=12),
-        **scrolling,
+        scroll_interval=SCROLLED_MS,
+        on_scroll=scrolled,
     )
 
 
