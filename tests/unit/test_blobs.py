@@ -280,6 +280,29 @@ async def test_what_finds_the_socket_free_is_written_at_once(monkeypatch: Any) -
     assert carried[-1] == b"closed"
 
 
+async def test_peer_that_does_not_read_is_dropped_when_its_queue_is_full(monkeypatch: Any) -> None:
+    """Whoever takes nothing fills no memory."""
+    ended: list[str] = []
+
+    class Socket:
+        class transport:  # noqa: N801
+            @staticmethod
+            def get_write_buffer_size() -> int:
+                return FULL_BYTES + 1
+
+            @staticmethod
+            def abort() -> None:
+                ended.append("abort")
+
+    monkeypatch.setattr(link, "MAX_QUEUED_BYTES", 100)
+    wire = SocketWire(Socket())  # type: ignore[arg-type]
+    for _ in range(100 // len(encode(Ack([], 1)))):
+        wire.send(Ack([], 1))
+    assert ended == []
+    wire.send(Ack([], 1))
+    assert ended == ["abort"]
+
+
 async def test_sale_never_stands_behind_a_picture() -> None:
     """What is bulk goes when nothing else waits, each in its own order; a goodbye ends it all."""
     carried: list[bytes] = []
