@@ -77,6 +77,7 @@ def number(amount_minor: int, language: str, currency: str, decimals: int | None
     return str(text).replace("\u202f", "\xa0")
 
 
+@functools.lru_cache(maxsize=4096)  # the same prices are drawn again with each change
 def money(amount_minor: int, language: str, currency: str, decimals: int | None = None) -> str:
     """An amount with its sign, as people of that language write it: ``₡6 900``, ``3,70 €``."""
     text = number(abs(amount_minor), language, currency, decimals)

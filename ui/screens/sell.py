@@ -296,11 +296,39 @@ def _chip(s: Session, label: str, on: bool, key: str, on_click: Any) -> ft.Contr
 def Finder() -> ft.Control:
     """Search and categories. Typing goes to search; a scanner ends with Enter."""
     s = use_session()
-    ft.use_state(s.app)
     ft.use_state(s.feed)
     ft.use_state(s.sell)
-    p = s.palette
     box: Any = ft.use_ref()
+
+    async def focus() -> None:
+        await _focus(box)
+
+    async def scan() -> None:
+        take(s, s.sell.query.strip())
+        await _focus(box)
+
+    async def charged() -> None:
+        await charge(s)
+
+    s.actions.update(search=focus, scan=scan, charge=charged)
+    names = tuple(shelf.categories(s.node))
+    bar: ft.Control = FinderBar(box, s.sell.query, s.sell.category, s.sell.as_list, names)
+    return bar
+
+
+async def _focus(box: Any) -> None:
+    if box.current is not None:
+        await box.current.focus()
+
+
+@part
+def _DrawnFinder(
+    box: Any, query: str, category: str, as_list: bool, categories: tuple[str, ...]
+) -> ft.Control:
+    """All that it shows is given, so that a sale does not draw it again."""
+    s = use_session()
+    ft.use_state(s.app)
+    p = s.palette
 
     def searched(e: Any) -> None:
         s.sell.query = e.control.value or ""
@@ -311,25 +339,13 @@ def Finder() -> ft.Control:
             await charge(s)  # Enter in an empty search charges: nobody has to leave the field
             return
         take(s, typed)
-        await focus()  # the field loses it with the Enter; the next scan follows at once
+        await _focus(box)  # the field loses it with the Enter; the next scan follows at once
 
-    async def focus() -> None:
-        if box.current is not None:
-            await box.current.focus()
-
-    async def scan() -> None:
-        take(s, s.sell.query.strip())
-        await focus()
-
-    async def charged() -> None:
-        await charge(s)
-
-    s.actions.update(search=focus, scan=scan, charge=charged)
     search = field(
         s,
         key="search",
         hint_text=s.text("sell.search"),
-        value=s.sell.query,
+        value=query,
         prefix_icon=ft.Icons.SEARCH_ROUNDED,
         suffix_icon=ft.Container(
             key_cap(cap("search"), p.text3), padding=ft.Padding.only(right=12, top=14)
@@ -345,8 +361,8 @@ def Finder() -> ft.Control:
     views = ft.Container(
         ft.Row(
             [
-                _view_button(s, ft.Icons.GRID_VIEW_ROUNDED, not s.sell.as_list, "grid", False),
-                _view_button(s, ft.Icons.VIEW_LIST_ROUNDED, s.sell.as_list, "list", True),
+                _view_button(s, ft.Icons.GRID_VIEW_ROUNDED, not as_list, "grid", False),
+                _view_button(s, ft.Icons.VIEW_LIST_ROUNDED, as_list, "list", True),
             ],
             spacing=0,
             tight=True,
@@ -363,10 +379,10 @@ def Finder() -> ft.Control:
 
         return chosen
 
-    chips = [_chip(s, s.text("sell.all"), not s.sell.category, "category-", choose_category(""))]
+    chips = [_chip(s, s.text("sell.all"), not category, "category-", choose_category(""))]
     chips += [
-        _chip(s, name, s.sell.category == name, f"category-{name}", choose_category(name))
-        for name in shelf.categories(s.node)
+        _chip(s, name, category == name, f"category-{name}", choose_category(name))
+        for name in categories
     ]
     return ft.Column(
         [
@@ -375,6 +391,9 @@ def Finder() -> ft.Control:
         ],
         spacing=8,
     )
+
+
+FinderBar: Any = memo(_DrawnFinder)
 
 
 def _view_button(s: Session, glyph: ft.IconData, on: bool, key: str, as_list: bool) -> ft.Control:
