@@ -611,6 +611,7 @@ class _Listener:
                     if time.monotonic() - told > TICK_S:
                         told = time.monotonic()
                         await connection.send(encode(Ack([], self._cursor)))
+        raise ConnectionError("the server has left")
 
     async def _sign_on(self, connection: ClientConnection) -> None:
         pair, member, nonce = self._pair, self._member, secrets.token_bytes(NONCE_BYTES)

@@ -55,7 +55,14 @@ class SocketWire:
         if bulk or self._waiting or self._connection.transport.get_write_buffer_size() > FULL_BYTES:
             self._put(data, bulk=bulk)
         else:
-            broadcast((self._connection,), data)
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            broadcast((self._connection,), data, raise_exceptions=True)
+        except Exception:  # a link delivers in order, or it ends
+            _log.exception("a message could not be written")
+            self._connection.transport.abort()
 
     def _put(self, data: bytes, *, bulk: bool = False) -> None:
         self._queued_bytes += len(data)

@@ -107,12 +107,7 @@ def encode_op(
 ) -> Op:
     """Make an op and the bytes that will be signed; `Malformed` for what no decoder would take."""
     fields = [FORMAT, chain, n, kind, version, body, grant, base, key, wall_ms, mono_ms, boot]
-    raw = packed(fields)
-    try:  # what we pack has the canonical form already
-        sure = _own(raw) if len(raw) <= MAX_OP_BYTES and grant < n else None
-    except UNSURE:
-        sure = None
-    return decode_op(raw) if sure is None else Op(*(*sure[1:], raw))
+    return decode_op(packed(fields))
 
 
 def _shape(body: Any) -> Any:
@@ -123,7 +118,6 @@ def _shape(body: Any) -> Any:
 
 
 _fast = fast_decoder(_shape(PLAIN))
-_own = decoder_of(_shape(PLAIN))
 _trusted = decoder_of(_shape(dict))
 
 

@@ -124,6 +124,23 @@ async def test_search_and_scanner_find_products(nodes: Nodes) -> None:
 
 
 @pytest.mark.feature("RP-01")
+@pytest.mark.parametrize("width", [560, 1024, 2560])
+async def test_first_products_are_more_than_fill_the_window(nodes: Nodes, width: int) -> None:
+    """However small its tiles are: what does not fill it cannot be scrolled, and there are more."""
+    products = [
+        {"sku": f"P{at:03d}", "name": f"Thing {at}", "price_minor": 100} for at in range(200)
+    ]
+    await nodes.server.submit("catalog.import", {"products": products})
+    async with screen_of(nodes.server, width=width, height=1000) as screen:
+        grid = screen.find("products")
+        shown, columns = len(grid.controls), grid.runs_count
+        room = width - (56 + 344 if width < 1280 else 80 + 520) - 32 - 8 * (columns - 1)
+        height = room / columns / grid.child_aspect_ratio
+        assert shown < 200, "there are more"
+        assert shown / columns * (height + 8) > 1000
+
+
+@pytest.mark.feature("RP-01")
 @pytest.mark.parametrize("view", ["grid", "list"])
 async def test_products_come_as_far_as_somebody_scrolls(nodes: Nodes, view: str) -> None:
     """What fills the window at first, more near its end, and from the start again for another search."""

@@ -14,7 +14,7 @@ from sync.clock import SystemClock
 from sync.driver import CROWDED, Driver
 from sync.errors import Malformed, Refused, StorageFailed
 from sync.link import FULL_BYTES, SocketWire, run_link
-from sync.messages import Ack, Blob, Bye, SnapshotPart, WantBlob, decode, encode
+from sync.messages import Ack, Blob, Bye, Entries, SnapshotPart, WantBlob, decode, encode
 from sync.op import sha256
 from sync.protocol import Act, BlobKept, Closed, GiveBlob, KeepBlob, Tick
 from sync.recovery import Opened as Found
@@ -240,6 +240,7 @@ async def test_flood_waits_at_its_socket(bench: Bench, monkeypatch: pytest.Monke
 async def test_what_finds_the_socket_free_is_written_at_once(monkeypatch: Any) -> None:
     """In its order: behind what waits, or while the socket is full, it waits too."""
     carried: list[bytes] = []
+    at_once: list[bytes] = []
     full = 0
 
     class Socket:
@@ -254,8 +255,9 @@ async def test_what_finds_the_socket_free_is_written_at_once(monkeypatch: Any) -
         async def close(self) -> None:
             carried.append(b"closed")
 
-    def broadcast(connections: Any, data: bytes) -> None:
+    def broadcast(connections: Any, data: bytes, *, raise_exceptions: bool) -> None:
         carried.append(data)
+        at_once.append(data)
 
     monkeypatch.setattr(link, "broadcast", broadcast)
     wire = SocketWire(Socket())  # type: ignore[arg-type]
@@ -270,6 +272,7 @@ async def test_what_finds_the_socket_free_is_written_at_once(monkeypatch: Any) -
     for _ in range(5):  # the pump has its turns
         await asyncio.sleep(0)
     wire.send(Ack([], 4))
+    assert [decode(data) for data in at_once] == [Ack([], 1), Ack([], 4)]
     wire.drop("end")
     wire.send(Ack([], 5))
     await pump
@@ -278,6 +281,45 @@ async def test_what_finds_the_socket_free_is_written_at_once(monkeypatch: Any) -
         Bye("end"),
     ]
     assert carried[-1] == b"closed"
+
+
+async def test_link_ends_when_a_message_cannot_be_written(monkeypatch: Any) -> None:
+    """What comes next would have a hole before it."""
+    ended: list[str] = []
+
+    class Socket:
+        class transport:  # noqa: N801
+            @staticmethod
+            def get_write_buffer_size() -> int:
+                return 0
+
+            @staticmethod
+            def abort() -> None:
+                ended.append("abort")
+
+    def broadcast(connections: Any, data: bytes, *, raise_exceptions: bool) -> None:
+        raise ExceptionGroup("no", [MemoryError()])
+
+    monkeypatch.setattr(link, "broadcast", broadcast)
+    SocketWire(Socket()).send(Ack([], 1))  # type: ignore[arg-type]
+    assert ended == ["abort"]
+
+
+async def test_what_goes_to_many_links_is_packed_once(monkeypatch: Any) -> None:
+    """The same run of entries; another one is packed again."""
+    packed: list[Any] = []
+
+    def pack_it(message: Any) -> bytes:
+        packed.append(message)
+        return encode(message)
+
+    monkeypatch.setattr(link, "encode", pack_it)
+    frames = [b"\x92\x01x"]
+    first = [link._encoded(Entries(frames)) for _ in range(3)]
+    assert first == [encode(Entries(frames))] * 3
+    assert len(packed) == 1
+    assert link._encoded(Entries([b"\x92\x01y"])) == encode(Entries([b"\x92\x01y"]))
+    assert len(packed) == 2
 
 
 async def test_peer_that_does_not_read_is_dropped_when_its_queue_is_full(monkeypatch: Any) -> None:

@@ -201,12 +201,16 @@ def test_frame_of_another_shape_is_malformed(decoder: Any, value: Any) -> None:
 
 @pytest.mark.feature("SE-03")
 def test_public_keys_that_are_no_proper_points_are_refused() -> None:
-    """Not canonical, not on the curve, the wrong length, of small order."""
+    """Not canonical, not on the curve, the wrong length, of small order, and a proper one to which the
+    point of order two was added: -x, -y."""
+    own = int.from_bytes(SIGNER.public, "little")
+    minus_y = 2**255 - 19 - (own & (2**255 - 1))
+    mixed_order = (minus_y | (1 - (own >> 255)) << 255).to_bytes(32, "little")
     too_large = (2**255 - 19).to_bytes(32, "little")
     zero_x_with_sign = bytearray((1).to_bytes(32, "little"))
     zero_x_with_sign[31] |= 0x80
     off_curve = (2).to_bytes(32, "little")
-    for bad in (b"short", too_large, bytes(zero_x_with_sign), off_curve, bytes(32)):
+    for bad in (b"short", too_large, bytes(zero_x_with_sign), off_curve, bytes(32), mixed_order):
         with pytest.raises(Malformed, match="bad-key"):
             check_public_key(bad)
     check_public_key(SIGNER.public)

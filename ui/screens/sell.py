@@ -250,15 +250,14 @@ def Products() -> ft.Control:
             on_scroll=scrolled,  # also at the end: without it the client begins at the top again
         )
     colours = {name: at for at, name in enumerate(shelf.categories(s.node))}
-    m = s.measures
-    width = (s.app.width - m.rail - m.panel - 32 - GAP_PX * (m.columns - 1)) / m.columns
+    ratio, _ = _tile_size(s)
     return ft.GridView(
         [Tile(_face(s, row, colours.get(row["category"], 5)), key=row["sku"]) for row in rows],
         key="products",
-        runs_count=m.columns,
+        runs_count=s.measures.columns,
         spacing=GAP_PX,
         run_spacing=GAP_PX,
-        child_aspect_ratio=max(0.5, width / m.tile),
+        child_aspect_ratio=ratio,
         expand=True,
         padding=ft.Padding.only(bottom=12),
         scroll_interval=SCROLLED_MS,
@@ -266,13 +265,21 @@ def Products() -> ft.Control:
     )
 
 
+def _tile_size(s: Session) -> tuple[float, float]:
+    """(width by height, height in pixels) of a tile in this window."""
+    m = s.measures
+    width = (s.app.width - m.rail - m.panel - 32 - GAP_PX * (m.columns - 1)) / m.columns
+    ratio = max(0.5, width / m.tile)
+    return ratio, max(GAP_PX, width / ratio)
+
+
 def _screenful(s: Session) -> int:
     """Products that fill the window, and a row more for whoever scrolls: at each key of a search
     they are drawn again, so there are no more than can be seen."""
     if s.sell.as_list:
         return int(s.app.height) // ROW_PX + 2
-    m = s.measures
-    return m.columns * (int(s.app.height) // (m.tile + GAP_PX) + 2)
+    _, height = _tile_size(s)
+    return s.measures.columns * (int(s.app.height / (height + GAP_PX)) + 2)
 
 
 def _chip(s: Session, label: str, on: bool, key: str, on_click: Any) -> ft.Control:
