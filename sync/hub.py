@@ -430,7 +430,8 @@ class Hub:
     def _serve(self, number: int, link: Link) -> list[Effect]:
         """Send as far as the credit goes; a link with a full window waits for its own ack."""
         if self._is_revoked(link.peer):  # it may leave what it had to say, and hears nothing
-            return [] if self._owes(link) else [Drop(number, "revoked")]
+            leaving = link.returning is not None or self._owes(link)
+            return [] if leaving else [Drop(number, "revoked")]
         last = min(self.head.n, link.acked + WINDOW)
         link.backlog = link.backlog and bool(self._sending)
         if link.backlog or link.loading or link.returning is not None or last <= link.sent:

@@ -6,7 +6,8 @@ the table; a seed that fails is written to ``kept-seeds.txt`` beside this file a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ def keep(seed: int, error: Exception) -> None:
     if seed not in KEPT_SEEDS:
         with KEPT.open("a", encoding="utf-8") as file:
             file.write(f"{seed}  {str(error).splitlines()[0][:90]}\n")
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """What is logged of thousands of worlds would be kept until a test ends, each with its world."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.timeout(0)

@@ -707,6 +707,36 @@ def test_what_a_revoked_station_sends_is_kept_and_never_accepted(bench: Bench) -
     assert bench.alarms == [], "it had nothing to say: nobody is told again and again"
 
 
+@pytest.mark.feature("SE-06", "SY-07")
+def test_revoked_station_gives_back_what_the_server_has_lost_before_its_link_ends(
+    bench: Bench,
+) -> None:
+    """It is no longer trusted with new ops; the server's own seal is over the old ones. Only a station that
+    heard that they are here cuts its copy back, and so has what else it did there to send again."""
+    old = copied(bench.log)
+    bench.act({"id": "lost"}, operator=OPERATOR)
+    bench.run()
+    restart_server(bench, old)
+    bench.domain.revoked.add(bench.replica.keys.node)
+    bench.meet()
+    while bench.hub.links[LINK].returning is None:
+        bench.hear(
+            *(
+                core
+                for core, queue in ((bench.hub, bench.to_hub), (bench.replica, bench.to_replica))
+                if queue
+            )
+        )
+    bench.give(bench.hub, Tick())
+    assert bench.dropped == []
+    bench.run()
+    assert bench.dropped == ["rewound"]
+    assert "lost" in orders(bench.hub)
+    part(bench)
+    bench.link()
+    assert bench.dropped[-1] == "revoked"
+
+
 @pytest.mark.feature("SE-06", "SY-15")
 def test_revoked_station_cannot_fill_the_disk(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
