@@ -121,7 +121,8 @@ def test_customer_makes_a_password_redeems_orders_and_uses_a_pin_twice(
     by_id(one, "client-send-order").click()
     expect(one.get_by_text("Your order is at the desk").first).to_be_visible()
     server.keyboard.press("F6")
-    expect(server.get_by_text("1 White coffee").first).to_be_visible()
+    waits = "1 White coffee"  # a label for who hears the page, once it stands with its buttons
+    expect(server.get_by_text(waits).or_(server.get_by_label(waits)).first).to_be_visible()
     server.keyboard.press("Control+p")
     expect(server.get_by_role("button", name="maria").first).to_be_visible()
     by_id(one, "client-end").click()
@@ -143,6 +144,7 @@ def test_customer_makes_a_password_redeems_orders_and_uses_a_pin_twice(
     by_id(server, "do-end").click()
     expect(by_id(two, "client-tab-pin")).to_be_visible(timeout=15_000)
     by_id(server, "pc-1").click()
+    server.wait_for_timeout(500)  # people look which PC it is that they start
     server.keyboard.press("Space")
     expect(by_id(one, "time")).to_be_visible(timeout=15_000)
     server.keyboard.press("Control+h")
