@@ -46,13 +46,13 @@ class SocketWire:
         self._connection = connection
         self._queue: asyncio.PriorityQueue[tuple[int, int, bytes]] = asyncio.PriorityQueue()
         self._sent = 0
-        self._waiting = 0
-        """How much is in the queue or on its way out of it."""
         self._queued_bytes = 0
+        """In the queue, or on their way out of it."""
 
     def send(self, message: Message) -> None:
         data, bulk = _encoded(message), isinstance(message, BULK)
-        if bulk or self._waiting or self._connection.transport.get_write_buffer_size() > FULL_BYTES:
+        full = self._connection.transport.get_write_buffer_size() > FULL_BYTES
+        if bulk or full or self._queued_bytes:
             self._put(data, bulk=bulk)
         else:
             self._write(data)
@@ -70,7 +70,6 @@ class SocketWire:
             self._connection.transport.abort()
             return
         self._sent += 1
-        self._waiting += 1
         self._queue.put_nowait((int(bulk), self._sent, data))
 
     def drop(self, code: str) -> None:
@@ -82,7 +81,6 @@ class SocketWire:
         while data := (await self._queue.get())[2]:
             await self._connection.send(data)
             self._queued_bytes -= len(data)
-            self._waiting -= 1
         await self._connection.close()
 
 

@@ -134,7 +134,8 @@ async def test_first_products_are_more_than_fill_the_window(nodes: Nodes, width:
     async with screen_of(nodes.server, width=width, height=1000) as screen:
         grid = screen.find("products")
         shown, columns = len(grid.controls), grid.runs_count
-        room = width - (56 + 344 if width < 1280 else 80 + 520) - 32 - 8 * (columns - 1)
+        m = measures(width)
+        room = width - m.rail - m.panel - 32 - 8 * (columns - 1)
         height = room / columns / grid.child_aspect_ratio
         assert shown < 200, "there are more"
         assert shown / columns * (height + 8) > 1000

@@ -237,35 +237,44 @@ async def test_flood_waits_at_its_socket(bench: Bench, monkeypatch: pytest.Monke
     assert 0 < most <= CROWDED + 2
 
 
+class Socket:
+    """A connection whose buffer holds as much as a test says; it notes what was sent and how it ended."""
+
+    def __init__(self, full_bytes: int = 0) -> None:
+        self.full_bytes = full_bytes
+        self.carried: list[bytes] = []
+        self.aborted = 0
+        self.transport = self
+
+    def get_write_buffer_size(self) -> int:
+        return self.full_bytes
+
+    def abort(self) -> None:
+        self.aborted += 1
+
+    async def send(self, data: bytes) -> None:
+        self.carried.append(data)
+
+    async def close(self) -> None:
+        self.carried.append(b"closed")
+
+
 async def test_what_finds_the_socket_free_is_written_at_once(monkeypatch: Any) -> None:
     """In its order: behind what waits, or while the socket is full, it waits too."""
-    carried: list[bytes] = []
-    at_once: list[bytes] = []
-    full = 0
-
-    class Socket:
-        class transport:  # noqa: N801
-            @staticmethod
-            def get_write_buffer_size() -> int:
-                return full
-
-        async def send(self, data: bytes) -> None:
-            carried.append(data)
-
-        async def close(self) -> None:
-            carried.append(b"closed")
+    socket = Socket()
+    carried, at_once = socket.carried, []
 
     def broadcast(connections: Any, data: bytes, *, raise_exceptions: bool) -> None:
         carried.append(data)
         at_once.append(data)
 
     monkeypatch.setattr(link, "broadcast", broadcast)
-    wire = SocketWire(Socket())  # type: ignore[arg-type]
+    wire = SocketWire(socket)  # type: ignore[arg-type]
     wire.send(Ack([], 1))
     assert [decode(data) for data in carried] == [Ack([], 1)]
-    full = FULL_BYTES + 1
+    socket.full_bytes = FULL_BYTES + 1
     wire.send(Ack([], 2))
-    full = 0
+    socket.full_bytes = 0
     wire.send(Ack([], 3))
     assert len(carried) == 1, "who came later goes later"
     pump = asyncio.create_task(wire.pump())
@@ -285,24 +294,14 @@ async def test_what_finds_the_socket_free_is_written_at_once(monkeypatch: Any) -
 
 async def test_link_ends_when_a_message_cannot_be_written(monkeypatch: Any) -> None:
     """What comes next would have a hole before it."""
-    ended: list[str] = []
-
-    class Socket:
-        class transport:  # noqa: N801
-            @staticmethod
-            def get_write_buffer_size() -> int:
-                return 0
-
-            @staticmethod
-            def abort() -> None:
-                ended.append("abort")
+    socket = Socket()
 
     def broadcast(connections: Any, data: bytes, *, raise_exceptions: bool) -> None:
         raise ExceptionGroup("no", [MemoryError()])
 
     monkeypatch.setattr(link, "broadcast", broadcast)
-    SocketWire(Socket()).send(Ack([], 1))  # type: ignore[arg-type]
-    assert ended == ["abort"]
+    SocketWire(socket).send(Ack([], 1))  # type: ignore[arg-type]
+    assert socket.aborted == 1
 
 
 async def test_what_goes_to_many_links_is_packed_once(monkeypatch: Any) -> None:
@@ -324,39 +323,21 @@ async def test_what_goes_to_many_links_is_packed_once(monkeypatch: Any) -> None:
 
 async def test_peer_that_does_not_read_is_dropped_when_its_queue_is_full(monkeypatch: Any) -> None:
     """Whoever takes nothing fills no memory."""
-    ended: list[str] = []
-
-    class Socket:
-        class transport:  # noqa: N801
-            @staticmethod
-            def get_write_buffer_size() -> int:
-                return FULL_BYTES + 1
-
-            @staticmethod
-            def abort() -> None:
-                ended.append("abort")
-
     monkeypatch.setattr(link, "MAX_QUEUED_BYTES", 100)
-    wire = SocketWire(Socket())  # type: ignore[arg-type]
+    socket = Socket(full_bytes=FULL_BYTES + 1)
+    wire = SocketWire(socket)  # type: ignore[arg-type]
     for _ in range(100 // len(encode(Ack([], 1)))):
         wire.send(Ack([], 1))
-    assert ended == []
+    assert socket.aborted == 0
     wire.send(Ack([], 1))
-    assert ended == ["abort"]
+    assert socket.aborted == 1
 
 
 async def test_sale_never_stands_behind_a_picture() -> None:
     """What is bulk goes when nothing else waits, each in its own order; a goodbye ends it all."""
-    carried: list[bytes] = []
-
-    class Socket:
-        async def send(self, data: bytes) -> None:
-            carried.append(data)
-
-        async def close(self) -> None:
-            carried.append(b"closed")
-
-    wire = SocketWire(Socket())  # type: ignore[arg-type]
+    socket = Socket()
+    carried = socket.carried
+    wire = SocketWire(socket)  # type: ignore[arg-type]
     wire.send(Blob(DIGEST, PICTURE))
     wire.send(SnapshotPart(1, 0, b"part"))
     wire.send(Ack([], 1))
