@@ -241,7 +241,7 @@ class Office:
         await self.click("customer-new")
         await self.shoot("customer-new")
         await self.click("customers-tab-profiles")
-        await self.click("profile-STD")
+        await self.click("profile-EST")
         await self.shoot("customers-profiles")
         await self.click("customers-tab-offers")
         await self.click("offers-new")

@@ -78,14 +78,14 @@ async def _club(node: ServerNode, clock: SettableClock) -> None:
     door, now_ms = LocalDoor(node), clock.wall_ms()
     values = {"name": "Estudiante", "price_minor": 60_000, "points": 2, "per_minor": 50_000,
               "need": 10, "minutes": 45, "expiry_days": 60}  # fmt: skip
-    await node.submit("profile.add", {"profile": "STD", "values": values})
+    await node.submit("profile.add", {"profile": "EST", "values": values})
     await node.submit("offer.add", {"sku": "DAY", "name": "Día libre", "form": "day",
                                     "price_minor": 300_000})  # fmt: skip
     clock.set_wall_ms(now_ms - 3 * DAY_MS)
     made = []
     for user, first, last, amount in PEOPLE:
         typed = {"user": user, "first": first, "last": last, "email": f"{user}@example.org"}
-        customer = (await door.call("create_customer", profile="STD", typed=typed))["customer"]
+        customer = (await door.call("create_customer", profile="EST", typed=typed))["customer"]
         made.append(customer)
         if amount:
             line = {"sku": "C:CREDIT", "quantity": 1, "price_minor": amount}
