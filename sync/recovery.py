@@ -109,7 +109,6 @@ def load_view(disk: Disk, view: View, log: Log) -> tuple[Head, Position]:
     finally:
         if collecting:
             gc.enable()
-            gc.freeze()
     return Head(view.cursor, saved["head"]), position
 
 

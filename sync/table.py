@@ -9,6 +9,7 @@ copies, never shared.
 from __future__ import annotations
 
 import bisect
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
@@ -53,22 +54,25 @@ class HashIndex:
 
     def __init__(self, path: tuple[str, ...]) -> None:
         self.path = path
+        self._first, *self._rest = path
         self._ids: dict[Any, dict[str, None]] = {}
 
     def _value(self, row: Row) -> Any:
-        value: Any = row
-        for part in self.path:
-            if type(value) is not dict or part not in value:
-                return HashIndex  # not a value that a row can have
-            value = value[part]
-        if type(value) in (dict, list):
+        value = row.get(self._first, HashIndex)  # no value that a row can have
+        for part in self._rest:
+            value = value.get(part, HashIndex) if type(value) is dict else HashIndex
+        kind = type(value)
+        if kind is dict or kind is list:
             return freeze(value)  # type: ignore[no-untyped-call]
         return value
 
     def move(self, row_id: str, before: Row | None, after: Row | None) -> None:
         """Follow a change of a row; None is no row. Most changes leave most values as they were."""
-        old = HashIndex if before is None else self._value(before)
         new = HashIndex if after is None else self._value(after)
+        if before is None:
+            self.add(row_id, new)
+            return
+        old = self._value(before)
         if old is not new and (old != new or type(old) is not type(new)):
             self.drop(row_id, old)
             self.add(row_id, new)
@@ -135,6 +139,26 @@ class SortedIndex(HashIndex):
         return [row_id for _, row_id in reversed(self._order[max(0, end - count) : max(0, end)])]
 
 
+class _ReadRows(dict[str, Row]):
+    """Rows as they were read, for reading only; whoever is not among them is read."""
+
+    def __init__(self, rows: Rows) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def __missing__(self, row_id: str) -> Row | None:
+        packed = self._rows.packed.get(row_id)
+        if packed is None:
+            return None
+        if len(self) >= READ_KEPT:
+            self.clear()
+        row = self[row_id] = _unpack(packed)
+        return row
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _ReadRows:
+        return _ReadRows(copy.deepcopy(self._rows, memo))
+
+
 class Rows:
     """The rows of one table and their indexes; the only place where a row changes."""
 
@@ -143,8 +167,7 @@ class Rows:
     ) -> None:
         self.name = name
         self.packed: dict[str, bytes] = {}
-        self._read: dict[str, Row] = {}
-        """Some of them as they were read, for reading only."""
+        self.read = _ReadRows(self)
         self.version = 0
         """Counts changes, so that whoever remembers a result knows when it is old."""
         self.persist_empty = False
@@ -157,19 +180,10 @@ class Rows:
         """A row of the caller's own; `KeyError` if there is none."""
         return _unpack(self.packed[row_id])
 
-    def peek(self, row_id: str) -> Row | None:
-        """A row for reading only."""
-        row = self._read.get(row_id)
-        if row is None and (packed := self.packed.get(row_id)) is not None:
-            if len(self._read) >= READ_KEPT:
-                self._read.clear()
-            row = self._read[row_id] = _unpack(packed)
-        return row
-
     def scan(self) -> Iterator[tuple[str, Row]]:
         """All (id, row), for reading only; none may change meanwhile."""
         for row_id, packed in self.packed.items():
-            row = self._read.get(row_id)
+            row = self.read.get(row_id)
             yield row_id, _unpack(packed) if row is None else row
 
     def put(
@@ -180,7 +194,7 @@ class Rows:
         ``given`` away, kept in place of what was read before."""
         self.version += 1
         old = self.packed.get(row_id)
-        read = self._read.pop(row_id, None)
+        read = self.read.pop(row_id, None)
         if self._indexes:
             before = (read or _unpack(old)) if old is not None else None
             after = (row or _unpack(packed)) if packed is not None else None
@@ -191,14 +205,14 @@ class Rows:
         else:
             self.packed[row_id] = packed
             if given and read is not None and row is not None:
-                self._read[row_id] = row
+                self.read[row_id] = row
         return old
 
     def load(self, packed: dict[str, bytes]) -> None:
         """Hold these rows and no others; the caller gives the dict away."""
         self.version += 1
         self.packed = packed
-        self._read.clear()
+        self.read.clear()
         for index in self._indexes:
             index.clear()
         if self._indexes:
@@ -322,8 +336,8 @@ class RowTable(Table):
         self, storage: RowStore, name: str, cache_size: int = 0, persist_empty: bool = False
     ):
         self._rows = storage.rows(name)
-        self.peek: Callable[[str], Mapping[str, Any] | None] = self._rows.peek
-        """One row without the copy, for reading only."""
+        self.peek: Callable[[str], Mapping[str, Any] | None] = self._rows.read.__getitem__
+        """One row without the copy, for reading only; None if there is none."""
         self._rows.persist_empty |= persist_empty
         self._cached = 0
         """Version of the rows that cached results are of."""

@@ -103,11 +103,11 @@ def read_fields(body: Mapping[str, Any], of: type[Command]) -> Any:
 
 def body_of(command: Command) -> dict[str, Any]:
     """A command as it stands in an op: what was not said is left out."""
-    defaults = _defaults_of(type(command))
+    defaults, said = _defaults_of(type(command)), msgspec.structs.asdict(command)
     return {
-        name: msgspec.to_builtins(value)
-        for name, value in msgspec.structs.asdict(command).items()
-        if value is not None and (value != () or defaults.get(name) != ())
+        name: plain
+        for name, plain in msgspec.to_builtins(command).items()
+        if (value := said[name]) is not None and (value != () or defaults.get(name) != ())
     }
 
 

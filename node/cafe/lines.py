@@ -61,8 +61,14 @@ class Judged:
         return units_of(self.lines)
 
     @property
-    def kinds(self) -> list[str]:
-        return [line["kind"] for line in self.lines]
+    def kinds(self) -> set[str]:
+        return {line["kind"] for line in self.lines}
+
+
+def kinds_of(tables: Tables, lines: Sequence[Line]) -> set[str]:
+    """Kinds of the products that lines name, as far as they are known here."""
+    rows = map(tables.table("products").peek, [line.sku for line in lines])
+    return {row["kind"] for row in rows if row is not None}
 
 
 def units_of(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
@@ -185,7 +191,7 @@ def judge(
         judged.off_now = judged.total - _expected(
             tables, lines, found, cuts, ticket_cuts, NOW, chain
         )
-    if any(line["kind"] == "promotion" for line in found):
+    if "promotion" in judged.kinds:
         judged.lines = [
             {**part, "of": place} if "combo" in part else part
             for place, line in enumerate(found)
@@ -211,16 +217,19 @@ def _kept(
     tables: Tables, line: Line, row: Mapping[str, Any] | None, price_minor: int, base: int
 ) -> dict[str, Any]:
     """A line as an order keeps it, before discounts."""
-    kind = row["kind"] if row is not None else "product"
+    if row is None:
+        name, category, kind, tax_bp = line.sku, "", "product", 0
+    else:
+        name, category, kind, tax_bp = row["name"], row["category"], row["kind"], row["tax_bp"]
     kept = {
         "sku": line.sku,
-        "name": row["name"] if row is not None else line.sku,
-        "category": row["category"] if row is not None else "",
+        "name": name,
+        "category": category,
         "kind": kind,
         "quantity": line.quantity * line.copies,
         "price_minor": price_minor,
         "amount_minor": _amount(tables, kind, line, price_minor, base),
-        "tax_bp": row["tax_bp"] if row is not None else 0,
+        "tax_bp": tax_bp,
     }
     if line.note:
         kept["note"] = line.note

@@ -54,6 +54,7 @@ from sync.errors import Refused
 from sync.op import Event
 
 DESK_MODE = 0
+NOTHING: Mapping[str, Any] = {}
 FRESH_MS = 30_000
 """A sale that is older opens no drawer: whoever stood there has gone."""
 MOST_SKEW_MS = 60_000
@@ -332,7 +333,8 @@ def fill(tables: Tables, command: PlaceOrder, station: str, folded: int) -> Plac
     ``station`` is the node's hex id, empty at the server's desk; ``folded`` its cursor.
     """
     filled = lines.fill(tables, command.lines)
-    if station:
+    kinds = lines.kinds_of(tables, filled)
+    if station and "pin_card" in kinds:
         filled = _with_cards(tables, filled, station)
     on_ticket = lines.fill_discounts(tables, command.discounts)
     opened = box.open_box(tables)
@@ -340,7 +342,7 @@ def fill(tables: Tables, command: PlaceOrder, station: str, folded: int) -> Plac
     mode = mode if command.mode is None else command.mode
     on_pc = any(payment.method == pcs.PC for payment in command.payments)
     if station and command.unseen_s:
-        mode = _mode_offline(tables, filled, command, mode)
+        mode = _mode_offline(tables, filled, kinds, command, mode)
     if on_pc and station:
         placement(mode, (), node="station", online=not command.unseen_s, on_pc=True)
     total = command.total_minor
@@ -389,19 +391,20 @@ def _with_cards(
 
 
 def _mode_offline(
-    tables: Tables, filled: Collection[lines.Line], command: PlaceOrder, mode: int
+    tables: Tables,
+    filled: Collection[lines.Line],
+    kinds: Collection[str],
+    command: PlaceOrder,
+    mode: int,
 ) -> int:
     """How an order is taken without the server: what only that can make waits, and takes no money;
     `Refused` ``needs-server`` for credit, ``no-cards`` for cards of nobody here."""
     if any(payment.method == accounts.CREDIT for payment in command.payments):
         raise Refused("needs-server", kind=accounts.CREDIT)
-    products = tables.table("products")
-    kinds = {(products.peek(line.sku) or {}).get("kind"): line for line in filled}
-    card = kinds.get("pin_card")
-    if card is not None and any(
-        not ln.serials for ln in filled if (products.peek(ln.sku) or {}).get("kind") == "pin_card"
-    ):
-        raise Refused("no-cards", what=card.sku)
+    if "pin_card" in kinds:
+        for line in filled:
+            if not line.serials and "pin_card" in lines.kinds_of(tables, [line]):
+                raise Refused("no-cards", what=line.sku)
     return 2 if mode == 1 and not DEFERRED.isdisjoint(kinds) else mode
 
 
@@ -413,11 +416,12 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
     context = acting.context
     if command.mode is None or command.total_minor is None:
         raise Refused("bad-field", what="total_minor, mode")
-    if acting.desk != (command.mode == DESK_MODE):
+    desk = acting.desk
+    if desk != (command.mode == DESK_MODE):
         raise Refused("bad-mode")
     base = context.op.base if context.server else context.seq
     took_money = command.mode != 2
-    taken = took_money and context.server and not acting.desk
+    taken = took_money and context.server and not desk
     """What a vendor was given already: it may be doubted, never refused."""
     cafe = settings.cafe(tables)
     flags, doubts = _judge_right(tables, command, acting, base, taken)
@@ -425,14 +429,14 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
         tables, command.lines, command.discounts, base, context.op.chain.hex(), taken=taken
     )
     kinds = judged.kinds
-    if "pc_time" in kinds and acting.desk:
+    if "pc_time" in kinds and desk:
         raise Refused("not-for-sale", sku=rates.TIME_SKU)
     plain = not command.customer and PLAIN.issuperset(kinds)
-    on_pc = any(payment.method == pcs.PC for payment in command.payments)
+    on_pc = pcs.PC in [payment.method for payment in command.payments]
     _, took_money = placement(
         command.mode,
         kinds,
-        node="server" if acting.desk else "station",
+        node="server" if desk else "station",
         online=context.server or not command.unseen_s,
         on_pc=on_pc,
     )
@@ -523,17 +527,18 @@ def _judge_right(
     tables: Tables, command: PlaceOrder, acting: Acting, base: int, taken: bool
 ) -> tuple[list[str], list[str]]:
     """(flags, doubts) by the rights of who sold; `Refused` where no money was taken."""
-    wanted = ["order.place"]
+    more: set[str] = {"discount.apply"} if command.discounts else set()
     offers = tables.table("offers")
-    if any(
-        line.sku == CREDIT_SKU or (offers.peek(line.sku) or {}).get("form") == "recharge"
-        for line in command.lines
-    ):
-        wanted.append("credit.topup")
-    if command.discounts or any(line.discounts for line in command.lines):
-        wanted.append("discount.apply")
-    if any(line.job for line in command.lines):
-        wanted.append("job.pay")
+    for line in command.lines:
+        if line.sku == CREDIT_SKU or (offers.peek(line.sku) or NOTHING).get("form") == "recharge":
+            more.add("credit.topup")
+        if line.discounts:
+            more.add("discount.apply")
+        if line.job:
+            more.add("job.pay")
+    if acting.permitted and not more:
+        return [], []
+    wanted = ["order.place", *sorted(more)]
     lacks = [right for right in wanted if not operators.may(acting.operator, right)]
     if not lacks:
         return [], []
@@ -1284,4 +1289,4 @@ EVENTS = (
     EventKind("order.expired", OrderEnded, apply_expired, reapply=reapply_expired),
     EventKind("order.collected", OrderCollected, apply_collected, reapply=reapply_collected),
 )
-INDEXES = {"orders": (("state", "station"), ("taken_ms", "ticket"))}
+INDEXES = {"orders": (("state", "station", "ticket"), ("taken_ms",))}

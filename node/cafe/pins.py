@@ -481,7 +481,7 @@ def _moved(
 
 def is_sold_here(lines: Sequence[Mapping[str, Any]]) -> bool:
     """Whether an order has cards or tickets."""
-    return any(line["kind"] in SECRET_KINDS for line in lines)
+    return not SECRET_KINDS.isdisjoint([line["kind"] for line in lines])
 
 
 def waits_for_server(lines: Sequence[Mapping[str, Any]]) -> bool:

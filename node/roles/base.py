@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ class Node:
         """The café's tables (TinyDB), for reading."""
         return self.driver.core.view
 
-    @property
+    @cached_property
     def node_id(self) -> str:
         return self.keys.node.hex()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tinydb import TinyDB, where
 
+from node.cafe.house import Cafe
 from sync.table import LATE, READ_KEPT, ReadOnly, RowStore, RowTable, SortedIndex
+from sync.view import View
 
 
 def table(store: RowStore | None = None) -> RowTable:
@@ -68,7 +71,7 @@ def test_what_was_read_is_what_stands_there() -> None:
     for _ in range(2):
         for at in range(READ_KEPT + 9):
             assert t.peek(f"r{at}") == {"at": at}
-    assert len(t._rows._read) <= READ_KEPT
+    assert len(t._rows.read) <= READ_KEPT
     given = {"at": -1}
     t.put("r1", given)
     given["at"] = 7
@@ -77,6 +80,18 @@ def test_what_was_read_is_what_stands_there() -> None:
     assert t.peek("r1") is None
     t._rows.load({})
     assert [*t.scan()] == []
+
+
+def test_copied_view_reads_rows_of_its_own() -> None:
+    """A machine that is copied while it runs shares no row with the one it was copied from."""
+    view = View(Cafe())
+    view.store.writable = True
+    view.table("rows").put("r", {"at": 1})
+    assert view.table("rows").peek("r") == {"at": 1}
+    twin = copy.deepcopy(view)
+    twin.table("rows").put("r", {"at": 2})
+    assert view.table("rows").peek("r") == {"at": 1}
+    assert twin.table("rows").peek("r") == twin.table("rows").row("r") == {"at": 2}
 
 
 def test_row_that_is_given_away_is_read_no_more_and_can_be_taken_back() -> None:
@@ -126,6 +141,18 @@ def test_table_is_read_only_outside_of_a_fold() -> None:
     store.writable = False
     with pytest.raises(ReadOnly):
         t.insert({"a": 1})
+
+
+def test_row_may_gain_and_lose_what_is_indexed() -> None:
+    """A value that comes later is found, and one that went is not."""
+    t = table()
+    for row in ({"at": 1}, {"at": 1, "state": "x", "a": {"b": 2}}, {"at": 1, "a": 7}):
+        t.put("r", row)
+        for found, there in (
+            (where("state") == "x", "state" in row),
+            (where("a").b == 2, row.get("a") == {"b": 2}),
+        ):
+            assert t.search(found) == ([row] if there else [])
 
 
 def test_undo_takes_back_rows_and_indexes() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import flet as ft
 from tinydb import where
 
-from node.api import ServerNode, SyncError, receipts
+from node.api import ServerNode, SyncError, box, receipts
 from ui.components.guard import part
 from ui.components.office import head, note, page, pill
 from ui.components.parts import button, card, empty, icon, text
@@ -15,6 +15,7 @@ from ui.viewmodels import office as model
 from ui.viewmodels.session import Session, use_session
 
 SHOWN_AT_ONCE = 60
+LAST = 12
 _GLYPHS = {
     "unknown": ft.Icons.HELP_ROUNDED,
     "sending": ft.Icons.PRINT_ROUNDED,
@@ -82,10 +83,10 @@ def _one(s: Session, row: Any) -> ft.Control:
 
 def _last_printed(s: Session) -> list[Any]:
     """Jobs of the last tickets that are on paper."""
-    prints = s.node.tables.table("prints")
+    prints, last = s.node.tables.table("prints"), box.next_ticket(s.node.tables) - 1
     found = []
-    for order in s.node.tables.table("orders").latest("ticket", 12):
-        row = prints.get(doc_id=f"t-{order['ticket']}") if order["ticket"] else None
+    for ticket in range(last, max(0, last - LAST), -1):
+        row = prints.get(doc_id=f"t-{ticket}")
         if row is not None and row["state"] == "printed":
             found.append(row)
     return found
