@@ -55,7 +55,8 @@ class HashIndex:
     def __init__(self, path: tuple[str, ...]) -> None:
         self.path = path
         self._first, *self._rest = path
-        self._ids: dict[Any, dict[str, None]] = {}
+        self._ids: dict[Any, str | dict[str, None]] = {}
+        """Mostly a value has one row."""
 
     def _value(self, row: Row) -> Any:
         value = row.get(self._first, HashIndex)  # no value that a row can have
@@ -79,17 +80,22 @@ class HashIndex:
 
     def add(self, row_id: str, value: Any) -> None:
         if value is not HashIndex:
-            self._ids.setdefault(value, {})[row_id] = None
+            ids = self._ids.setdefault(value, row_id)
+            if type(ids) is dict:
+                ids[row_id] = None
+            elif ids != row_id:
+                self._ids[value] = dict.fromkeys((str(ids), row_id))
 
     def drop(self, row_id: str, value: Any) -> None:
         ids = self._ids.get(value)
-        if ids is not None:
+        if type(ids) is dict:
             ids.pop(row_id, None)
-            if not ids:
-                del self._ids[value]
+        if ids == row_id or ids == {}:
+            del self._ids[value]
 
     def find(self, value: Any) -> Iterable[str]:
-        return self._ids.get(value, ())
+        ids = self._ids.get(value, ())
+        return (ids,) if type(ids) is str else ids
 
     def clear(self) -> None:
         self._ids.clear()
@@ -142,21 +148,18 @@ class SortedIndex(HashIndex):
 class _ReadRows(dict[str, Row]):
     """Rows as they were read, for reading only; whoever is not among them is read."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._rows = rows
+        self.packed: dict[str, bytes] = {}
 
     def __missing__(self, row_id: str) -> Row | None:
-        packed = self._rows.packed.get(row_id)
+        packed = self.packed.get(row_id)
         if packed is None:
             return None
         if len(self) >= READ_KEPT:
             self.clear()
         row = self[row_id] = _unpack(packed)
         return row
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _ReadRows:
-        return _ReadRows(copy.deepcopy(self._rows, memo))
 
 
 class Rows:
@@ -166,8 +169,8 @@ class Rows:
         self, name: str, by_value: Iterable[str] = (), in_order: Iterable[str] = ()
     ) -> None:
         self.name = name
-        self.packed: dict[str, bytes] = {}
-        self.read = _ReadRows(self)
+        self.read = _ReadRows()
+        self.packed = self.read.packed
         self.version = 0
         """Counts changes, so that whoever remembers a result knows when it is old."""
         self.persist_empty = False
@@ -211,7 +214,7 @@ class Rows:
     def load(self, packed: dict[str, bytes]) -> None:
         """Hold these rows and no others; the caller gives the dict away."""
         self.version += 1
-        self.packed = packed
+        self.packed = self.read.packed = packed
         self.read.clear()
         for index in self._indexes:
             index.clear()
@@ -342,6 +345,9 @@ class RowTable(Table):
         self._cached = 0
         """Version of the rows that cached results are of."""
         super().__init__(storage, name, cache_size=cache_size, persist_empty=False)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RowTable:
+        return RowTable(copy.deepcopy(self._storage, memo), self.name)
 
     # --- ours ----------------------------------------------------------------
 

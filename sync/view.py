@@ -8,7 +8,6 @@ It is never the truth: it can be thrown away and folded again to the same digest
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 from collections import deque
@@ -60,9 +59,6 @@ class _Tables(dict[str, RowTable]):
     def __missing__(self, name: str) -> RowTable:
         table = self[name] = RowTable(self._store, name)
         return table
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Tables:
-        return _Tables(copy.deepcopy(self._store, memo))  # tables are no more than a way to it
 
 
 class View:

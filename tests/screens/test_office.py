@@ -146,7 +146,7 @@ async def test_print_of_unknown_end_is_settled_or_printed_again(nodes: Nodes) ->
         await screen.click(f"again-{job}")
         await until(lambda: server.tables.table("prints").row(job)["state"] == "printed")  # type: ignore[index]
         await screen.settle(0.3)
-        assert screen.shows("Printed last")
+        assert screen.shows("Printed last") and screen.has(f"job-{job}")
         printer.faults.drop_after_bytes = 40
         await screen.click(f"again-{job}")
         await until(lambda: server.tables.table("prints").row(job)["state"] == "unknown")  # type: ignore[index]

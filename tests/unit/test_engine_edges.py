@@ -1036,10 +1036,11 @@ def test_age_of_an_op_from_another_start_is_unknown() -> None:
 
 
 def test_view_is_loaded_with_the_collector_as_it_was() -> None:
-    """Off if it was off, on if it was on."""
+    """Off if it was off, on if it was on; what it keeps for ever is for the process to say."""
     bench = Bench()
     disk = bench.log.disk
     save_view(disk, bench.hub.view, bench.hub.head, bench.log)
+    frozen = gc.get_freeze_count()
     for was in (False, True):
         gc.disable()
         if was:
@@ -1047,6 +1048,7 @@ def test_view_is_loaded_with_the_collector_as_it_was() -> None:
         load_view(disk, View(bench.domain), bench.log)
         assert gc.isenabled() == was
     gc.enable()
+    assert gc.get_freeze_count() == frozen
 
 
 async def test_fault_in_a_tick_and_a_copy_that_cannot_be_kept_stop_nothing(

@@ -69,6 +69,23 @@ def test_shelf_is_a_set_of_serials(there: set[int], other: set[int]) -> None:
     assert pins.lowest(ranges, 3) == sorted(there)[:3]
 
 
+@pytest.mark.feature("PN-02")
+@pytest.mark.parametrize("basket", [("NONE", "SOME"), ("SOME", "NONE")])
+def test_station_without_the_server_says_which_card_it_lacks(basket: tuple[str, str]) -> None:
+    """Wherever in the basket it stands."""
+    rules = Rules(mode=1)
+    for profile in basket:
+        rules.pin_profile(profile)
+    rules.pins("SOME", 2, stock=True)
+    serials = [int(row.doc_id) for row in rules.view.table("pins")]
+    rules.do("pin.consign", by="Carl", serials=serials, station=STATION.hex())
+    body = {"lines": [{"sku": sku, "quantity": 1} for sku in basket], "unseen_s": 60}
+    command = read_command(KINDS["order.place"], body)
+    with pytest.raises(Refused) as refusal:
+        orders.fill(rules.view, command, STATION.hex(), rules.view.cursor)
+    assert (refusal.value.code, refusal.value.details["what"]) == ("no-cards", "NONE")
+
+
 # --- made, stocked, consigned ----------------------------------------------------
 
 

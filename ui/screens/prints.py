@@ -12,6 +12,7 @@ from ui.components.guard import part
 from ui.components.office import head, note, page, pill
 from ui.components.parts import button, card, empty, icon, text
 from ui.viewmodels import office as model
+from ui.viewmodels.sales import print_of
 from ui.viewmodels.session import Session, use_session
 
 SHOWN_AT_ONCE = 60
@@ -82,13 +83,14 @@ def _one(s: Session, row: Any) -> ft.Control:
 
 
 def _last_printed(s: Session) -> list[Any]:
-    """Jobs of the last tickets that are on paper."""
-    prints, last = s.node.tables.table("prints"), box.next_ticket(s.node.tables) - 1
-    found = []
+    """Jobs of the last tickets that are on paper, by their numbers."""
+    tables, found = s.node.tables, []
+    last = box.next_ticket(tables) - 1
     for ticket in range(last, max(0, last - LAST), -1):
-        row = prints.get(doc_id=f"t-{ticket}")
-        if row is not None and row["state"] == "printed":
-            found.append(row)
+        for order in tables.table("orders").search(where("ticket") == ticket):
+            known = print_of(s.node, {**order, "id": str(order.doc_id)})
+            if known is not None and known[1]["state"] == "printed":
+                found.append(tables.table("prints").get(doc_id=known[0]))
     return found
 
 
