@@ -31,6 +31,7 @@ from sync.history import EPOCHS_TOLD, follow
 from sync.identity import Verifier, canon_text, hello_text
 from sync.messages import (
     BATCH_OPS,
+    HELD_S,
     PROTOCOL,
     PUSH_BYTES,
     WINDOW_BATCHES,
@@ -193,8 +194,9 @@ class Hub:
         """Whether one of them held something."""
         self._kept_of_revoked: dict[bytes, int] = {}
         self.blobs = Wanted()
-        self._sending: set[int] = set()
-        """Links that are sending a backlog."""
+        self._sending: dict[int, int] = {}
+        """Links that are sending a backlog, and the tick at which they did so last."""
+        self._ticks = 0
         self._newest: dict[bytes, int] = {}
         """Per node: the link that signed on last."""
 
@@ -239,11 +241,14 @@ class Hub:
 
     def _tick(self, now: Now) -> list[Effect]:
         effects: list[Effect] = []
-        self._sending.clear()  # once a second everybody hears what became of theirs
+        last, self._ticks = self._ticks, self._ticks + 1
+        still = [number for number, tick in self._sending.items() if tick == last]
+        self._sending = dict.fromkeys(still, last) if self._ticks % HELD_S else {}
         for number, link in self.links.items():
             if now.mono_ms - link.heard_ms > link.patience_ms:
                 effects.append(Drop(number, "silence"))
             elif link.signed_on:
+                link.backlog = number in self._sending  # all others hear what became of theirs
                 effects += self._serve(number, link)
         return effects + self._look_for_blobs(now)
 
@@ -258,7 +263,7 @@ class Hub:
 
     def _closed(self, number: int) -> None:
         link = self.links.pop(number, None)
-        self._sending.discard(number)
+        self._sending.pop(number, None)
         if link is not None and self._newest.get(link.peer) == number:
             del self._newest[link.peer]
 
@@ -451,9 +456,9 @@ class Hub:
         link.many = sending
         if sending:
             link.backlog = True
-            self._sending.add(number)
+            self._sending[number] = self._ticks
         else:
-            self._sending.discard(number)
+            self._sending.pop(number, None)
 
     # --- what a restored server gets back ------------------------------------
 

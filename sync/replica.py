@@ -42,6 +42,7 @@ from sync.history import common_head, follow, read_epochs
 from sync.identity import Verifier, hello_text, node_id, seal_text
 from sync.messages import (
     BATCH_OPS,
+    HELD_S,
     PROTOCOL,
     PUSH_BYTES,
     WINDOW_BATCHES,
@@ -116,8 +117,6 @@ from sync.view import View, decode_entry_op
 
 _log = logging.getLogger(__name__)
 CREDIT_EVERY = BATCH_OPS
-HELD_S = 5
-"""So long a station that has much to send leaves unfolded what comes: it sends first."""
 SKEW_TOLD_MS = 60_000
 """A wall clock that is so far from the server's is told: nothing depends on it but what people
 read."""
@@ -197,7 +196,8 @@ class Replica:
         self._lifted = False
         """Whether what is pending is off the tables for the moment."""
         self._held_s = 0
-        """Seconds that entries have waited until the most of our own is sent."""
+        """Seconds that entries have waited until a long backlog of our own is sent: to fold them
+        beneath it takes long, and acks would wait behind that."""
         self._folding = False
         """Whether entries came since the last tick."""
         self._untold: set[str] = set()
@@ -791,7 +791,8 @@ class Replica:
         return entry, own if own is not None else decode_entry_op(entry)
 
     def _fold_inbox(self) -> list[Effect]:
-        if not self._inbox or (self.unsent > self.lifted_above and self._held_s < HELD_S):
+        long = len(self.pending) > self.lifted_above
+        if not self._inbox or (long and self.unsent and self._held_s < HELD_S):
             return []
         self._held_s = 0
         inbox, self._inbox = self._inbox, []

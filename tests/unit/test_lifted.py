@@ -3,10 +3,12 @@ each run."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
+from sync.messages import Entries, decode
 from sync.op import Head
 from sync.protocol import Tick
 from tests.golden.make import Day
@@ -17,9 +19,11 @@ COUNT = 40
 
 
 @pytest.fixture
-def day() -> Day:
+def day(monkeypatch: pytest.MonkeyPatch) -> Day:
     """A café in Mode 1: the server's outcome of a sale bears its ticket, so none is as it was
-    shown."""
+    shown. Entries come sixteen at a time."""
+    monkeypatch.setattr("sync.hub.WINDOW", 16)
+    monkeypatch.setattr("sync.replica.CREDIT_EVERY", 8)
     made = Day()
     made.desk("settings.edit", "Ada", mode=1)
     made.bench.replica.run_ops, made.bench.replica.lifted_above = 8, 4
@@ -159,3 +163,49 @@ def test_station_that_cannot_send_all_at_once_hears_the_others_all_the_same(day:
         bench.give(bench.replica, Tick())
     assert bench.replica.canon.n > before
     assert queued
+
+
+@pytest.mark.feature("SY-03")
+def test_who_sends_a_backlog_hears_its_end_at_once_and_meanwhile_every_five_seconds() -> None:
+    """Entries would be folded beneath all that waits, again and again, while acks wait behind."""
+    bench = Bench()
+    bench.replica.run_ops = 40
+    for number in range(400):
+        bench.act({"id": str(number)})
+    bench.meet()
+    while not bench.pushes:
+        for core, queue in ((bench.hub, bench.to_hub), (bench.replica, bench.to_replica)):
+            if queue:
+                bench.hear(core)
+    heard = []
+    while bench.to_hub:
+        bench.hear(bench.hub)
+        bench.pass_time(1)
+        bench.give(bench.hub, Tick())
+        told = [decode(message) for message in bench.to_replica]
+        heard.append(sum(isinstance(message, Entries) for message in told))
+    grew = [second for second, (a, b) in enumerate(itertools.pairwise([0, *heard]), 1) if b > a]
+    assert grew == [5, 10, len(heard)]
+    bench.run()
+    assert not bench.replica.pending
+    assert bench.replica.view.digest() == bench.hub.view.digest()
+
+
+@pytest.mark.feature("SY-03")
+def test_who_has_a_backlog_and_sends_none_of_it_hears_within_two_seconds() -> None:
+    """It is not known to be sending any more."""
+    bench = Bench()
+    bench.replica.run_ops = 40
+    for number in range(400):
+        bench.act({"id": str(number)})
+    bench.meet()
+    while not bench.pushes:
+        for core, queue in ((bench.hub, bench.to_hub), (bench.replica, bench.to_replica)):
+            if queue:
+                bench.hear(core)
+    bench.hear(bench.hub)
+    bench.to_hub.clear()  # the way up is stuck
+    for _ in range(2):
+        bench.pass_time(1)
+        bench.give(bench.hub, Tick())
+    assert any(isinstance(decode(message), Entries) for message in bench.to_replica)
