@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from node.bench import Bench, bench_reconnect, floor_s, own_command, until
+from node.bench import Bench, bench_reconnect, floor_s, own_command, until, when_sent
 from node.bootstrap import create_cafe, open_folder, pair_here
 from node.roles.base import Node
 from node.roles.server import ServerNode
@@ -125,10 +125,10 @@ async def bench_reconnect_cafe(folder: Path) -> tuple[float, float]:
     station.config.server.port = port
     gc.collect()
     gc.freeze()
+    sent = when_sent([station.driver])
     began = time.perf_counter()
     station.client.start()
-    await until(lambda: station.replica.signed_on and not station.replica.unsent)
-    spent = time.perf_counter() - began
+    spent = await sent - began
     await station.stop()
     process.terminate()
     await process.wait()

@@ -31,8 +31,8 @@ from sync.protocol import Receipt
 from sync.recovery import open_hub, open_replica
 from sync.sealed import new_cafe_key, seal_body, wrap_key
 
-RUN_OPS = 48
-"""Orders that a station sends in one run: the rules take the server about 0.2 ms for each, and
+RUN_OPS = 80
+"""Orders that a station sends in one run: the rules take the server about 0.1 ms for each, and
 nothing else has its turn meanwhile."""
 SHORTEST_PASSWORD = 6
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sync.codec import canonical, pack
@@ -68,6 +69,7 @@ class View:
         self.domain = domain
         self.store = RowStore(domain.indexes)
         self._tables = _Tables(self.store)
+        self.table: Callable[[str], RowTable] = self._tables.__getitem__
         self.cursor = 0
         self.keys: dict[bytes, int] = {}
         """Key of an effect → seq of the entry that had it; kept for ever."""
@@ -96,8 +98,10 @@ class View:
         """Chains that a trial has changed, as they were before it."""
         self._trial_from: tuple[Any, ...] = ()
 
-    def table(self, name: str) -> RowTable:
-        return self._tables[name]
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy's tables are its own."""
+        self.__dict__.update(state)
+        self.table = self._tables.__getitem__
 
     # --- folding what is canonical -------------------------------------------
 

@@ -29,7 +29,7 @@ from node.cafe.kinds import (
     event,
     read_command,
 )
-from node.cafe.money import taxes
+from node.cafe.money import taxes_of
 from node.cafe.operators import find, may
 from sync.domain import Tables
 from sync.errors import Refused
@@ -727,9 +727,11 @@ def add_sale(
     _add(now["by_vendor"], operator, total)
     _add_methods(now, operator, cash, order["payments"])
     _add_cash(now, order, cash)
-    categories, by_rate = now["categories"], []
+    categories = now["categories"]
+    by_rate: dict[int, int] = {}
     for line in order["lines"]:
-        amount = line["amount_minor"]
+        amount, bp = line["amount_minor"], line["tax_bp"]
+        by_rate[bp] = by_rate.get(bp, 0) + amount
         category = line["category"]
         known = categories.get(category)
         if known is None and len(categories) >= NAMES_IN_A_BOX:
@@ -739,7 +741,6 @@ def add_sale(
         else:
             known[0] += line["quantity"]
             known[1] += amount
-        by_rate.append((amount, line["tax_bp"]))
     for discount, off in order["off"]:
         if discount not in now["discounts"] and len(now["discounts"]) >= NAMES_IN_A_BOX:
             discount = "…"
@@ -747,7 +748,7 @@ def add_sale(
         given[0] += 1
         given[1] += off
         now["off_minor"] += off
-    for bp, gross, net, tax in taxes(by_rate):
+    for bp, gross, net, tax in taxes_of(by_rate):
         rate = now["taxes"].setdefault(str(bp), [0, 0, 0])
         rate[0] += gross
         rate[1] += net

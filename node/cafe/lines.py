@@ -174,13 +174,14 @@ def judge(
                 same_base = False
     cuts = [tuple(map(_cut, line.discounts)) if line.discounts else () for line in lines]
     ticket_cuts = tuple(map(_cut, on_ticket))
+    cut = bool(ticket_cuts) or any(cuts)
     try:
-        judged = _price(found, cuts, ticket_cuts)
+        judged = _price(found, cuts, ticket_cuts) if cut else _uncut(found)
     except Refused:  # what it was given for may have changed since: its sum is doubted, not lost
         if not taken:
             raise
-        judged = _price(found, [()] * len(found), ())
-    if ticket_cuts or any(cuts):
+        judged = _uncut(found)
+    if cut:
         same_base = same_base and _in_force(tables, cuts, ticket_cuts, base, chain)
         same_now = same_now and _in_force(tables, cuts, ticket_cuts, NOW, chain)
     if not same_base:
@@ -257,15 +258,18 @@ def _cut(given: discounts.Applied) -> discounts.Cut:
     return given.discount, given.form, given.value
 
 
+def _uncut(found: list[dict[str, Any]]) -> Judged:
+    """Lines without any discount."""
+    total = sum([line["amount_minor"] for line in found])
+    return Judged(found, [], _check_total(total), 0, 0)
+
+
 def _price(
     found: list[dict[str, Any]],
     cuts: Sequence[tuple[discounts.Cut, ...]],
     ticket_cuts: Sequence[discounts.Cut],
 ) -> Judged:
     """Take the discounts off the lines' amounts."""
-    if not ticket_cuts and not any(cuts):
-        total = sum([line["amount_minor"] for line in found])
-        return Judged(found, [], _check_total(total), 0, 0)
     gross = [
         (line["kind"], line["amount_minor"], cut) for line, cut in zip(found, cuts, strict=True)
     ]

@@ -4,11 +4,11 @@ otherwise."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from babel.numbers import get_currency_precision
+from msgspec import Struct
 
 from sync.errors import Refused
 
@@ -41,11 +41,15 @@ def taxes(lines: Iterable[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
     gross: dict[int, int] = {}
     for amount, bp in lines:
         gross[bp] = gross.get(bp, 0) + amount
+    return taxes_of(gross)
+
+
+def taxes_of(gross: Mapping[int, int]) -> list[tuple[int, int, int, int]]:
+    """The same of what each rate's lines come to, ``{bp: gross}``."""
     return [(bp, total, *split_tax(total, bp)) for bp, total in sorted(gross.items())]
 
 
-@dataclass(frozen=True, slots=True)
-class Cash:
+class Cash(Struct, frozen=True):
     """The cash part of a payment."""
 
     cash: int

@@ -1086,8 +1086,9 @@ def _sell(
     )
     row["history"].append(["collected", fact.at_ms, fact.operator])
     row["operator"] = row["operator"] or fact.operator  # nobody's: a customer ordered it at a PC
-    stock.release(tables, row["held"])
-    row["held"] = []
+    if row["held"]:
+        stock.release(tables, row["held"])
+        row["held"] = []
     tickets: list[str] = []
     if fact.pins:
         tickets = pins.apply_sale(tables, fact.pins, fact.order, row, fact.at_ms)
@@ -1102,7 +1103,8 @@ def _sell(
     for line in row["lines"]:
         if "job" in line:
             jobs.apply_paid(tables, line["job"], fact.order, fact.at_ms)
-    stock.note_oversold(tables, deficits, fact.order, fact.at_ms)
+    if deficits:
+        stock.note_oversold(tables, deficits, fact.order, fact.at_ms)
     job = box.add_sale(tables, fact.box, fact.order, row, fact.ticket, quiet=fact.quiet)
     if recovered or fact.older:
         for name in filter(None, (job, *tickets)):

@@ -143,9 +143,16 @@ def test_table_is_read_only_outside_of_a_fold() -> None:
     """Screens can look, and only look."""
     store = RowStore({})
     t = table(store)
+    t.put("r", {"a": 1})
     store.writable = False
-    with pytest.raises(ReadOnly):
-        t.insert({"a": 1})
+    for write in (
+        lambda: t.insert({"a": 1}),
+        lambda: t.put("r", {"a": 2}),
+        lambda: t.drop("r"),
+    ):
+        with pytest.raises(ReadOnly):
+            write()
+    assert t.all() == [{"a": 1}]
 
 
 def test_index_knows_who_has_a_value_and_who_has_it_no_more() -> None:
