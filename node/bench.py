@@ -370,8 +370,8 @@ async def bench_fan_in(folder: Path) -> tuple[float, float]:
 
 
 def when_sent(drivers: list[Driver]) -> asyncio.Future[float]:
-    """When all that these stations have is durable at the server, by `time.perf_counter`; what
-    their loop does next is no part of it."""
+    """When these stations tell that all they have is durable at the server, by
+    `time.perf_counter`."""
     cores = [driver.core for driver in drivers if isinstance(driver.core, Replica)]
     ended: asyncio.Future[float] = asyncio.get_running_loop().create_future()
 

@@ -31,7 +31,6 @@ from sync.history import EPOCHS_TOLD, follow
 from sync.identity import Verifier, canon_text, hello_text
 from sync.messages import (
     BATCH_OPS,
-    HELD_S,
     PROTOCOL,
     PUSH_BYTES,
     WINDOW_BATCHES,
@@ -102,6 +101,9 @@ _log = logging.getLogger(__name__)
 WINDOW = WINDOW_BATCHES * BATCH_OPS
 BACKLOG_OPS = BATCH_OPS
 """Who comes with as many has a backlog."""
+QUIET_S = 5
+"""Who sends a backlog hears nothing of the log for so long: to fold it beneath all that is pending
+takes long, and acks would wait behind that."""
 HELLO_TIMEOUT_MS = 3_000
 SILENCE_MS = 15_000
 FLOOR_SLACK_MS = 30_000
@@ -143,7 +145,10 @@ class Link:
     many: bool = False
     """It is sending the many ops that it came with."""
     backlog: bool = False
-    """It came with a backlog: it hears what became of it once nobody sends one any more."""
+    """It came with a backlog: it hears what became of it once nobody sends one any more, within two
+    seconds once it sends none itself, and every `QUIET_S` seconds meanwhile."""
+    quiet_s: int = 0
+    """How long it has been sending that."""
 
     @property
     def patience_ms(self) -> float:
@@ -195,7 +200,7 @@ class Hub:
         self._kept_of_revoked: dict[bytes, int] = {}
         self.blobs = Wanted()
         self._sending: dict[int, int] = {}
-        """Links that are sending a backlog, and the tick at which they did so last."""
+        """Links that are sending a backlog, and the tick before they did so last."""
         self._ticks = 0
         self._newest: dict[bytes, int] = {}
         """Per node: the link that signed on last."""
@@ -242,13 +247,13 @@ class Hub:
     def _tick(self, now: Now) -> list[Effect]:
         effects: list[Effect] = []
         last, self._ticks = self._ticks, self._ticks + 1
-        still = [number for number, tick in self._sending.items() if tick == last]
-        self._sending = dict.fromkeys(still, last) if self._ticks % HELD_S else {}
+        self._sending = {n: tick for n, tick in self._sending.items() if tick == last}
         for number, link in self.links.items():
             if now.mono_ms - link.heard_ms > link.patience_ms:
                 effects.append(Drop(number, "silence"))
             elif link.signed_on:
-                link.backlog = number in self._sending  # all others hear what became of theirs
+                link.quiet_s = link.quiet_s + 1 if number in self._sending else 0
+                link.backlog = link.quiet_s % QUIET_S > 0  # who sends no more hears now
                 effects += self._serve(number, link)
         return effects + self._look_for_blobs(now)
 
@@ -445,9 +450,12 @@ class Hub:
             return [Serve(number, link.sent, last, link.peer, link.hash)]
         return [Serve(number, link.sent, last)]
 
-    def _owes(self, link: Link) -> int:
-        """How many of the ops that it told of at its hello are not here yet."""
+    def _owes(self, link: Link, chain: bytes | None = None) -> int:
+        """How many of the ops that it told of at its hello are not here yet; none if it sends of a
+        ``chain`` that it did not tell of: that comes behind them, or in their place."""
         assert link.hello is not None
+        if chain is not None and chain not in [told[0] for told in link.hello.chains]:
+            return 0
         return sum(max(0, n - self._durable_head(chain)[1]) for chain, n, _ in link.hello.chains)
 
     def _note_backlog(self, number: int, link: Link, sending: bool) -> None:
@@ -541,7 +549,7 @@ class Hub:
         self._staged.add(frames, sum(not is_run_seal(frame) for frame in frames))
         self._staged.then.append(Send(number, Ack([self._durable_head(push.chain)], 0)))
         if link.many:
-            self._note_backlog(number, link, self._owes(link) > 0)
+            self._note_backlog(number, link, self._owes(link, push.chain) > 0)
         odd, self.sequencer.odd = self.sequencer.odd, []
         return told + [Alarm(code, details) for code, details in odd]
 

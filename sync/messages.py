@@ -18,8 +18,6 @@ BATCH_BYTES = 512 << 10
 SERVE_BYTES = 2 << 20
 """What is queued for one link in one go; its next ack asks for more."""
 WINDOW_BATCHES = 4
-HELD_S = 5
-"""Who has a long backlog to send hears nothing, and folds nothing, for so long: it sends first."""
 DEFLATED = 14
 """Tag of a push or of entries as a zlib stream."""
 LARGE_BYTES = 16 << 10

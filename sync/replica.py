@@ -42,7 +42,6 @@ from sync.history import common_head, follow, read_epochs
 from sync.identity import Verifier, hello_text, node_id, seal_text
 from sync.messages import (
     BATCH_OPS,
-    HELD_S,
     PROTOCOL,
     PUSH_BYTES,
     WINDOW_BATCHES,
@@ -195,9 +194,6 @@ class Replica:
         """Highest number of an entry that the server is known to have."""
         self._lifted = False
         """Whether what is pending is off the tables for the moment."""
-        self._held_s = 0
-        """Seconds that entries have waited until a long backlog of our own is sent: to fold them
-        beneath it takes long, and acks would wait behind that."""
         self._folding = False
         """Whether entries came since the last tick."""
         self._untold: set[str] = set()
@@ -520,7 +516,6 @@ class Replica:
 
     def _tick(self, now: Now) -> list[Effect]:
         """A server that owes us an answer and says nothing is gone, whatever the socket thinks."""
-        self._held_s += bool(self._inbox)
         if not self._folding:
             self._lay_back()
         self._folding = False
@@ -752,7 +747,6 @@ class Replica:
     def _closed(self) -> list[Effect]:
         self._link, self._nonce, self.signed_on = None, b"", False
         self._inbox.clear()  # the next hello begins from what is folded
-        self._held_s = 0
         self._returning = self._fetch = self._fetched = None
         self._gone = 0
         self._sent = self._acked = 0
@@ -791,10 +785,8 @@ class Replica:
         return entry, own if own is not None else decode_entry_op(entry)
 
     def _fold_inbox(self) -> list[Effect]:
-        long = len(self.pending) > self.lifted_above
-        if not self._inbox or (long and self.unsent and self._held_s < HELD_S):
+        if not self._inbox:
             return []
-        self._held_s = 0
         inbox, self._inbox = self._inbox, []
         unfolded, unshown = len(self.view.unfolded), self.view.unshown
         self.fold([pair for _, run, _ in inbox for pair in run])

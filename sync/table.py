@@ -95,7 +95,7 @@ class HashIndex:
 
     def find(self, value: Any) -> Iterable[str]:
         ids = self._ids.get(value, ())
-        return (ids,) if type(ids) is str else ids
+        return (ids,) if isinstance(ids, str) else ids
 
     def clear(self) -> None:
         self._ids.clear()

@@ -10,10 +10,10 @@ import pytest
 
 from sync.messages import Entries, decode
 from sync.op import Head
-from sync.protocol import Tick
+from sync.protocol import Received, Tick
 from tests.golden.make import Day
-from tests.support.cores import Bench
-from tests.unit.test_restored import part
+from tests.support.cores import LINK, OPERATOR, Bench
+from tests.unit.test_restored import part, twin
 
 COUNT = 40
 
@@ -21,8 +21,10 @@ COUNT = 40
 @pytest.fixture
 def day(monkeypatch: pytest.MonkeyPatch) -> Day:
     """A café in Mode 1: the server's outcome of a sale bears its ticket, so none is as it was
-    shown. Entries come sixteen at a time."""
+    shown. Eight orders are a backlog, and entries come sixteen at a time."""
+    monkeypatch.setattr("sync.hub.BACKLOG_OPS", 8)
     monkeypatch.setattr("sync.hub.WINDOW", 16)
+    monkeypatch.setattr("sync.archive.BATCH_OPS", 16)
     monkeypatch.setattr("sync.replica.CREDIT_EVERY", 8)
     made = Day()
     made.desk("settings.edit", "Ada", mode=1)
@@ -104,17 +106,19 @@ def test_what_is_off_the_tables_is_back_before_anybody_needs_it(day: Day, what: 
 
 
 @pytest.mark.feature("SY-03", "SY-14")
-def test_what_was_left_unfolded_is_asked_for_again_when_the_link_goes(day: Day) -> None:
+def test_what_came_and_was_not_folded_is_asked_for_again_when_the_link_goes(day: Day) -> None:
     """The next hello begins from what is folded: nobody is told of another history."""
     sell_offline(day)
     bench = day.bench
     while not bench.replica._inbox:
-        for core, queue in ((bench.hub, bench.to_hub), (bench.replica, bench.to_replica)):
-            if queue:
-                bench.hear(core)
-        if not bench.to_hub and not bench.to_replica:
-            bench.pass_time(1)
-            bench.give(bench.hub, Tick())
+        if bench.to_hub:
+            bench.hear(bench.hub)
+        if bench.to_replica:
+            coming = decode(bench.to_replica.pop(0))
+            if isinstance(coming, Entries):  # its disk is busy: nothing is folded meanwhile
+                bench._do(bench.replica, bench.replica.step(Received(LINK, coming), bench.now))
+            else:
+                bench.give(bench.replica, Received(LINK, coming))
     part(bench)
     bench.link()
     while bench.replica.pending:
@@ -209,3 +213,49 @@ def test_who_has_a_backlog_and_sends_none_of_it_hears_within_two_seconds() -> No
         bench.pass_time(1)
         bench.give(bench.hub, Tick())
     assert any(isinstance(decode(message), Entries) for message in bench.to_replica)
+
+
+@pytest.mark.feature("SY-03")
+def test_who_is_done_hears_within_a_second_though_others_go_on_sending() -> None:
+    """A long backlog elsewhere keeps nobody from what became of their own orders."""
+    bench = Bench()
+    for number in range(400):
+        bench.act({"id": str(number)})
+    bench.meet()
+    elsewhere = LINK + 1
+    while bench.to_hub or bench.to_replica:
+        bench.hub._sending[elsewhere] = bench.hub._ticks
+        for core, queue in ((bench.hub, bench.to_hub), (bench.replica, bench.to_replica)):
+            if queue:
+                bench.hear(core)
+    assert (bench.replica.unsent, len(bench.replica.pending)) == (0, 401)
+    bench.hub._sending[elsewhere] = bench.hub._ticks
+    bench.give(bench.hub, Tick())
+    bench.run()
+    assert not bench.replica.pending
+
+
+@pytest.mark.feature("SY-03", "SY-06")
+def test_backlog_that_came_again_in_another_chain_is_over() -> None:
+    """The ops of a forked branch are never sent under the chain that the hello told of."""
+    bench = Bench()
+    bench.sign_in()
+    bench.link()
+    bench.act({"id": "0"}, operator=OPERATOR)
+    bench.run()
+    part(bench)
+    other = twin(bench)
+    bench.act({"id": "first"}, operator=OPERATOR)
+    for number in range(400):
+        other.act({"id": str(number)}, operator=OPERATOR)
+    bench.link()
+    part(bench)
+    other.link()
+    for _ in range(3):
+        other.pass_time(1)
+        other.give(other.hub, Tick())
+        other.run()
+    link = other.hub.links[LINK]
+    assert not other.replica.pending
+    assert other.hub._owes(link) > 0
+    assert not link.many and not other.hub._sending
