@@ -347,7 +347,7 @@ def fill(tables: Tables, command: PlaceOrder, station: str, folded: int) -> Plac
         placement(mode, (), node="station", online=not command.unseen_s, on_pc=True)
     total = command.total_minor
     if total is None:
-        total = lines.judge(tables, filled, on_ticket, folded, "", taken=False).total
+        total = lines.total_of(tables, filled, on_ticket, folded)
     cash = command.cash_minor
     if cash is None and mode != 2:
         step = settings.cash_at(settings.cafe(tables), folded)
