@@ -246,10 +246,10 @@ class RowStore(Storage):
             table = self.tables[name] = Rows(name, by_value, in_order)
         return table
 
-    def put(self, table: Rows, row_id: str, row: Row | None) -> None:
+    def put(self, table: Rows, row_id: str, row: Row | None, *, given: bool = False) -> None:
         if not self.writable:
             raise ReadOnly(table.name)
-        old = table.put(row_id, None if row is None else pack(row), row)
+        old = table.put(row_id, None if row is None else pack(row), row, given=given)
         if self.undo is not None:
             self.undo.append((table, row_id, old))
         self.changed.add(table.name)
@@ -368,13 +368,7 @@ class RowTable(Table):
     def put(self, row_id: str, row: Row, *, given: bool = False) -> None:
         """Set a row, as it is now. Who changes it no more, nor what is in it, may say that it is
         ``given`` away: then it need not be read again."""
-        storage, rows = self._storage, self._rows
-        if not storage.writable:
-            raise ReadOnly(rows.name)
-        old = rows.put(row_id, pack(row), row, given=given)
-        if storage.undo is not None:
-            storage.undo.append((rows, row_id, old))
-        storage.changed.add(rows.name)
+        self._storage.put(self._rows, row_id, row, given=given)
 
     def drop(self, row_id: str) -> None:
         self._storage.put(self._rows, row_id, None)

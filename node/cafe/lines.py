@@ -201,19 +201,6 @@ def judge(
     return judged
 
 
-def total_of(
-    tables: Tables, lines: Sequence[Line], on_ticket: Sequence[discounts.Applied], base: int
-) -> int:
-    """What filled lines come to; `judge` says the same, and why. `Refused` as there."""
-    if on_ticket or any(line.discounts for line in lines):
-        return judge(tables, lines, on_ticket, base, "", taken=False).total
-    total = 0
-    for line in lines:
-        kind = product(tables, line.sku)["kind"]
-        total += _amount(tables, kind, line, line.price_minor or 0, base)
-    return _check_total(total)
-
-
 NOW = 1 << 62
 """A place in the log behind every entry."""
 

@@ -54,7 +54,6 @@ from sync.errors import Refused
 from sync.op import Event
 
 DESK_MODE = 0
-NOTHING: Mapping[str, Any] = {}
 FRESH_MS = 30_000
 """A sale that is older opens no drawer: whoever stood there has gone."""
 MOST_SKEW_MS = 60_000
@@ -347,7 +346,7 @@ def fill(tables: Tables, command: PlaceOrder, station: str, folded: int) -> Plac
         placement(mode, (), node="station", online=not command.unseen_s, on_pc=True)
     total = command.total_minor
     if total is None:
-        total = lines.total_of(tables, filled, on_ticket, folded)
+        total = lines.judge(tables, filled, on_ticket, folded, "", taken=False).total
     cash = command.cash_minor
     if cash is None and mode != 2:
         step = settings.cash_at(settings.cafe(tables), folded)
@@ -530,7 +529,7 @@ def _judge_right(
     more: set[str] = {"discount.apply"} if command.discounts else set()
     offers = tables.table("offers")
     for line in command.lines:
-        if line.sku == CREDIT_SKU or (offers.peek(line.sku) or NOTHING).get("form") == "recharge":
+        if line.sku == CREDIT_SKU or (offers.peek(line.sku) or {}).get("form") == "recharge":
             more.add("credit.topup")
         if line.discounts:
             more.add("discount.apply")

@@ -169,9 +169,8 @@ def test_station_that_cannot_send_all_at_once_hears_the_others_all_the_same(day:
     assert queued
 
 
-@pytest.mark.feature("SY-03")
-def test_who_sends_a_backlog_hears_its_end_at_once_and_meanwhile_every_five_seconds() -> None:
-    """Entries would be folded beneath all that waits, again and again, while acks wait behind."""
+def with_backlog_under_way() -> Bench:
+    """400 orders in runs of forty; the server has heard none of them yet."""
     bench = Bench()
     bench.replica.run_ops = 40
     for number in range(400):
@@ -181,6 +180,13 @@ def test_who_sends_a_backlog_hears_its_end_at_once_and_meanwhile_every_five_seco
         for core, queue in ((bench.hub, bench.to_hub), (bench.replica, bench.to_replica)):
             if queue:
                 bench.hear(core)
+    return bench
+
+
+@pytest.mark.feature("SY-03")
+def test_who_sends_a_backlog_hears_its_end_at_once_and_meanwhile_every_five_seconds() -> None:
+    """Entries would be folded beneath all that waits, again and again, while acks wait behind."""
+    bench = with_backlog_under_way()
     heard = []
     while bench.to_hub:
         bench.hear(bench.hub)
@@ -198,15 +204,7 @@ def test_who_sends_a_backlog_hears_its_end_at_once_and_meanwhile_every_five_seco
 @pytest.mark.feature("SY-03")
 def test_who_has_a_backlog_and_sends_none_of_it_hears_within_two_seconds() -> None:
     """It is not known to be sending any more."""
-    bench = Bench()
-    bench.replica.run_ops = 40
-    for number in range(400):
-        bench.act({"id": str(number)})
-    bench.meet()
-    while not bench.pushes:
-        for core, queue in ((bench.hub, bench.to_hub), (bench.replica, bench.to_replica)):
-            if queue:
-                bench.hear(core)
+    bench = with_backlog_under_way()
     bench.hear(bench.hub)
     bench.to_hub.clear()  # the way up is stuck
     for _ in range(2):
