@@ -2,8 +2,8 @@
 again.
 
 TinyDB's own extension points, a `Storage` and a `Table` class, are all that is used. Rows live in
-memory (their truth is a log), packed: a tenth of what they take as dicts. Documents handed out are
-copies, never shared.
+memory (their truth is a log), packed: a tenth of what they take as dicts. Few that change all the
+time stay as they are between two changes. Documents handed out are copies, never shared.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from tinydb.utils import freeze
 from sync.codec import decoder_of, pack
 
 Row = dict[str, Any]
+Kept = bytes | Row
+"""How a table holds a row: packed, or as it is, from whoever gave it away."""
 LATE = 64
 """So many of the highest values of an index are looked at first."""
 READ_KEPT = 4096
@@ -150,16 +152,21 @@ class _ReadRows(dict[str, Row]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.packed: dict[str, bytes] = {}
+        self.kept: dict[str, Kept] = {}
 
     def __missing__(self, row_id: str) -> Row | None:
-        packed = self.packed.get(row_id)
-        if packed is None:
+        kept = self.kept.get(row_id)
+        if kept is None:
             return None
         if len(self) >= READ_KEPT:
             self.clear()
-        row = self[row_id] = _unpack(packed)
+        row = self[row_id] = _row_of(kept)
         return row
+
+
+def _row_of(kept: Kept) -> Row:
+    """A row for reading only."""
+    return kept if isinstance(kept, dict) else _unpack(kept)
 
 
 class Rows:
@@ -170,7 +177,9 @@ class Rows:
     ) -> None:
         self.name = name
         self.read = _ReadRows()
-        self.packed = self.read.packed
+        self._kept = self.read.kept
+        self._loose: set[str] = set()
+        """Rows that may not be packed."""
         self.version = 0
         """Counts changes, so that whoever remembers a result knows when it is old."""
         self.persist_empty = False
@@ -179,42 +188,64 @@ class Rows:
         self.in_order = {p: SortedIndex(p) for p in (tuple(i.split(".")) for i in in_order)}
         self._indexes: list[HashIndex] = [*self.by_value.values(), *self.in_order.values()]
 
-    def copy(self, row_id: str) -> Row:
-        """A row of the caller's own; `KeyError` if there is none."""
-        return _unpack(self.packed[row_id])
+    @property
+    def packed(self) -> dict[str, bytes]:
+        """All rows, packed by now."""
+        kept: dict[str, Any] = self._kept
+        if self._loose:
+            for row_id in self._loose:
+                row = kept.get(row_id)
+                if type(row) is dict:
+                    kept[row_id] = pack(row)
+            self._loose.clear()
+        return kept
+
+    def copy(self, row_id: str) -> Row | None:
+        """A row of the caller's own, or None."""
+        kept = self._kept.get(row_id)
+        if type(kept) is bytes:
+            return _unpack(kept)
+        return None if kept is None else _unpack(pack(kept))
+
+    def __contains__(self, row_id: object) -> bool:
+        return row_id in self._kept
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def scan(self) -> Iterator[tuple[str, Row]]:
         """All (id, row), for reading only; none may change meanwhile."""
-        for row_id, packed in self.packed.items():
+        for row_id, kept in self._kept.items():
             row = self.read.get(row_id)
-            yield row_id, _unpack(packed) if row is None else row
+            yield row_id, _row_of(kept) if row is None else row
 
-    def put(
-        self, row_id: str, packed: bytes | None, row: Row | None = None, *, given: bool = False
-    ) -> bytes | None:
-        """Set or (with None) remove a row; what stood there before is returned. ``row`` is what
-        ``packed`` holds, if the caller has it at hand: it is only looked at, and, if it is
-        ``given`` away, kept in place of what was read before."""
+    def put(self, row_id: str, kept: Kept | None, row: Row | None = None) -> Kept | None:
+        """Set or (with None) remove a row; what stood there before is returned. ``row`` is what a
+        packed one holds, if the caller has it at hand: it is only looked at."""
         self.version += 1
-        old = self.packed.get(row_id)
+        old = self._kept.get(row_id)
         read = self.read.pop(row_id, None)
         if self._indexes:
-            before = (read or _unpack(old)) if old is not None else None
-            after = (row or _unpack(packed)) if packed is not None else None
+            before = (read or _row_of(old)) if old is not None else None
+            after = (row or _row_of(kept)) if kept is not None else None
             for index in self._indexes:
                 index.move(row_id, before, after)
-        if packed is None:
-            self.packed.pop(row_id, None)
-        else:
-            self.packed[row_id] = packed
-            if given and read is not None and row is not None:
-                self.read[row_id] = row
+        if kept is None:
+            self._kept.pop(row_id, None)
+            return old
+        self._kept[row_id] = kept
+        if type(kept) is dict:
+            self._loose.add(row_id)
+            if read is not None:
+                self.read[row_id] = kept
         return old
 
     def load(self, packed: dict[str, bytes]) -> None:
         """Hold these rows and no others; the caller gives the dict away."""
         self.version += 1
-        self.packed = self.read.packed = packed
+        kept: dict[str, Any] = packed
+        self._kept = self.read.kept = kept
+        self._loose.clear()
         self.read.clear()
         for index in self._indexes:
             index.clear()
@@ -224,7 +255,7 @@ class Rows:
                     index.move(row_id, None, row)
 
 
-Undo = tuple[Rows, str, "bytes | None"]
+Undo = tuple[Rows, str, "Kept | None"]
 
 
 class RowStore(Storage):
@@ -249,7 +280,7 @@ class RowStore(Storage):
     def put(self, table: Rows, row_id: str, row: Row | None, *, given: bool = False) -> None:
         if not self.writable:
             raise ReadOnly(table.name)
-        old = table.put(row_id, None if row is None else pack(row), row, given=given)
+        old = table.put(row_id, row if given or row is None else pack(row), row)
         if self.undo is not None:
             self.undo.append((table, row_id, old))
         self.changed.add(table.name)
@@ -261,9 +292,9 @@ class RowStore(Storage):
 
     def read(self) -> dict[str, dict[str, Any]] | None:
         tables = {
-            name: {row_id: table.copy(row_id) for row_id in table.packed}
+            name: {row_id: _unpack(packed) for row_id, packed in table.packed.items()}
             for name, table in self.tables.items()
-            if table.packed or table.persist_empty
+            if len(table) or table.persist_empty
         }
         return {**self._other, **tables} or None
 
@@ -298,7 +329,10 @@ class _Changes(MutableMapping[str, Any]):
             if row is None:
                 raise KeyError(row_id)
             return row
-        copy = self.new[row_id] = self._rows.copy(row_id)
+        copy = self._rows.copy(row_id)
+        if copy is None:
+            raise KeyError(row_id)
+        self.new[row_id] = copy
         return copy
 
     def __setitem__(self, row_id: str, row: Row) -> None:
@@ -312,7 +346,7 @@ class _Changes(MutableMapping[str, Any]):
     def __contains__(self, row_id: object) -> bool:
         if row_id in self.new:
             return self.new[row_id] is not None
-        return row_id in self._rows.packed
+        return row_id in self._rows
 
     def __iter__(self) -> Iterator[str]:
         old = self._rows.packed
@@ -339,6 +373,8 @@ class RowTable(Table):
         self, storage: RowStore, name: str, cache_size: int = 0, persist_empty: bool = False
     ):
         self._rows = storage.rows(name)
+        self.row: Callable[[str], Row | None] = self._rows.copy
+        """A copy of one row, or None."""
         self.peek: Callable[[str], Mapping[str, Any] | None] = self._rows.read.__getitem__
         """One row without the copy, for reading only; None if there is none."""
         self._rows.persist_empty |= persist_empty
@@ -351,11 +387,6 @@ class RowTable(Table):
 
     # --- ours ----------------------------------------------------------------
 
-    def row(self, row_id: str) -> Row | None:
-        """A copy of one row, or None."""
-        packed = self._rows.packed.get(row_id)
-        return None if packed is None else _unpack(packed)
-
     def scan(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """All (id, row), for reading only."""
         return self._rows.scan()
@@ -367,7 +398,8 @@ class RowTable(Table):
 
     def put(self, row_id: str, row: Row, *, given: bool = False) -> None:
         """Set a row, as it is now. Who changes it no more, nor what is in it, may say that it is
-        ``given`` away: then it need not be read again."""
+        ``given`` away: it is not packed then until somebody asks for a copy or for all bytes, so it
+        must be one that can be."""
         self._storage.put(self._rows, row_id, row, given=given)
 
     def drop(self, row_id: str) -> None:
@@ -385,7 +417,7 @@ class RowTable(Table):
     # --- TinyDB's ------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self._rows.packed)
+        return len(self._rows)
 
     def _update_table(self, updater: Callable[[Any], None]) -> None:
         changes = _Changes(self._rows)
@@ -399,7 +431,7 @@ class RowTable(Table):
         if next_id is None:
             known = (int(row_id) for row_id in self._rows.packed if str(row_id).isdigit())
             next_id = max(known, default=0) + 1
-        while self.document_id_class(next_id) in self._rows.packed:  # put there by somebody else
+        while self.document_id_class(next_id) in self._rows:  # put there by somebody else
             next_id += 1
         self._next_id = next_id + 1  # type: ignore[assignment]
         return self.document_id_class(next_id)
@@ -419,13 +451,14 @@ class RowTable(Table):
             if getattr(condition, "is_cacheable", lambda: True)():
                 self._query_cache[condition] = known
         for row_id in known:
-            yield row_id, self._rows.copy(row_id)
+            row = self._rows.copy(row_id)
+            if row is not None:
+                yield row_id, row
 
     def _found(self, condition: QueryLike) -> Iterator[tuple[str, Row]]:
-        packed = self._rows.packed
         for row_id in self._candidates(condition):
-            row = _unpack(packed[row_id])
-            if condition(row):
+            row = self._rows.copy(row_id)
+            if row is not None and condition(row):
                 yield row_id, row
 
     def _candidates(self, condition: QueryLike) -> list[str]:
@@ -469,17 +502,17 @@ class RowTable(Table):
 
     def contains(self, cond: QueryLike | None = None, doc_id: Any = None) -> bool:
         if doc_id is not None:
-            return doc_id in self._rows.packed
+            return doc_id in self._rows
         if cond is None:
             raise RuntimeError("You have to pass either cond or doc_id")
         return next(self._matching(cond), None) is not None
 
     def get(self, cond: QueryLike | None = None, doc_id: Any = None, doc_ids: Any = None) -> Any:
         if doc_id is not None:
-            packed = self._rows.packed.get(doc_id)
-            return None if packed is None else _document(_unpack(packed), doc_id)
+            row = self._rows.copy(doc_id)
+            return None if row is None else _document(row, doc_id)
         if doc_ids is not None:
-            return self._documents([row_id for row_id in doc_ids if row_id in self._rows.packed])
+            return self._documents([row_id for row_id in doc_ids if row_id in self._rows])
         if cond is None:
             raise RuntimeError("You have to pass either cond or doc_id or doc_ids")
         return next(self.matching(cond), None)
@@ -495,5 +528,5 @@ class RowTable(Table):
         return super().remove(doc_ids=doc_ids)
 
     def __iter__(self) -> Iterator[Document]:
-        for row_id in list(self._rows.packed):
-            yield _document(self._rows.copy(row_id), row_id)
+        for row_id, packed in list(self._rows.packed.items()):
+            yield _document(_unpack(packed), row_id)

@@ -8,7 +8,7 @@ difference = declared − expected, till and box apart: no shortage counts twice
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -683,7 +683,7 @@ def pulse_drawer(tables: Tables, age_ms: int) -> None:
     counters = tables.table("counters")
     before = counters.peek("drawer")
     number = before["value"] + 1 if before is not None else 1
-    counters.put("drawer", {"value": number, "age_ms": age_ms})
+    counters.put("drawer", {"value": number, "age_ms": age_ms}, given=True)
 
 
 def _change(tables: Tables, number: int, **changes: int) -> None:
@@ -700,7 +700,7 @@ def _fold(tables: Tables, number: int, fold: Any) -> None:
     now = table.row(str(number))
     if now is not None:
         fold(now)
-        table.put(str(number), now, given=True)
+        table.put(str(number), now)
 
 
 def add_sale(
@@ -715,47 +715,32 @@ def add_sale(
     """Count a collected order in the sums of its box, and queue its ticket, unless it is to be
     ``quiet``; the print job, or empty."""
     table = tables.table("sums")
-    now = table.row(str(number))
-    if now is None:
+    before = table.peek(str(number))
+    if before is None:
         return ""
     total, cash, operator = order["total_minor"], order["cash_minor"], order["operator"]
-    now["sales"] += 1
-    now["total_minor"] += total
-    now["rounding_minor"] += order["rounding_minor"]
-    now["cash_minor"] += cash
-    now["late"] += bool(order["late_from"])
+    now = {  # what stood there before is only looked at, and shared where a sale leaves it alone
+        **before,
+        "sales": before["sales"] + 1,
+        "total_minor": before["total_minor"] + total,
+        "rounding_minor": before["rounding_minor"] + order["rounding_minor"],
+        "cash_minor": before["cash_minor"] + cash,
+        "late": before["late"] + bool(order["late_from"]),
+        "by_vendor": {**before["by_vendor"]},
+    }
     _add(now["by_vendor"], operator, total)
-    _add_methods(now, operator, cash, order["payments"])
+    _add_methods(now, operator, (("cash", cash), *order["payments"]))
     _add_cash(now, order, cash)
-    categories = now["categories"]
-    by_rate: dict[int, int] = {}
-    for line in order["lines"]:
-        amount, bp = line["amount_minor"], line["tax_bp"]
-        by_rate[bp] = by_rate.get(bp, 0) + amount
-        category = line["category"]
-        known = categories.get(category)
-        if known is None and len(categories) >= NAMES_IN_A_BOX:
-            known = categories.setdefault("…", [0, 0])
-        if known is None:
-            categories[category] = [line["quantity"], amount]
-        else:
-            known[0] += line["quantity"]
-            known[1] += amount
-    for discount, off in order["off"]:
-        if discount not in now["discounts"] and len(now["discounts"]) >= NAMES_IN_A_BOX:
-            discount = "…"
-        given = now["discounts"].setdefault(discount, [0, 0])
-        given[0] += 1
-        given[1] += off
-        now["off_minor"] += off
+    now["categories"], by_rate = _add_lines(before["categories"], order["lines"])
+    if order["off"]:
+        _add_discounts(now, order["off"])
+    rates = now["taxes"] = {**before["taxes"]}
     for bp, gross, net, tax in taxes_of(by_rate):
-        rate = now["taxes"].setdefault(str(bp), [0, 0, 0])
-        rate[0] += gross
-        rate[1] += net
-        rate[2] += tax
+        known = rates.get(str(bp), (0, 0, 0))
+        rates[str(bp)] = [known[0] + gross, known[1] + net, known[2] + tax]
     job = ""
     if ticket:
-        first, last = now["tickets"]
+        first, last = before["tickets"]
         now["tickets"] = [first or ticket, max(last, ticket)]
         counted = {"value": max(ticket, next_ticket(tables) - 1)}
         tables.table("counters").put("ticket", counted, given=True)
@@ -764,12 +749,41 @@ def add_sale(
     return job
 
 
-def _add_methods(
-    now: dict[str, Any], operator: str, cash: int, payments: Iterable[list[Any]]
-) -> None:
-    vendor = now["vendor_methods"].setdefault(operator, {})
-    for method, amount in (("cash", cash), *payments):
-        count_method(now["methods"], method, sold=amount)
+def _add_lines(
+    before: Mapping[str, list[int]], lines: Iterable[Mapping[str, Any]]
+) -> tuple[dict[str, list[int]], dict[int, int]]:
+    """(categories with these lines, what the lines of each tax rate come to)."""
+    categories = {**before}
+    by_rate: dict[int, int] = {}
+    for line in lines:
+        amount, bp, category = line["amount_minor"], line["tax_bp"], line["category"]
+        by_rate[bp] = by_rate.get(bp, 0) + amount
+        known = categories.get(category)
+        if known is None and len(categories) >= NAMES_IN_A_BOX:
+            category = "…"
+            known = categories.get(category)
+        units, so_far = known or (0, 0)
+        categories[category] = [units + line["quantity"], so_far + amount]
+    return categories, by_rate
+
+
+def _add_discounts(now: dict[str, Any], off: Iterable[list[Any]]) -> None:
+    now["discounts"] = given = {**now["discounts"]}
+    for discount, amount in off:
+        if discount not in given and len(given) >= NAMES_IN_A_BOX:
+            discount = "…"
+        times, so_far = given.get(discount, (0, 0))
+        given[discount] = [times + 1, so_far + amount]
+        now["off_minor"] += amount
+
+
+def _add_methods(now: dict[str, Any], operator: str, payments: Iterable[Sequence[Any]]) -> None:
+    now["methods"] = methods = {**now["methods"]}
+    vendors = now["vendor_methods"]
+    vendor = {**vendors.get(operator, {})}
+    now["vendor_methods"] = {**vendors, operator: vendor}
+    for method, amount in payments:
+        count_method(methods, method, sold=amount)
         vendor[method] = vendor.get(method, 0) + amount
 
 
@@ -777,12 +791,8 @@ def count_method(
     methods: dict[str, list[int]], method: str, *, sold: int = 0, refunded: int = 0
 ) -> None:
     """Count money of a method in ``{method: [sold, refunded]}``."""
-    known = methods.get(method)
-    if known is None:
-        methods[method] = [sold, refunded]
-    else:
-        known[0] += sold
-        known[1] += refunded
+    sold_before, refunded_before = methods.get(method, (0, 0))
+    methods[method] = [sold_before + sold, refunded_before + refunded]
 
 
 def _add_cash(now: dict[str, Any], order: Mapping[str, Any], cash: int) -> None:
@@ -823,10 +833,8 @@ def _claim(now: dict[str, Any], operator: str, station: str, cash: int) -> None:
 
 def _add_to_till(now: dict[str, Any], operator: str, station: str, cash: int) -> None:
     name = f"{operator}/{station}"
-    till = now["tills"].get(name)
-    if till is None:
-        till = now["tills"][name] = dict(NO_TILL)
-    till["cash"] += cash
+    till = now["tills"].get(name, NO_TILL)
+    now["tills"] = {**now["tills"], name: {**till, "cash": till["cash"] + cash}}
 
 
 def take_out(tables: Tables, number: int, cash_minor: int) -> None:

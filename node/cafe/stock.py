@@ -215,7 +215,7 @@ def _counted(tables: Tables, lines: Iterable[Line]) -> list[Line]:
 
 def _change(tables: Tables, sku: str, on_hand: int = 0, held: int = 0) -> None:
     table = tables.table("stock")
-    table.put(sku, changed(table.peek(sku) or EMPTY, on_hand, held), given=True)
+    table.put(sku, changed(table.peek(sku) or EMPTY, on_hand, held))
 
 
 # --- the arithmetic ----------------------------------------------------------
