@@ -7,7 +7,9 @@ from typing import Any
 
 import flet as ft
 
-NOT_A_PERSON = frozenset({"resize", "media_change", "app_lifecycle_state_change", "connect"})
+NOT_A_PERSON = frozenset(
+    {"resize", "media_change", "app_lifecycle_state_change", "connect", "disconnect", "close"}
+)
 
 
 def watch(page: ft.Page, acted: Callable[[str], None]) -> None:

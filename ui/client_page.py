@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import flet as ft
 
 from node.api import ClientNode, Node
+from ui import alive
 from ui.bridge import Bridge
 from ui.screens.client_locked import ClientLocked
 from ui.screens.client_session import ClientSession
 from ui.shell import dress, open_page
 from ui.viewmodels.client import notable
-from ui.viewmodels.session import Session, SessionContext, use_session
+from ui.viewmodels.session import Session, use_session
 
 TICK_S = 1.0
 IDLE_S = 60
@@ -27,12 +27,6 @@ def ClientShell() -> ft.Control:
     assert isinstance(s.node, ClientNode)
     shown: ft.Control = ClientSession() if s.app.screen == "session" else ClientLocked()
     return shown
-
-
-@ft.component
-def ClientRoot(s: Session) -> ft.Control:
-    root: ft.Control = SessionContext(s, lambda: ClientShell())
-    return root
 
 
 def open_client_page(page: ft.Page, node: ClientNode) -> Session:
@@ -75,17 +69,13 @@ def open_client_page(page: ft.Page, node: ClientNode) -> Session:
     follow()
     bridge = Bridge(node, refresh)
 
-    async def clock() -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            follow()
-            s.ticks.version += 1
-
-    ticking = page.run_task(clock)
+    def tick() -> None:
+        s.ticks.version += 1
+        follow()
 
     def close(e: Any = None) -> None:
         bridge.close()
-        ticking.cancel()
+        stop_clock()
 
     def vendor() -> None:
         station: Node | None = node.vendor
@@ -120,5 +110,5 @@ def open_client_page(page: ft.Page, node: ClientNode) -> Session:
 
     # No keys of the page: it would be told of each letter of a password, and needs none.
     page.on_resize, page.on_keyboard_event, page.on_close = resized, None, close
-    page.render(ClientRoot, s)
+    stop_clock = alive.draw(page, s, ClientShell, TICK_S, tick)
     return s

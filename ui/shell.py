@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -13,8 +12,9 @@ import flet as ft
 from tinydb import where
 
 from node.api import Node, people, settings
-from ui import activity, sound
+from ui import activity, alive, sound
 from ui.bridge import Bridge
+from ui.components.guard import part
 from ui.components.parts import icon, named, run, text
 from ui.components.strip import Strip
 from ui.format import font_file
@@ -43,7 +43,7 @@ from ui.screens.stations import Stations
 from ui.theme import DARK, FONT_FILES, LIGHT, theme_of
 from ui.viewmodels.floor import calls
 from ui.viewmodels.orders import unsent_ids
-from ui.viewmodels.session import Session, SessionContext, use_session
+from ui.viewmodels.session import Session, use_session
 
 CLOCK_S = 5.0
 # The keypad's keys, also of a number block.
@@ -146,7 +146,7 @@ def _rail_entry(s: Session, screen: Screen) -> ft.Control:
     return ft.Semantics(content=entry, identifier=f"rail-{screen.name}", label=title, button=True)
 
 
-@ft.component
+@part
 def Rail() -> ft.Control:
     s = use_session()
     ft.use_state(s.app)
@@ -234,12 +234,6 @@ def Shell() -> ft.Control:
     )
 
 
-@ft.component
-def Root(s: Session) -> ft.Control:
-    root: ft.Control = SessionContext(s, lambda: Shell())
-    return root
-
-
 def dress(page: ft.Page) -> None:
     """Fonts, themes and margins of a page of ours."""
     page.fonts = {name: f"fonts/{font_file(name).name}" for name in FONT_FILES}
@@ -287,7 +281,7 @@ def open_page(
         newest = _newest_order(node) if chime and "orders" in names else heard
         if newest > heard:
             heard = newest
-            if settings.cafe(node.tables).get("sound"):
+            if settings.cafe(node.tables).get("sound") and page.session.connection is not None:
                 page.run_task(sound.play, chime)
 
         if was_in and node.operator is None and s.turn_back is not None:
@@ -307,16 +301,12 @@ def open_page(
 
     activity.watch(page, acted)
 
-    async def clock() -> None:
-        while True:
-            await asyncio.sleep(CLOCK_S)
-            idle_s = s.idle_lock_s()
-            if node.operator is not None and 0 < idle_s <= time.monotonic() - _touched[node]:
-                s.lock()
-            s.forget_left()
-            s.feed.version += 1
-
-    ticking = page.run_task(clock)
+    def beat() -> None:
+        idle_s = s.idle_lock_s()
+        if node.operator is not None and 0 < idle_s <= time.monotonic() - _touched[node]:
+            s.lock()
+        s.forget_left()
+        s.feed.version += 1
 
     def resized(e: Any) -> None:
         s.app.width, s.app.height = e.width, e.height
@@ -350,7 +340,7 @@ def open_page(
 
     def closed(e: Any = None) -> None:
         bridge.close()
-        ticking.cancel()
+        stop_clock()
         if leave is not None:
             node.sign_out()  # others come to this computer
 
@@ -361,5 +351,5 @@ def open_page(
 
     s.turn_back = left if leave is not None else None
     page.on_resize, page.on_keyboard_event, page.on_close = resized, pressed, closed
-    page.render(Root, s)
+    stop_clock = alive.draw(page, s, Shell, CLOCK_S, beat)
     return s

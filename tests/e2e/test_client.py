@@ -8,11 +8,13 @@ from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+import flet as ft
 import pytest
 
 from node.control import LocalDoor
 from tests.e2e.conftest import by_id, open_screen
 from tests.support.hall import Hall, hall
+from tests.support.screen import cut_off
 from ui.client_page import open_client_page
 from ui.shell import open_page
 from ui.web import serving
@@ -25,6 +27,8 @@ class Floor:
 
     def __init__(self, folder: Path) -> None:
         self.urls: dict[str, str] = {}
+        self.pages: list[ft.Page] = []
+        """Those of the server, as they were opened."""
         self.pin = self.code = ""
         self.hall: Hall
         self._folder, self._up, self._end = folder, threading.Event(), asyncio.Event()
@@ -58,13 +62,17 @@ class Floor:
             self.pin = (await door.call("look_at_pins", serials="1"))[0]["pin"]
             self.code = h.code_of(await h.customer("maria", 2000))
             async with (
-                serving(lambda page: open_page(page, h.server)) as server,
+                serving(self._open_server) as server,
                 serving(lambda page: open_client_page(page, h.pcs[1])) as one,
                 serving(lambda page: open_client_page(page, h.pcs[2])) as two,
             ):
                 self.urls = {"server": server, "pc-1": one, "pc-2": two}
                 self._up.set()
                 await self._end.wait()
+
+    def _open_server(self, page: ft.Page) -> None:
+        self.pages.append(page)
+        open_page(page, self.hall.server)
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run something on the floor's own loop."""
@@ -151,3 +159,29 @@ def test_customer_makes_a_password_redeems_orders_and_uses_a_pin_twice(
     expect(server.get_by_label("PC number")).to_be_visible()
     for page in (one, two, server):
         page.close()
+
+
+@pytest.mark.feature("RP-01")
+def test_screen_whose_connection_broke_goes_on_where_it_was(browser: Any, floor: Floor) -> None:
+    """The browser comes back by itself, twice; its basket stands, it answers, and it shows what has
+    changed meanwhile."""
+    from playwright.sync_api import expect
+
+    server = open_screen(browser, floor.urls["server"])
+    by_id(server, "tile-COFFEE").click()
+    total = by_id(server, "total")
+    before = total.text_content()
+    for _ in range(2):
+        floor.do(cut_off(floor.pages[0]))
+        server.wait_for_timeout(3_000)
+        by_id(server, "tile-COFFEE").click()
+        expect(total).not_to_have_text(before)
+        before = total.text_content()
+    assert len(floor.pages) == 1, "it is the same session"
+    floor.do(cut_off(floor.pages[0]))
+    floor.do(_sign_out(floor))
+    expect(by_id(server, "tile-COFFEE")).to_have_count(0, timeout=15_000)
+
+
+async def _sign_out(floor: Floor) -> None:
+    floor.hall.server.sign_out()

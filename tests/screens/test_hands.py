@@ -14,7 +14,7 @@ from tests.screens.test_screens import screen_of
 from tests.support.nodes import PASSWORD, Nodes, until
 from ui import shell
 from ui.format import whole
-from ui.viewmodels.session import Acts, Typing
+from ui.viewmodels.session import Acts, Session, Typing
 
 
 async def _sell(nodes: Nodes, sku: str = "TEA") -> None:
@@ -362,3 +362,61 @@ async def test_hand_over_with_what_is_no_amount_is_not_done(nodes: Nodes) -> Non
         await screen.type("cash-amount", "12.5")
         await screen.click("cash-do")
         assert screen.shows("handed over")
+
+
+@pytest.mark.feature("RP-01")
+async def test_page_that_stands_still_is_drawn_anew(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault in Flet's own drawing ends its task: the page's clock sees it, and sells go on."""
+    monkeypatch.setattr(shell, "CLOCK_S", 0.2)
+    async with screen_of(nodes.station) as screen:
+        screen.may_fault = True
+        patch = screen.session.patch_control
+
+        def fails(*args: Any, **more: Any) -> None:
+            monkeypatch.setattr(screen.session, "patch_control", patch)
+            raise KeyError("of Flet's own")
+
+        monkeypatch.setattr(screen.session, "patch_control", fails)
+        with pytest.raises(AssertionError, match="of Flet's own"):
+            await screen.click("tile-LATTE")
+        await asyncio.sleep(0.6)
+        assert screen.text("total") == "₡1,100"
+        await screen.click("tile-LATTE")
+        assert screen.text("total") == "₡2,200"
+        await screen.click("charge")
+    assert _orders(nodes.station) == [[("LATTE", 2)]]
+
+
+@pytest.mark.feature("RP-01", "OP-04")
+async def test_browser_that_was_away_shows_what_is_now(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changes while a browser is cut off, such as who is signed in, stands there when it comes
+    back."""
+    async with screen_of(nodes.station) as screen:
+        await screen.click("tile-LATTE")
+        connection = screen.session.connection
+        monkeypatch.setattr(connection, "dispose", lambda: None)
+        await screen.session.disconnect(3600)
+        nodes.station.sign_out()
+        await asyncio.sleep(0.3)
+        await screen.session.connect(connection)
+        await screen.settle()
+        assert not screen.has("tile-LATTE")
+        assert screen.text("kept") == "One line waits in the basket"
+
+
+async def test_fault_at_one_beat_leaves_the_clock_running(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever raises once, or each time: the next beat locks the screen all the same."""
+    monkeypatch.setattr(shell, "CLOCK_S", 0.05)
+    monkeypatch.setattr(Session, "forget_left", lambda s: 1 // 0)
+    await nodes.server.submit("settings.edit", {"idle_lock_s": 60})
+    async with screen_of(nodes.server) as screen:
+        await screen.settle(0.3)
+        shell._touched[nodes.server] -= 61
+        await until(lambda: nodes.server.operator is None)
+    assert [r.levelname for r in caplog.records if r.name == "ui.alive"] == ["ERROR"]

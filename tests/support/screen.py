@@ -55,6 +55,12 @@ class _Connection(Connection):
         self.executor.shutdown(wait=False)
 
 
+async def cut_off(page: ft.Page) -> None:
+    """End the connection of a browser that shows this page; it will come again by itself."""
+    connection: Any = page.session.connection
+    await connection._FletApp__websocket.close(1001)
+
+
 class _Faults(logging.Handler):
     """Keeps what the guard of the screens' parts says."""
 

@@ -20,6 +20,7 @@ from typing import Any
 import flet as ft
 
 from node.api import Demo, DemoOptions, DemoProcess, NotRunning, SyncError, money, sample, say
+from ui import alive
 from ui.components.parts import STATE_ICONS, icon
 from ui.format import drawable, texts
 from ui.theme import LIGHT, Palette, Tint, style
@@ -597,7 +598,7 @@ def open_demo_page(page: ft.Page, watcher: Watcher) -> None:
 
     watcher.listeners.add(changed)
     page.on_close = lambda e: watcher.listeners.discard(changed)
-    page.render(DemoPage, watcher, picture)
+    alive.show(page, DemoPage, watcher, picture)
 
 
 async def run_demo(args: argparse.Namespace, until: Callable[[], Awaitable[None]]) -> None:

@@ -162,6 +162,8 @@ class Session:
         self.ticks = Feed()
         """Grows each second, for what shows time and nothing else: a field that is drawn again
         while somebody types may lose a letter."""
+        self.beat, self.drawn = Feed(), 0
+        """Beats of the page's clock, and the last one that was drawn."""
         self.sell = SellModel()
         self.client = ClientModel()
         self._forget()
