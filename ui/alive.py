@@ -53,9 +53,24 @@ def show(page: ft.Page, root: Any, *args: Any) -> Callable[[], None]:
         clear()
         page.render(root, *args)
 
+    _forgive(page.session)
     page.on_disconnect, page.on_connect = clear, begin
     begin()
     return begin
+
+
+def _forgive(session: Any) -> None:
+    """A browser may answer for a field that has left the screen meanwhile, such as one that was
+    given the focus; Flet takes that for a fault, and ends the connection."""
+    handle = session.handle_invoke_method_results
+
+    def answered(control_id: int, *answer: Any) -> None:
+        if control_id in session.index:
+            handle(control_id, *answer)
+
+    if not hasattr(handle, "forgiving"):
+        answered.forgiving = True  # type: ignore[attr-defined]
+        session.handle_invoke_method_results = answered
 
 
 def draw(

@@ -13,6 +13,7 @@ from sync.errors import Refused
 from tests.screens.test_screens import screen_of
 from tests.support.nodes import PASSWORD, Nodes, until
 from ui import shell
+from ui.components import parts
 from ui.format import whole
 from ui.viewmodels.session import Acts, Session, Typing
 
@@ -141,7 +142,7 @@ async def test_basket_that_cannot_be_priced_says_so_and_the_rest_stays(nodes: No
         line = {"sku": "PRINT-BW", "quantity": 4, "job": receipt.key.hex()}
         await server.submit("order.place", {"lines": [line]})
         await screen.settle(0.3)
-        assert screen.text("total") == "₡900"
+        assert screen.text("total") == "₡950"
         await screen.click("tile-TEA")
         assert screen.shows("Iced lemon tea")
 
@@ -259,7 +260,7 @@ async def test_forms_and_secrets_go_with_who_filled_them_in(nodes: Nodes) -> Non
         await screen.settle(0.3)
         await server.sign_in("Rita Solís", PASSWORD)
         await screen.settle(0.3)
-        assert screen.text("total") == "₡900"
+        assert screen.text("total") == "₡950"
         await screen.click("me")
         assert screen.find("password-old").value == ""
         await screen.press("F10")
@@ -420,3 +421,26 @@ async def test_fault_at_one_beat_leaves_the_clock_running(
         shell._touched[nodes.server] -= 61
         await until(lambda: nodes.server.operator is None)
     assert [r.levelname for r in caplog.records if r.name == "ui.alive"] == ["ERROR"]
+
+
+@pytest.mark.feature("RP-05")
+async def test_field_that_has_gone_when_it_answers_breaks_nothing(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a scan the field is given the focus; who leaves the screen at once is not cut off by
+    the browser's late answer, nor does the scan wait for it for ever."""
+    monkeypatch.setattr(parts, "FOCUS_S", 0.2)
+    async with screen_of(nodes.server) as screen:
+        answer = screen.session.handle_invoke_method_results
+        late: list[tuple[Any, ...]] = []
+        monkeypatch.setattr(
+            screen.session, "handle_invoke_method_results", lambda *given: late.append(given)
+        )
+        for key in (*"TEA", "Enter", "F6"):
+            await screen.press(key)
+        assert not screen.has("search") and len(late) == 1
+        with pytest.raises(RuntimeError, match="not registered"):
+            type(screen.session).handle_invoke_method_results(screen.session, *late[0])
+        answer(*late[0])
+        await screen.press("F5")
+        assert screen.text("total") == "₡950"

@@ -3,6 +3,8 @@ words."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +15,7 @@ from ui.format import drawable
 from ui.theme import Palette, Tint, style
 from ui.viewmodels.session import Session
 
+FOCUS_S = 2.0
 memo: Any = ft.memo
 """Draws a component again only if what it is given is something else."""
 STATE_ICONS = {
@@ -279,18 +282,22 @@ def empty(s: Session, glyph: ft.IconData, what: str, next_step: str) -> ft.Conta
     )
 
 
+async def focus(box: Any) -> None:
+    """Give the focus to the field of a ref. One that has left the screen never answers."""
+    if box.current is not None:
+        with contextlib.suppress(RuntimeError, TimeoutError):
+            async with asyncio.timeout(FOCUS_S):
+                await box.current.focus()
+
+
 @ft.component
 def Focused(make: Callable[[Any], ft.Control]) -> ft.Control:
     """A field, made with a ref, that takes the focus when it comes: `autofocus` does not while
     another field has it."""
     box: Any = ft.use_ref()
 
-    async def focus() -> None:
-        if box.current is not None:
-            await box.current.focus()
-
     def come() -> None:
-        ft.context.page.run_task(focus)
+        ft.context.page.run_task(focus, box)
 
     ft.use_effect(come, [])
     return make(box)

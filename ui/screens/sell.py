@@ -17,6 +17,7 @@ from ui.components.parts import (
     clipped,
     empty,
     field,
+    focus,
     icon,
     key_cap,
     line_below,
@@ -307,25 +308,20 @@ def Finder() -> ft.Control:
     ft.use_state(s.sell)
     box: Any = ft.use_ref()
 
-    async def focus() -> None:
-        await _focus(box)
+    async def search() -> None:
+        await focus(box)
 
     async def scan() -> None:
         take(s, s.sell.query.strip())
-        await _focus(box)
+        await focus(box)
 
     async def charged() -> None:
         await charge(s)
 
-    s.actions.update(search=focus, scan=scan, charge=charged)
+    s.actions.update(search=search, scan=scan, charge=charged)
     names = tuple(shelf.categories(s.node))
     bar: ft.Control = FinderBar(box, s.sell.query, s.sell.category, s.sell.as_list, names)
     return bar
-
-
-async def _focus(box: Any) -> None:
-    if box.current is not None:
-        await box.current.focus()
 
 
 @part
@@ -346,7 +342,7 @@ def _DrawnFinder(
             await charge(s)  # Enter in an empty search charges: nobody has to leave the field
             return
         take(s, typed)
-        await _focus(box)  # the field loses it with the Enter; the next scan follows at once
+        await focus(box)  # the field loses it with the Enter; the next scan follows at once
 
     search = field(
         s,
