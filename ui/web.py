@@ -28,6 +28,8 @@ from ui.format import font_file
 from ui.theme import FONT_FILES
 
 Scope = dict[str, Any]
+MAX_MESSAGE_BYTES = 64 << 20
+"""A file that a person chooses comes in one message; what is larger ends the connection."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "microsoft-edge")
 
 
@@ -114,7 +116,11 @@ async def serving(main: Callable[[ft.Page], Any], port: int = 0) -> AsyncIterato
         prepare_assets(Path(folder))
         app: Any = ft.run(main, export_asgi_app=True, no_cdn=True, assets_dir=folder)
         config = uvicorn.Config(
-            Guard(app, token, port), log_level="warning", ws="websockets-sansio", lifespan="on"
+            Guard(app, token, port),
+            log_level="warning",
+            ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE_BYTES,
+            lifespan="on",
         )
         server = _Server(config)
         task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -12,7 +12,7 @@ from node.bootstrap import add_operator
 from sync.errors import Refused
 from tests.screens.test_screens import screen_of
 from tests.support.nodes import PASSWORD, Nodes, until
-from ui import shell
+from ui import files, shell
 from ui.components import parts
 from ui.format import whole
 from ui.viewmodels.session import Acts, Session, Typing
@@ -444,3 +444,26 @@ async def test_field_that_has_gone_when_it_answers_breaks_nothing(
         answer(*late[0])
         await screen.press("F5")
         assert screen.text("total") == "₡950"
+
+
+async def test_dialog_whose_browser_was_cut_off_ends_with_no_file(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would ever answer: its button is alive again. One that stands open is waited for."""
+    monkeypatch.setattr(files, "LOOK_S", 0.05)
+
+    class Picker:
+        async def pick_files(self, **more: Any) -> Any:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(files.ft, "FilePicker", Picker)
+    async with screen_of(nodes.server) as screen:
+        dialog = asyncio.create_task(files.pick("png"))
+        await asyncio.sleep(0.3)
+        assert not dialog.done()
+        connection = screen.session.connection
+        monkeypatch.setattr(connection, "dispose", lambda: None)
+        await screen.session.disconnect(3600)
+        async with asyncio.timeout(5):
+            assert await dialog is None
+        await screen.session.connect(connection)
