@@ -13,6 +13,7 @@ from tinydb import where
 
 from node.api import Node, people, settings
 from ui import activity, alive, sound
+from ui.baskets import Keeper
 from ui.bridge import Bridge
 from ui.components.guard import part
 from ui.components.parts import icon, named, run, text
@@ -289,6 +290,9 @@ def open_page(
         was_in = node.operator is not None
 
     bridge = Bridge(node, refresh)
+    over = False
+    keeper = Keeper(node, s.sell, lambda: not over and page.session.connection is not None)
+    s.selling = keeper.sell
     idle_s = s.idle_lock_s()
     if node.operator is not None and 0 < idle_s <= time.monotonic() - _touched.get(node, math.inf):
         s.lock()
@@ -306,6 +310,7 @@ def open_page(
         if node.operator is not None and 0 < idle_s <= time.monotonic() - _touched[node]:
             s.lock()
         s.forget_left()
+        keeper.keep()
         s.feed.version += 1
 
     def resized(e: Any) -> None:
@@ -339,6 +344,9 @@ def open_page(
             await run(s.actions[action])
 
     def closed(e: Any = None) -> None:
+        nonlocal over
+        keeper.keep()
+        over = True
         bridge.close()
         stop_clock()
         if leave is not None:

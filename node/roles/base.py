@@ -33,6 +33,7 @@ from sync.sealed import unwrap_key
 from sync.view import View
 
 SESSION_FILE = "session"
+BASKETS_FILE = "baskets"
 PICTURES_AT_HAND = 500
 TRIES_BEFORE_WAIT = 5
 LONGEST_WAIT_S = 900
@@ -304,6 +305,14 @@ class Node:
         if self.operator is not None:
             data = self.operator + self._signers[self.operator].private
             config.write_private(self.folder / SESSION_FILE, data)
+
+    def keep_baskets(self, data: bytes) -> None:
+        """What the next screen of this node shall find in its baskets."""
+        config.write_private(self.folder / BASKETS_FILE, data)
+
+    def kept_baskets(self) -> bytes:
+        path = self.folder / BASKETS_FILE
+        return path.read_bytes() if path.exists() else b""
 
     def _resume_session(self) -> None:
         path = self.folder / SESSION_FILE

@@ -142,7 +142,7 @@ async def test_basket_that_cannot_be_priced_says_so_and_the_rest_stays(nodes: No
         line = {"sku": "PRINT-BW", "quantity": 4, "job": receipt.key.hex()}
         await server.submit("order.place", {"lines": [line]})
         await screen.settle(0.3)
-        assert screen.text("total") == "₡950"
+        assert screen.text("total") == "₡900"
         await screen.click("tile-TEA")
         assert screen.shows("Iced lemon tea")
 
@@ -260,7 +260,7 @@ async def test_forms_and_secrets_go_with_who_filled_them_in(nodes: Nodes) -> Non
         await screen.settle(0.3)
         await server.sign_in("Rita Solís", PASSWORD)
         await screen.settle(0.3)
-        assert screen.text("total") == "₡950"
+        assert screen.text("total") == "₡900"
         await screen.click("me")
         assert screen.find("password-old").value == ""
         await screen.press("F10")

@@ -167,6 +167,7 @@ async def charge(s: Session) -> None:
     if tendered is None and s.node.role == "server" and s.sell.received.strip():
         s.sell.problem = s.text("sell.bad_received")
         return
+    s.selling()
     try:
         label = await model.charge(s.node, s.sell, tendered)
     except Refused as refusal:

@@ -196,11 +196,34 @@ class SellModel:
 
     def park(self, at_ms: int) -> None:
         """Put the basket aside for later; the oldest goes when there are too many."""
-        if self.items:
-            session = self.session if self.method == pcs.PC else ""
-            one = Parked(self.items, self.discounts, at_ms, self.customer, session)
+        one = self.basket(at_ms)
+        if one is not None:
             self.parked = (*self.parked, one)[-PARKED_AT_ONCE:]
             self.clear()
+
+    def basket(self, at_ms: int = 0) -> Parked | None:
+        """What stands in the basket; None if nothing does."""
+        session = self.session if self.method == pcs.PC else ""
+        return (
+            Parked(self.items, self.discounts, at_ms, self.customer, session)
+            if self.items
+            else None
+        )
+
+    def adopt(self, basket: Parked | None, parked: tuple[Parked, ...], at_ms: int) -> None:
+        """Go on with what stood in another page; its basket is parked if this one is not empty."""
+        self.parked = (*parked, *self.parked)[-PARKED_AT_ONCE:]
+        if basket is None:
+            return
+        if self.items:
+            self.parked = (*self.parked, replace(basket, at_ms=at_ms))[-PARKED_AT_ONCE:]
+        else:
+            self._go_on(basket)
+
+    def _go_on(self, one: Parked) -> None:
+        self.clear()
+        self.items, self.discounts, self.customer = one.items, one.discounts, one.customer
+        self.sell_on(one.session)
 
     def take_back(self, at: int, at_ms: int) -> None:
         """Go on with a parked basket; what is in this one is parked in its place."""
@@ -209,9 +232,7 @@ class SellModel:
         one = self.parked[at]
         self.parked = self.parked[:at] + self.parked[at + 1 :]
         self.park(at_ms)
-        self.clear()
-        self.items, self.discounts, self.customer = one.items, one.discounts, one.customer
-        self.sell_on(one.session)
+        self._go_on(one)
 
     @property
     def units(self) -> int:

@@ -165,6 +165,8 @@ class Session:
         self.beat, self.drawn = Feed(), 0
         """Beats of the page's clock, and the last one that was drawn."""
         self.sell = SellModel()
+        self.selling: Callable[[], None] = lambda: None
+        """Called before what is in the basket is sold."""
         self.client = ClientModel()
         self._forget()
         self._person = node.operator
