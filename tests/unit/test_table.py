@@ -16,7 +16,16 @@ from tinydb import TinyDB, where
 
 from node.cafe.house import Cafe
 from sync.codec import decoder_of, pack
-from sync.table import LATE, READ_KEPT, ReadOnly, Rows, RowStore, RowTable, SortedIndex
+from sync.table import (
+    LATE,
+    READ_KEPT,
+    ReadOnly,
+    Rows,
+    RowStore,
+    RowTable,
+    SortedIndex,
+    _Changes,
+)
 from sync.view import View
 
 
@@ -362,3 +371,21 @@ def test_cached_query_follows_every_change() -> None:
     assert unsure not in table._query_cache
     table.put("3", {"n": 5})
     assert [table.insert({"n": 5}) for _ in range(2)] == ["4", "5"]
+
+
+@pytest.mark.parametrize("cache_size", [0, 2])
+def test_row_that_goes_while_one_looks_is_passed_over(cache_size: int) -> None:
+    """What `matching` has not reached yet may be dropped, with a cache or without; who changes a
+    row that is not there is told."""
+    store = RowStore({})
+    store.writable = True
+    t = RowTable(store, "t", cache_size=cache_size)
+    for name in "abc":
+        t.put(name, {"n": 1})
+    for left in ("ac", "a"):
+        found = t.matching(where("n") == 1)
+        assert next(found).doc_id == "a"
+        t.drop("b" if left == "ac" else "c")
+        assert [doc.doc_id for doc in found] == [*left[1:]]
+    with pytest.raises(KeyError):
+        _Changes(t._rows)["b"]
