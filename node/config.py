@@ -3,7 +3,6 @@ alone."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from platformdirs import user_data_path
 from node import pincodes
 from sync.certificates import make_certificate, pin
 from sync.clock import Clock
+from sync.disk import sync_folder
 from sync.identity import Ed25519Signer, node_id
 from sync.protocol import NodeKeys
 
@@ -76,12 +76,7 @@ def write_private(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-    with contextlib.suppress(OSError):  # Windows opens no folder
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_folder(path.parent)
 
 
 def save(folder: Path, config: Config) -> None:

@@ -188,13 +188,18 @@ class OsDisk:
             raise StorageFailed(str(error)) from error
 
     def _sync_folder(self) -> None:
-        if os.name == "nt":  # pragma: no cover - folders cannot be opened there
-            return
-        fd = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        sync_folder(self.folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was created, renamed or removed in a folder stays so after the power has failed."""
+    if os.name == "nt":  # pragma: no cover - folders cannot be opened there
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 class ReadOnlyDisk:

@@ -51,7 +51,8 @@ def show(page: ft.Page, root: Any, *args: Any) -> Callable[[], None]:
 
     def begin(e: Any = None) -> None:
         clear()
-        page.render(root, *args)
+        if page.session.connection is not None:
+            page.render(root, *args)
 
     _forgive(page.session)
     page.on_disconnect, page.on_connect = clear, begin
@@ -74,30 +75,35 @@ def _forgive(session: Any) -> None:
 
 
 def draw(
-    page: ft.Page, s: Session, shell: Callable[[], ft.Control], every_s: float, act: Any
+    page: ft.Page,
+    s: Session,
+    shell: Callable[[], ft.Control],
+    every_s: float,
+    *acts: Callable[[], None],
 ) -> Callable[[], Any]:
-    """Show a session's ``shell`` on a page, and ``act`` every so many seconds until the function
-    that is given back is called."""
+    """Show a session's ``shell`` on a page, and do ``acts`` every so many seconds until the
+    function that is given back is called."""
     begin = show(page, _Root, s, shell)
 
     def look() -> None:
-        if page.session.connection is not None and s.drawn != s.beat.version:
+        if page.session.connection is None:
+            return
+        if s.drawn != s.beat.version:
             _log.error("the page stood still: it is drawn anew")
             begin()
         s.beat.version += 1
 
     async def clock() -> None:
-        faults = ""
+        faulty: set[Any] = set()
         while True:
             await asyncio.sleep(every_s)
-            found = ""
-            for one in (act, look):
+            for act in (*acts, look):
                 try:
-                    one()
-                except Exception as error:
-                    found += repr(error)
-                    if found not in faults:  # once is enough for what goes wrong each second
+                    act()
+                    faulty.discard(act)
+                except Exception:
+                    if act not in faulty:  # once is enough for what goes wrong each second
                         _log.exception("at a beat of the page's clock")
-            faults = found
+                    faulty.add(act)
 
-    return page.run_task(clock).cancel
+    return asyncio.get_running_loop().create_task(clock()).cancel

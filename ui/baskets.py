@@ -1,15 +1,16 @@
 """Baskets outlive their page: a reload, a window that was closed, a node that was started again.
 
-    page's clock ─▶ file in the node's folder ─▶ the next page, unless the one before is still shown
+    pages of a node ─▶ one file in its folder ─▶ the next page takes what no page shows any more
 
-What is about to be sold is taken out of the file first: after a crash in between it would stand in
-the basket again, and be sold twice.
+What is being sold stands in no basket that is written down or taken: after a crash it would be sold
+twice.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -18,64 +19,80 @@ from node.api import Node
 from ui.viewmodels.sell import Parked, SellModel
 
 _log = logging.getLogger(__name__)
-_kept = msgspec.json.Decoder(tuple[Parked | None, tuple[Parked, ...]])
+Kept = tuple[Parked | None, tuple[Parked, ...]]
+"""What stands in a page: its basket, and those that are parked."""
+NOTHING: Kept = (None, ())
+_pages = msgspec.json.Decoder(list[Kept])
+
+
+@dataclass
+class _Shelf:
+    """Everything of one node: what its pages have, and what of them is gone."""
+
+    pages: list[Keeper] = field(default_factory=list)
+    left: list[Kept] = field(default_factory=list)
+    """Of pages that are over, the newest last."""
+    written: bytes = b""
+
+
+_shelves: WeakKeyDictionary[Node, _Shelf] = WeakKeyDictionary()
 
 
 class Keeper:
-    """Keeps the baskets of one page; takes those of the one before when that is gone."""
+    """Keeps the baskets of one page until it is over, and begins with what others have left.
+
+    ``shown()`` tells whether somebody sees the page. One that a browser left without a word may
+    stay for an hour: a new page takes what it has.
+    """
 
     def __init__(self, node: Node, model: SellModel, shown: Callable[[], bool]) -> None:
         self._node, self._model, self._shown = node, model, shown
-        self._written = b""
-        before = _newest.get(node)
-        if before is None:
-            self._read()
-        elif not before._shown():
-            self._take(before)
-        _newest[node] = self
+        shelf = _shelves.get(node)
+        if shelf is None:
+            shelf = _shelves[node] = _read(node)
+        left, shelf.left = shelf.left, []
+        left += [page._leave() for page in shelf.pages if not page._shown()]
+        for basket, parked in reversed(left):  # the newest basket is the one that goes on
+            model.adopt(basket, parked, node.clock.wall_ms())
+        shelf.pages.append(self)
 
     def keep(self) -> None:
-        """Write down what stands in the baskets, where it is not written already."""
-        newest = _newest[self._node]
-        if newest is not self:
-            if newest._shown():
-                return
-            self._take(newest)
-            _newest[self._node] = self
-        self._write(self._model.basket())
+        """Write down what stands in the node's baskets, where it is not written already."""
+        shelf = _shelves[self._node]
+        kept = [*shelf.left, *(page._kept() for page in shelf.pages)]
+        some = [one for one in kept if one != NOTHING]
+        data = msgspec.json.encode(some) if some else b""
+        if data != shelf.written:
+            try:
+                self._node.keep_baskets(data)
+                shelf.written = data
+            except OSError as error:
+                _log.warning("baskets cannot be kept: %s", error)
 
-    def sell(self) -> None:
-        """What is in the basket is being sold; the parked ones stay."""
-        if self._written and _newest[self._node] is self:
-            self._write(None)
+    def end(self) -> None:
+        """The page is over: what it has is for the next one."""
+        shelf = _shelves[self._node]
+        if self in shelf.pages:
+            shelf.pages.remove(self)
+            if (left := self._leave()) != NOTHING:
+                shelf.left.append(left)
+        self.keep()
 
-    def _write(self, basket: Parked | None) -> None:
-        some = basket is not None or self._model.parked
-        data = msgspec.json.encode((basket, self._model.parked)) if some else b""
-        if data == self._written:
-            return
-        try:
-            self._node.keep_baskets(data)
-            self._written = data
-        except OSError as error:
-            _log.warning("baskets cannot be kept: %s", error)
+    def _kept(self) -> Kept:
+        return None if self._model.busy else self._model.basket(), self._model.parked
 
-    def _read(self) -> None:
-        data = self._node.kept_baskets()
-        try:
-            basket, parked = _kept.decode(data) if data else (None, ())
-        except msgspec.DecodeError as error:
-            _log.warning("kept baskets cannot be read: %s", error)
-            return
-        self._written = data
-        self._model.adopt(basket, parked, self._node.clock.wall_ms())
-
-    def _take(self, other: Keeper) -> None:
-        theirs, self._written = other._model, other._written
-        self._model.adopt(theirs.basket(), theirs.parked, self._node.clock.wall_ms())
-        theirs.clear()
-        theirs.parked = ()
+    def _leave(self) -> Kept:
+        kept = self._kept()
+        self._model.parked = ()
+        if not self._model.busy:
+            self._model.clear()
+        return kept
 
 
-_newest: WeakKeyDictionary[Node, Keeper] = WeakKeyDictionary()
-"""The page of each node that was opened last."""
+def _read(node: Node) -> _Shelf:
+    try:
+        data = node.kept_baskets()
+        return _Shelf(left=_pages.decode(data) if data else [], written=data)
+    except (OSError, msgspec.DecodeError) as error:
+        _log.warning("kept baskets cannot be read: %s", error)
+        return _Shelf()

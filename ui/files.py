@@ -35,9 +35,9 @@ async def _answer(asked: Coroutine[Any, Any, Any]) -> Any:
     nobody answers any more."""
     session = ft.context.page.session
     connection, dialog = session.connection, asyncio.ensure_future(asked)
-    while not dialog.done() and session.connection is connection:
-        await asyncio.wait({dialog}, timeout=LOOK_S)
-    if dialog.done():
-        return dialog.result()
-    dialog.cancel()
-    return None
+    try:
+        while not dialog.done() and session.connection is connection:
+            await asyncio.wait({dialog}, timeout=LOOK_S)
+        return dialog.result() if dialog.done() else None
+    finally:
+        dialog.cancel()

@@ -290,9 +290,10 @@ def open_page(
         was_in = node.operator is not None
 
     bridge = Bridge(node, refresh)
-    over = False
-    keeper = Keeper(node, s.sell, lambda: not over and page.session.connection is not None)
-    s.selling = keeper.sell
+    keeper: Keeper | None = None
+    if leave is None:  # at a customers' PC whoever was here before leaves nothing to the next
+        keeper = Keeper(node, s.sell, lambda: page.session.connection is not None)
+        s.selling = keeper.keep
     idle_s = s.idle_lock_s()
     if node.operator is not None and 0 < idle_s <= time.monotonic() - _touched.get(node, math.inf):
         s.lock()
@@ -310,7 +311,6 @@ def open_page(
         if node.operator is not None and 0 < idle_s <= time.monotonic() - _touched[node]:
             s.lock()
         s.forget_left()
-        keeper.keep()
         s.feed.version += 1
 
     def resized(e: Any) -> None:
@@ -344,9 +344,8 @@ def open_page(
             await run(s.actions[action])
 
     def closed(e: Any = None) -> None:
-        nonlocal over
-        keeper.keep()
-        over = True
+        if keeper is not None:
+            keeper.end()
         bridge.close()
         stop_clock()
         if leave is not None:
@@ -359,5 +358,5 @@ def open_page(
 
     s.turn_back = left if leave is not None else None
     page.on_resize, page.on_keyboard_event, page.on_close = resized, pressed, closed
-    stop_clock = alive.draw(page, s, Shell, CLOCK_S, beat)
+    stop_clock = alive.draw(page, s, Shell, CLOCK_S, beat, s.selling)
     return s

@@ -75,7 +75,7 @@ class Guard:
         )
         if scope["type"] == "websocket":
             if allowed and headers.get("origin") in self._origins:
-                await self._app(scope, receive, send)
+                await self._app(scope, receive, _forgiving(send))
             else:
                 await send({"type": "websocket.close", "code": 4403})
             return
@@ -87,6 +87,17 @@ class Guard:
             await self._app(scope, receive, send)
         else:
             await _answer(send, 403, [], b"This page opens by the address that Cabina printed.")
+
+
+def _forgiving(send: Any) -> Any:
+    """What cannot be sent any more is dropped: the end of a browser that has gone is received.
+    Flet would forget to disconnect a page whose sending has failed."""
+
+    async def forgiving(message: Any) -> None:
+        with contextlib.suppress(OSError):
+            await send(message)
+
+    return forgiving
 
 
 async def _answer(

@@ -713,7 +713,7 @@ def add_sale(
     quiet: bool = False,
 ) -> str:
     """Count a collected order in the sums of its box, and queue its ticket, unless it is to be
-    ``quiet``; the print job, or empty."""
+    ``quiet``; the print job, or empty. `check_room` has seen to it that the sums can be packed."""
     table = tables.table("sums")
     before = table.peek(str(number))
     if before is None:

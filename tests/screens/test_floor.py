@@ -20,7 +20,7 @@ from tests.screens.test_screens import screen_of
 from tests.support.hall import PROFILE, RATE, Hall, hall
 from tests.support.nodes import PASSWORD, until
 from tests.support.screen import Screen
-from ui import kiosk
+from ui import client_page, kiosk
 from ui.client_page import open_client_page
 from ui.format import Format
 from ui.viewmodels import client as client_model
@@ -941,18 +941,24 @@ async def test_locked_page_says_why(room: Hall) -> None:
         assert "No network" in pc.text("link")
 
 
+async def _vendor(h: Hall, folder: Path) -> StationNode:
+    """PC 1 is a vendor's station as well."""
+    await h.server.submit("settings.edit", {"remote_pos": True})
+    await pair_here(h.server, folder / "vendor", "PC 1", ("127.0.0.1", h.port))
+    vendor = open_folder(folder / "vendor")
+    assert isinstance(vendor, StationNode)
+    await vendor.start()
+    await until(lambda: (folder / "vendor" / "operators.keys").exists())
+    await until(lambda: len(vendor.tables.table("operators")) == 2)
+    h.pcs[1].vendor = vendor
+    return vendor
+
+
 @pytest.mark.feature("RP-26")
 async def test_vendor_sells_at_a_pc_and_leaves_it_locked(room: Hall, tmp_path: Path) -> None:
     """ "Vendor" opens the station's screens with its own sign-in; signing out is the locked page again."""
     h = room
-    await h.server.submit("settings.edit", {"remote_pos": True})
-    await pair_here(h.server, tmp_path / "vendor", "PC 1", ("127.0.0.1", h.port))
-    vendor = open_folder(tmp_path / "vendor")
-    assert isinstance(vendor, StationNode)
-    await vendor.start()
-    await until(lambda: (tmp_path / "vendor" / "operators.keys").exists())
-    await until(lambda: len(vendor.tables.table("operators")) == 2)
-    h.pcs[1].vendor = vendor
+    vendor = await _vendor(h, tmp_path)
     async with page_of(h) as pc:
         await pc.click("vendor")
         assert pc.has("name")
@@ -982,6 +988,38 @@ async def test_vendor_sells_at_a_pc_and_leaves_it_locked(room: Hall, tmp_path: P
         await h.begin(1)  # the PC is its customer's from now on
         await pc.settle(0.4)
         assert pc.has("time") and vendor.operator is None
+    await vendor.stop()
+
+
+@pytest.mark.feature("RP-26")
+async def test_vendors_page_ends_while_its_browser_is_away(
+    room: Hall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The browser comes back to a session whose clock runs; the next vendor can come, and finds no
+    basket of the one before."""
+    monkeypatch.setattr(client_page, "TICK_S", 0.1)
+    h = room
+    vendor = await _vendor(h, tmp_path)
+    async with page_of(h) as pc:
+        await pc.click("vendor")
+        await pc.type("name", "Carl")
+        await pc.type("password", PASSWORD, submit=True)
+        await pc.settle(0.6)
+        await pc.click("tile-TEA")
+        await pc.cut()
+        session = await h.begin(1)
+        await until(lambda: vendor.operator is None)
+        assert not pc.page.views[0].controls, "what a browser that comes back can take in"
+        await pc.come_back()
+        before = pc.text("time")
+        await until(lambda: pc.text("time") != before)
+        await h.server.submit("session.end", {"session": session})
+        await until(lambda: pc.has("vendor"))
+        await pc.click("vendor")
+        await pc.type("name", "Ana Vargas")
+        await pc.type("password", PASSWORD, submit=True)
+        await pc.settle(0.6)
+        assert pc.text("total") == "€0.00"
     await vendor.stop()
 
 

@@ -391,20 +391,15 @@ async def test_page_that_stands_still_is_drawn_anew(
 
 
 @pytest.mark.feature("RP-01", "OP-04")
-async def test_browser_that_was_away_shows_what_is_now(
-    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_browser_that_was_away_shows_what_is_now(nodes: Nodes) -> None:
     """What changes while a browser is cut off, such as who is signed in, stands there when it comes
     back."""
     async with screen_of(nodes.station) as screen:
         await screen.click("tile-LATTE")
-        connection = screen.session.connection
-        monkeypatch.setattr(connection, "dispose", lambda: None)
-        await screen.session.disconnect(3600)
+        await screen.cut()
         nodes.station.sign_out()
         await asyncio.sleep(0.3)
-        await screen.session.connect(connection)
-        await screen.settle()
+        await screen.come_back()
         assert not screen.has("tile-LATTE")
         assert screen.text("kept") == "One line waits in the basket"
 
@@ -461,9 +456,7 @@ async def test_dialog_whose_browser_was_cut_off_ends_with_no_file(
         dialog = asyncio.create_task(files.pick("png"))
         await asyncio.sleep(0.3)
         assert not dialog.done()
-        connection = screen.session.connection
-        monkeypatch.setattr(connection, "dispose", lambda: None)
-        await screen.session.disconnect(3600)
+        await screen.cut()
         async with asyncio.timeout(5):
             assert await dialog is None
-        await screen.session.connect(connection)
+        await screen.come_back()

@@ -121,6 +121,15 @@ class Screen:
         self._connection.dispose()
         _context_page.reset(self._token)
 
+    async def cut(self) -> None:
+        """The browser's connection breaks; `come_back` joins it again."""
+        self._connection.dispose = lambda: None  # type: ignore[method-assign]
+        await self.session.disconnect(3600)
+
+    async def come_back(self) -> None:
+        await self.session.connect(self._connection)
+        await self.settle()
+
     async def settle(self, seconds: float = 0.12) -> None:
         """Let what was started finish: renders, and changes of the node, which come in bursts."""
         await asyncio.sleep(seconds)

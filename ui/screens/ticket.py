@@ -167,9 +167,8 @@ async def charge(s: Session) -> None:
     if tendered is None and s.node.role == "server" and s.sell.received.strip():
         s.sell.problem = s.text("sell.bad_received")
         return
-    s.selling()
     try:
-        label = await model.charge(s.node, s.sell, tendered)
+        label = await model.charge(s.node, s.sell, tendered, s.selling)
     except Refused as refusal:
         s.sell.problem = (
             s.text("sell.short", amount=s.text.money(refusal.details["short_minor"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -469,8 +469,11 @@ def next_label(node: Node) -> str:
     return stations.next_label(node.tables, node.node_id)
 
 
-async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> str:
-    """Place the order; its label. Raises `SyncError`, and then the basket is as it was."""
+async def charge(
+    node: Node, model: SellModel, tendered_minor: int | None, selling: Callable[[], None]
+) -> str:
+    """Place the order; its label. ``selling`` is called when it begins. Raises `SyncError`, and
+    then the basket is as it was."""
     if model.method and model.method not in dict(methods(node, model.customer, model.session)):
         model.method = ""
         raise Refused("unknown-method", what=model.method)
@@ -497,6 +500,7 @@ async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> st
     sold, given = model.items, model.discounts
     model.busy = True
     try:
+        selling()
         await node.submit("order.place", fields)
         later = {name: item for name, item in model.items.items() if sold.get(name) is not item}
         model.clear()

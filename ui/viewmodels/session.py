@@ -166,7 +166,7 @@ class Session:
         """Beats of the page's clock, and the last one that was drawn."""
         self.sell = SellModel()
         self.selling: Callable[[], None] = lambda: None
-        """Called before what is in the basket is sold."""
+        """Writes the baskets down; also called when what is in one begins to be sold."""
         self.client = ClientModel()
         self._forget()
         self._person = node.operator
