@@ -2,8 +2,9 @@
 
     pages of a node ─▶ one file in its folder ─▶ the next page takes what no page shows any more
 
-What is being sold stands in no basket that is written down or taken: after a crash it would be sold
-twice.
+What is being sold stands in no basket that is written down or taken. And each basket has the key of
+its sale: one that comes back although it was sold, from a disk that refused to forget it, is known
+by its order.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import msgspec
 
@@ -32,10 +33,28 @@ class _Shelf:
     pages: list[Keeper] = field(default_factory=list)
     left: list[Kept] = field(default_factory=list)
     """Of pages that are over, the newest last."""
-    written: bytes = b""
+    written: bytes | None = b""
+    """What the file holds; None if that is not sure."""
 
 
 _shelves: WeakKeyDictionary[Node, _Shelf] = WeakKeyDictionary()
+
+
+def keep(node: Node) -> None:
+    """Write down what stands in the node's baskets, where it is not written already."""
+    shelf = _shelves.get(node)
+    if shelf is None:
+        return
+    kept = [*shelf.left, *(page.kept() for page in shelf.pages)]
+    some = [one for one in kept if one != NOTHING]
+    data = msgspec.json.encode(some) if some else b""
+    if data != shelf.written:
+        shelf.written = None
+        try:
+            node.keep_baskets(data)
+            shelf.written = data
+        except OSError as error:
+            _log.warning("baskets cannot be kept: %s", error)
 
 
 class Keeper:
@@ -46,43 +65,41 @@ class Keeper:
     """
 
     def __init__(self, node: Node, model: SellModel, shown: Callable[[], bool]) -> None:
-        self._node, self._model, self._shown = node, model, shown
+        self._node, self._model, self._shown = ref(node), model, shown
         shelf = _shelves.get(node)
         if shelf is None:
             shelf = _shelves[node] = _read(node)
         left, shelf.left = shelf.left, []
-        left += [page._leave() for page in shelf.pages if not page._shown()]
-        for basket, parked in reversed(left):  # the newest basket is the one that goes on
+        left += [page.leave() for page in shelf.pages if not page._shown()]
+        for basket, parked in reversed(left):  # the last one's basket goes on, others are parked
             model.adopt(basket, parked, node.clock.wall_ms())
         shelf.pages.append(self)
 
     def keep(self) -> None:
-        """Write down what stands in the node's baskets, where it is not written already."""
-        shelf = _shelves[self._node]
-        kept = [*shelf.left, *(page._kept() for page in shelf.pages)]
-        some = [one for one in kept if one != NOTHING]
-        data = msgspec.json.encode(some) if some else b""
-        if data != shelf.written:
-            try:
-                self._node.keep_baskets(data)
-                shelf.written = data
-            except OSError as error:
-                _log.warning("baskets cannot be kept: %s", error)
+        node = self._node()
+        if node is not None:
+            keep(node)
 
     def end(self) -> None:
         """The page is over: what it has is for the next one."""
-        shelf = _shelves[self._node]
-        if self in shelf.pages:
-            shelf.pages.remove(self)
-            if (left := self._leave()) != NOTHING:
-                shelf.left.append(left)
+        node = self._node()
+        shelf = _shelves.get(node) if node is not None else None
+        if shelf is None or self not in shelf.pages:
+            return
+        if self._model.busy:  # it may be refused yet: then the next page takes it from here
+            self._shown = lambda: False
+            return
+        shelf.pages.remove(self)
+        if (left := self.leave()) != NOTHING:
+            shelf.left.append(left)
         self.keep()
 
-    def _kept(self) -> Kept:
+    def kept(self) -> Kept:
         return None if self._model.busy else self._model.basket(), self._model.parked
 
-    def _leave(self) -> Kept:
-        kept = self._kept()
+    def leave(self) -> Kept:
+        """What the page has; from now on another one has it."""
+        kept = self.kept()
         self._model.parked = ()
         if not self._model.busy:
             self._model.clear()
@@ -92,7 +109,14 @@ class Keeper:
 def _read(node: Node) -> _Shelf:
     try:
         data = node.kept_baskets()
-        return _Shelf(left=_pages.decode(data) if data else [], written=data)
+        left = _pages.decode(data) if data else []
     except (OSError, msgspec.DecodeError) as error:
         _log.warning("kept baskets cannot be read: %s", error)
-        return _Shelf()
+        return _Shelf(written=None)
+    orders = node.tables.table("orders")
+
+    def unsold(one: Parked | None) -> bool:
+        return one is not None and orders.peek(one.key) is None
+
+    kept = [(one if unsold(one) else None, tuple(filter(unsold, parked))) for one, parked in left]
+    return _Shelf(left=kept, written=data)

@@ -26,6 +26,7 @@ class Bridge:
         self._names: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._last = 0.0
+        self._closed = False
         self._unsubscribe = node.changes(self._changed)
 
     def _changed(self, names: frozenset[str]) -> None:
@@ -35,7 +36,7 @@ class Bridge:
             self._loop.call_soon_threadsafe(self._plan)
 
     def _plan(self) -> None:
-        if self._timer is None:
+        if self._timer is None and not self._closed:
             wait = max(0.0, self._last + SHORTEST_PAUSE_S - self._loop.time())
             self._timer = self._loop.call_later(wait, self._run, context=self._context)
 
@@ -47,6 +48,7 @@ class Bridge:
             self._refresh(names)
 
     def close(self) -> None:
+        self._closed = True
         self._unsubscribe()
         if self._timer is not None:
             self._timer.cancel()

@@ -32,7 +32,8 @@ async def _stopped() -> None:
 
 async def _serve(node: Node, args: argparse.Namespace) -> None:
     """A node's screen, until a signal ends it."""
-    from ui.client_page import open_client_page  # late: Flet takes a second
+    from ui.baskets import keep  # late: Flet takes a second
+    from ui.client_page import open_client_page
     from ui.kiosk import Kiosk
     from ui.shell import open_page
     from ui.web import browser, open_window, serving
@@ -55,6 +56,7 @@ async def _serve(node: Node, args: argparse.Namespace) -> None:
         if not args.no_browser:
             open_window(url)
         await _stopped()
+        keep(node)
 
 
 async def _demo(args: argparse.Namespace) -> None:

@@ -344,14 +344,15 @@ def open_page(
             await run(s.actions[action])
 
     def closed(e: Any = None) -> None:
-        if keeper is not None:
-            keeper.end()
         bridge.close()
         stop_clock()
         if leave is not None:
             node.sign_out()  # others come to this computer
+        if keeper is not None:
+            keeper.end()
 
     def left() -> None:
+        s.turn_back = None
         closed()
         assert leave is not None
         leave()

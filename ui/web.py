@@ -94,7 +94,7 @@ def _forgiving(send: Any) -> Any:
     Flet would forget to disconnect a page whose sending has failed."""
 
     async def forgiving(message: Any) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):  # uvicorn's, behind its own close
             await send(message)
 
     return forgiving

@@ -11,6 +11,7 @@ from node.roles.base import BASKETS_FILE
 from tests.screens.test_screens import screen_of
 from tests.support.nodes import Nodes
 from ui import baskets, shell
+from ui.viewmodels.sell import SellModel
 
 
 @pytest.fixture(autouse=True)
@@ -64,11 +65,11 @@ async def test_what_is_being_sold_stands_in_no_basket(
     submit, refuse = node.submit, False
     kept: list[bytes] = []
 
-    async def slow(kind: str, fields: dict[str, Any]) -> Any:
+    async def slow(kind: str, fields: dict[str, Any], key: bytes) -> Any:
         kept.append(node.kept_baskets())
         await asyncio.sleep(0.5)
         kept.append(node.kept_baskets())
-        return await submit(kind, {**fields, "lines": []} if refuse else fields)
+        return await submit(kind, {**fields, "lines": []} if refuse else fields, key)
 
     async with screen_of(node) as screen:
         await screen.click("tile-LATTE")
@@ -151,15 +152,110 @@ async def test_product_that_is_known_no_more_is_told_and_can_be_taken_out(nodes:
     assert len(nodes.station.tables.table("orders")) == 1
 
 
+@pytest.mark.feature("RP-01", "SE-01")
+async def test_disk_that_refuses_to_forget_sells_nothing_twice(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands in the file after a crash although it was sold is known by its order; and the log
+    takes the key of a sale once."""
+    node = nodes.server
+    async with screen_of(node) as screen:
+        await screen.click("tile-LATTE")
+        await screen.settle(0.5)
+        (kept,) = baskets._pages.decode(node.kept_baskets())
+        with monkeypatch.context() as broken:
+            broken.setattr(node, "keep_baskets", _full)
+            await screen.click("charge")
+            assert b"LATTE" in node.kept_baskets()
+            start_again(node)
+            async with screen_of(node) as second:
+                assert second.text("total") == "₡0"
+        key = bytes.fromhex(kept[0].key)
+        again = await node.submit("order.place", {"lines": [{"sku": "TEA", "quantity": 1}]}, key)
+        assert again.state == "done-before"
+    assert len(node.tables.table("orders")) == 1
+
+
+async def test_file_is_written_again_after_a_disk_that_failed_behind_it(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows what it holds then."""
+    node = nodes.server
+    keep = node.keep_baskets
+
+    def half(data: bytes) -> None:
+        keep(data)
+        raise OSError("the folder could not be synced")
+
+    async with screen_of(node) as screen:
+        with monkeypatch.context() as broken:
+            broken.setattr(node, "keep_baskets", half)
+            await screen.click("tile-LATTE")
+            await screen.settle(0.5)
+            assert b"LATTE" in node.kept_baskets()
+        await screen.click("clear")
+        await screen.settle(0.5)
+        assert node.kept_baskets() == b""
+
+
+async def test_page_that_ends_while_it_sells_leaves_what_was_refused(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its customer and discounts; the next page finds it."""
+    node = nodes.station
+    submit = node.submit
+
+    async def refused(kind: str, fields: dict[str, Any], key: bytes) -> Any:
+        await asyncio.sleep(0.4)
+        return await submit(kind, {**fields, "lines": []}, key)
+
+    monkeypatch.setattr(shell, "CLOCK_S", 60.0)
+    async with screen_of(node) as screen:
+        await screen.click("tile-LATTE")
+        monkeypatch.setattr(node, "submit", refused)
+        selling = asyncio.create_task(screen.click("charge"))
+        await asyncio.sleep(0.1)
+        await screen.fire(screen.page, "close")
+        await selling
+        assert b"LATTE" in node.kept_baskets(), "at once, not at the next beat"
+    async with screen_of(node) as second:
+        assert second.text("total") == "₡1,100"
+        await second.click("park")
+    baskets.keep(node)
+    start_again(node)
+    async with screen_of(node) as third:
+        assert third.text("total") == "₡0" and third.shows("1 parked")
+
+
+def test_baskets_of_many_pages_lose_none() -> None:
+    """Customer, discounts and key go with each; more than one page may park are kept all the same."""
+    models = [SellModel(), SellModel(), SellModel()]
+    for at, model in enumerate(models[:2]):
+        for number in range(12):
+            model.add(f"SKU{at}-{number}")
+            model.park(number)
+        model.add("LAST")
+        model.customer, model.discounts = f"c{at}", ("TEN",)
+    last = models[2]
+    for model in models[:2]:
+        last.adopt(model.basket(), model.parked, 99)
+    assert (last.customer, last.discounts, last.key) == ("c0", ("TEN",), models[0].key)
+    assert len(last.parked) == 25
+    assert {name for one in last.parked for name in one.items} == {
+        *(f"SKU{at}-{number}" for at in range(2) for number in range(12)),
+        "LAST",
+    }
+
+
+def _full(data: bytes) -> None:
+    raise OSError("no space")
+
+
 async def test_disk_that_refuses_stops_no_sale(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Baskets are not kept then, and the log says so."""
-
-    def full(data: bytes) -> None:
-        raise OSError("no space")
-
-    monkeypatch.setattr(nodes.station, "keep_baskets", full)
+    monkeypatch.setattr(nodes.station, "keep_baskets", _full)
     async with screen_of(nodes.station) as screen:
         await screen.click("tile-TEA")
         await asyncio.sleep(0.5)

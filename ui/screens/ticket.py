@@ -132,13 +132,19 @@ def _later(s: Session, line: BasketLine) -> list[ft.Control]:
         return []
 
     async def park(e: Any) -> None:
+        if s.sell.busy:
+            return
+        s.sell.busy = True  # no other page takes the line meanwhile
         try:
+            s.selling()
             fields = {"sku": line.sku, "units": line.quantity, "note": line.note}
             await s.node.submit("job.park", fields)
+            s.sell.set_quantity(line.name, 0)
         except SyncError as error:
             s.sell.problem = s.text.error(error)
-            return
-        s.sell.set_quantity(line.name, 0)
+        finally:
+            s.sell.busy = False
+            s.selling()
 
     return [_square(s, ft.Icons.SCHEDULE_ROUNDED, park, f"later-{line.name}")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -67,6 +68,8 @@ class Parked:
     at_ms: int
     customer: str = ""
     session: str = ""
+    key: str = ""
+    """Of its sale: however often a basket comes back, the log takes it once."""
 
 
 @ft.observable
@@ -106,6 +109,8 @@ class SellModel:
     problem: str = ""
     """A sentence about what the last try could not do."""
     busy: bool = False
+    key: str = field(default_factory=lambda: secrets.token_hex(16))
+    """Of the sale that this basket becomes."""
 
     def add(self, sku: str, price_minor: int | None = None, note: str = "") -> None:
         """One more of a product; of an open price, one more line."""
@@ -193,6 +198,7 @@ class SellModel:
         self.items, self.discounts, self.method = {}, (), ""
         self.close_panel()
         self.customer = self.session = self.current = self.received = ""
+        self.key = secrets.token_hex(16)
 
     def park(self, at_ms: int) -> None:
         """Put the basket aside for later; the oldest goes when there are too many."""
@@ -204,25 +210,24 @@ class SellModel:
     def basket(self, at_ms: int = 0) -> Parked | None:
         """What stands in the basket; None if nothing does."""
         session = self.session if self.method == pcs.PC else ""
-        return (
-            Parked(self.items, self.discounts, at_ms, self.customer, session)
-            if self.items
-            else None
-        )
+        if not self.items:
+            return None
+        return Parked(self.items, self.discounts, at_ms, self.customer, session, self.key)
 
     def adopt(self, basket: Parked | None, parked: tuple[Parked, ...], at_ms: int) -> None:
         """Go on with what stood in another page; its basket is parked if this one is not empty."""
-        self.parked = (*parked, *self.parked)[-PARKED_AT_ONCE:]
+        self.parked = (*parked, *self.parked)
         if basket is None:
             return
         if self.items:
-            self.parked = (*self.parked, replace(basket, at_ms=at_ms))[-PARKED_AT_ONCE:]
+            self.parked = (*self.parked, replace(basket, at_ms=at_ms))
         else:
             self._go_on(basket)
 
     def _go_on(self, one: Parked) -> None:
         self.clear()
         self.items, self.discounts, self.customer = one.items, one.discounts, one.customer
+        self.key = one.key or self.key
         self.sell_on(one.session)
 
     def take_back(self, at: int, at_ms: int) -> None:
@@ -472,8 +477,8 @@ def next_label(node: Node) -> str:
 async def charge(
     node: Node, model: SellModel, tendered_minor: int | None, selling: Callable[[], None]
 ) -> str:
-    """Place the order; its label. ``selling`` is called when it begins. Raises `SyncError`, and
-    then the basket is as it was."""
+    """Place the order; its label. ``selling`` is called when it begins, and when it has ended.
+    Raises `SyncError`, and then the basket is as it was."""
     if model.method and model.method not in dict(methods(node, model.customer, model.session)):
         model.method = ""
         raise Refused("unknown-method", what=model.method)
@@ -501,7 +506,7 @@ async def charge(
     model.busy = True
     try:
         selling()
-        await node.submit("order.place", fields)
+        await node.submit("order.place", fields, bytes.fromhex(model.key))
         later = {name: item for name, item in model.items.items() if sold.get(name) is not item}
         model.clear()
         model.items = later  # what was touched while this one was written down
@@ -509,4 +514,5 @@ async def charge(
             model.discounts = tuple(d for d in model.discounts if d not in given)
     finally:
         model.busy = False
+        selling()
     return label
