@@ -176,6 +176,22 @@ async def test_disk_that_refuses_to_forget_sells_nothing_twice(
     assert len(node.tables.table("orders")) == 1
 
 
+async def test_basket_that_was_sold_already_says_so(nodes: Nodes) -> None:
+    """Whatever brought it back: the first touch sells nothing, and a person decides."""
+    node = nodes.station
+    async with screen_of(node) as screen:
+        await screen.click("tile-LATTE")
+        await screen.settle(0.5)
+        ((basket, _),) = baskets._pages.decode(node.kept_baskets())
+        tea = {"lines": [{"sku": "TEA", "quantity": 1}]}
+        await node.submit("order.place", tea, bytes.fromhex(basket.key))
+        await screen.click("charge")
+        assert screen.text("problem") == "This was done already."
+        assert screen.text("total") == "₡1,100" and len(node.tables.table("orders")) == 1
+        await screen.click("charge")
+        assert screen.text("total") == "₡0" and len(node.tables.table("orders")) == 2
+
+
 async def test_file_is_written_again_after_a_disk_that_failed_behind_it(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -506,7 +506,10 @@ async def charge(
     model.busy = True
     try:
         selling()
-        await node.submit("order.place", fields, bytes.fromhex(model.key))
+        receipt = await node.submit("order.place", fields, bytes.fromhex(model.key))
+        if receipt.state == "done-before":  # who is told so decides what becomes of the basket
+            model.key = secrets.token_hex(16)
+            raise Refused("already-done", seq=receipt.seq)
         later = {name: item for name, item in model.items.items() if sold.get(name) is not item}
         model.clear()
         model.items = later  # what was touched while this one was written down
