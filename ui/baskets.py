@@ -2,9 +2,9 @@
 
     pages of a node ─▶ one file in its folder ─▶ the next page takes what no page shows any more
 
-What is being sold stands in no basket that is written down or taken. And each basket has the key of
-its sale: one that comes back although it was sold, from a disk that refused to forget it, is known
-by its order.
+Each basket has the key of its sale. One that stands somewhere although it was sold, because its
+page was loaded again meanwhile or the file was not written since, is known by its order and goes;
+and whoever is quicker than that sells nothing, for the log takes a key once.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def keep(node: Node) -> None:
     shelf = _shelves.get(node)
     if shelf is None:
         return
+    for page in shelf.pages:
+        page.drop_sold(node)
     kept = [*shelf.left, *(page.kept() for page in shelf.pages)]
     some = [one for one in kept if one != NOTHING]
     data = msgspec.json.encode(some) if some else b""
@@ -73,6 +75,7 @@ class Keeper:
         left += [page.leave() for page in shelf.pages if not page._shown()]
         for basket, parked in reversed(left):  # the last one's basket goes on, others are parked
             model.adopt(basket, parked, node.clock.wall_ms())
+        self.drop_sold(node)
         shelf.pages.append(self)
 
     def keep(self) -> None:
@@ -86,23 +89,29 @@ class Keeper:
         shelf = _shelves.get(node) if node is not None else None
         if shelf is None or self not in shelf.pages:
             return
-        if self._model.busy:  # it may be refused yet: then the next page takes it from here
-            self._shown = lambda: False
-            return
         shelf.pages.remove(self)
         if (left := self.leave()) != NOTHING:
             shelf.left.append(left)
         self.keep()
 
     def kept(self) -> Kept:
-        return None if self._model.busy else self._model.basket(), self._model.parked
+        return self._model.basket(), self._model.parked
+
+    def drop_sold(self, node: Node) -> None:
+        """What was sold from another page, or in another life of this process, stands here no
+        more."""
+        orders = node.tables.table("orders")
+        if not self._model.busy and orders.peek(self._model.key) is not None:
+            self._model.clear()  # who is selling it clears it, but for what came in meanwhile
+        unsold = tuple(one for one in self._model.parked if orders.peek(one.key) is None)
+        if len(unsold) < len(self._model.parked):
+            self._model.parked = unsold
 
     def leave(self) -> Kept:
         """What the page has; from now on another one has it."""
         kept = self.kept()
         self._model.parked = ()
-        if not self._model.busy:
-            self._model.clear()
+        self._model.clear()
         return kept
 
 
@@ -113,10 +122,4 @@ def _read(node: Node) -> _Shelf:
     except (OSError, msgspec.DecodeError) as error:
         _log.warning("kept baskets cannot be read: %s", error)
         return _Shelf(written=None)
-    orders = node.tables.table("orders")
-
-    def unsold(one: Parked | None) -> bool:
-        return one is not None and orders.peek(one.key) is None
-
-    kept = [(one if unsold(one) else None, tuple(filter(unsold, parked))) for one, parked in left]
-    return _Shelf(left=kept, written=data)
+    return _Shelf(left=left, written=data)

@@ -293,7 +293,7 @@ def open_page(
     keeper: Keeper | None = None
     if leave is None:  # at a customers' PC whoever was here before leaves nothing to the next
         keeper = Keeper(node, s.sell, lambda: page.session.connection is not None)
-        s.selling = keeper.keep
+        s.keep_baskets = keeper.keep
     idle_s = s.idle_lock_s()
     if node.operator is not None and 0 < idle_s <= time.monotonic() - _touched.get(node, math.inf):
         s.lock()
@@ -359,5 +359,5 @@ def open_page(
 
     s.turn_back = left if leave is not None else None
     page.on_resize, page.on_keyboard_event, page.on_close = resized, pressed, closed
-    stop_clock = alive.draw(page, s, Shell, CLOCK_S, beat, s.selling)
+    stop_clock = alive.draw(page, s, Shell, CLOCK_S, beat, s.keep_baskets)
     return s

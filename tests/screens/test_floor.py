@@ -954,6 +954,13 @@ async def _vendor(h: Hall, folder: Path) -> StationNode:
     return vendor
 
 
+async def _sign_in(pc: Screen, name: str) -> None:
+    await pc.click("vendor")
+    await pc.type("name", name)
+    await pc.type("password", PASSWORD, submit=True)
+    await pc.settle(0.6)
+
+
 @pytest.mark.feature("RP-26")
 async def test_vendor_sells_at_a_pc_and_leaves_it_locked(room: Hall, tmp_path: Path) -> None:
     """ "Vendor" opens the station's screens with its own sign-in; signing out is the locked page again."""
@@ -964,27 +971,18 @@ async def test_vendor_sells_at_a_pc_and_leaves_it_locked(room: Hall, tmp_path: P
         assert pc.has("name")
         await pc.click("leave")
         assert pc.has("pc-number")
-        await pc.click("vendor")
-        await pc.type("name", "Carl")
-        await pc.type("password", PASSWORD, submit=True)
-        await pc.settle(0.6)
+        await _sign_in(pc, "Carl")
         await pc.click("tile-TEA")
         await pc.press("Enter")
         await until(lambda: len(vendor.tables.table("orders")) == 1)
         await pc.press("L", ctrl=True)
         await pc.settle(0.3)
         assert pc.has("pc-number") and vendor.operator is None
-        await pc.click("vendor")
-        await pc.type("name", "Carl")
-        await pc.type("password", PASSWORD, submit=True)
-        await pc.settle(0.6)
+        await _sign_in(pc, "Carl")
         assert vendor.operator is not None
     assert vendor.operator is None  # the page was closed: whoever comes next is not Carl
     async with page_of(h) as pc:
-        await pc.click("vendor")
-        await pc.type("name", "Carl")
-        await pc.type("password", PASSWORD, submit=True)
-        await pc.settle(0.6)
+        await _sign_in(pc, "Carl")
         await h.begin(1)  # the PC is its customer's from now on
         await pc.settle(0.4)
         assert pc.has("time") and vendor.operator is None
@@ -1001,10 +999,7 @@ async def test_vendors_page_ends_while_its_browser_is_away(
     h = room
     vendor = await _vendor(h, tmp_path)
     async with page_of(h) as pc:
-        await pc.click("vendor")
-        await pc.type("name", "Carl")
-        await pc.type("password", PASSWORD, submit=True)
-        await pc.settle(0.6)
+        await _sign_in(pc, "Carl")
         await pc.click("tile-TEA")
         await pc.cut()
         session = await h.begin(1)
@@ -1015,10 +1010,7 @@ async def test_vendors_page_ends_while_its_browser_is_away(
         await until(lambda: pc.text("time") != before)
         await h.server.submit("session.end", {"session": session})
         await until(lambda: pc.has("vendor"))
-        await pc.click("vendor")
-        await pc.type("name", "Ana Vargas")
-        await pc.type("password", PASSWORD, submit=True)
-        await pc.settle(0.6)
+        await _sign_in(pc, "Ana Vargas")
         assert pc.text("total") == "€0.00"
     await vendor.stop()
 

@@ -132,19 +132,17 @@ def _later(s: Session, line: BasketLine) -> list[ft.Control]:
         return []
 
     async def park(e: Any) -> None:
-        if s.sell.busy:
+        item = s.sell.items.get(line.name)
+        if item is None:
             return
-        s.sell.busy = True  # no other page takes the line meanwhile
+        s.sell.set_quantity(line.name, 0)  # first: nobody else finds it in a basket meanwhile
+        s.keep_baskets()
         try:
-            s.selling()
             fields = {"sku": line.sku, "units": line.quantity, "note": line.note}
             await s.node.submit("job.park", fields)
-            s.sell.set_quantity(line.name, 0)
         except SyncError as error:
+            s.sell.items = {**s.sell.items, line.name: item}
             s.sell.problem = s.text.error(error)
-        finally:
-            s.sell.busy = False
-            s.selling()
 
     return [_square(s, ft.Icons.SCHEDULE_ROUNDED, park, f"later-{line.name}")]
 
@@ -174,7 +172,7 @@ async def charge(s: Session) -> None:
         s.sell.problem = s.text("sell.bad_received")
         return
     try:
-        label = await model.charge(s.node, s.sell, tendered, s.selling)
+        label = await model.charge(s.node, s.sell, tendered)
     except Refused as refusal:
         s.sell.problem = (
             s.text("sell.short", amount=s.text.money(refusal.details["short_minor"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -474,11 +474,8 @@ def next_label(node: Node) -> str:
     return stations.next_label(node.tables, node.node_id)
 
 
-async def charge(
-    node: Node, model: SellModel, tendered_minor: int | None, selling: Callable[[], None]
-) -> str:
-    """Place the order; its label. ``selling`` is called when it begins, and when it has ended.
-    Raises `SyncError`, and then the basket is as it was."""
+async def charge(node: Node, model: SellModel, tendered_minor: int | None) -> str:
+    """Place the order; its label. Raises `SyncError`, and then the basket is as it was."""
     if model.method and model.method not in dict(methods(node, model.customer, model.session)):
         model.method = ""
         raise Refused("unknown-method", what=model.method)
@@ -505,7 +502,6 @@ async def charge(
     sold, given = model.items, model.discounts
     model.busy = True
     try:
-        selling()
         receipt = await node.submit("order.place", fields, bytes.fromhex(model.key))
         if receipt.state == "done-before":  # who is told so decides what becomes of the basket
             model.key = secrets.token_hex(16)
@@ -517,5 +513,4 @@ async def charge(
             model.discounts = tuple(d for d in model.discounts if d not in given)
     finally:
         model.busy = False
-        selling()
     return label

@@ -165,8 +165,8 @@ class Session:
         self.beat, self.drawn = Feed(), 0
         """Beats of the page's clock, and the last one that was drawn."""
         self.sell = SellModel()
-        self.selling: Callable[[], None] = lambda: None
-        """Writes the baskets down; also called when what is in one begins to be sold."""
+        self.keep_baskets: Callable[[], None] = lambda: None
+        """Writes the baskets down; the page's clock does so too."""
         self.client = ClientModel()
         self._forget()
         self._person = node.operator
