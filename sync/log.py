@@ -63,8 +63,9 @@ FIRST_BYTES = 4096
 def encode_commit(frames: list[bytes]) -> bytes:
     """Bytes of one commit; the last frame is the seal."""
     head, crc32 = _HEAD.pack, zlib.crc32
-    rest = b"".join([part for body in frames for part in (head(len(body), crc32(body)), body)])
-    return framed(_COMMIT_BODY.pack(0x92, COMMIT, 0xC4, 4, len(rest))) + rest
+    parts = [part for body in frames for part in (head(len(body), crc32(body)), body)]
+    length = sum(map(len, parts))  # joined once: of a long run it is a large piece of memory
+    return b"".join([framed(_COMMIT_BODY.pack(0x92, COMMIT, 0xC4, 4, length)), *parts])
 
 
 class Commit(Struct, frozen=True):

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import bisect
 import copy
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 from tinydb.queries import QueryInstance, QueryLike
 from tinydb.storages import Storage
@@ -69,12 +70,13 @@ class HashIndex:
             return freeze(value)  # type: ignore[no-untyped-call]
         return value
 
-    def move(self, row_id: str, before: Row | None, after: Row | None) -> None:
+    def enter(self, row_id: str, row: Row) -> None:
+        """Take up a row that was not there."""
+        self.add(row_id, self._value(row))
+
+    def move(self, row_id: str, before: Row, after: Row | None) -> None:
         """Follow a change of a row; None is no row. Most changes leave most values as they were."""
         new = HashIndex if after is None else self._value(after)
-        if before is None:
-            self.add(row_id, new)
-            return
         old = self._value(before)
         if old is not new and (old != new or type(old) is not type(new)):
             self.drop(row_id, old)
@@ -226,10 +228,14 @@ class Rows:
         old = self._kept.get(row_id)
         read = self.read.pop(row_id, None)
         if self._indexes:
-            before = (read or _row_of(old)) if old is not None else None
             after = (row or _row_of(kept)) if kept is not None else None
-            for index in self._indexes:
-                index.move(row_id, before, after)
+            if old is not None:
+                before = read or _row_of(old)
+                for index in self._indexes:
+                    index.move(row_id, before, after)
+            elif after is not None:
+                for index in self._indexes:
+                    index.enter(row_id, after)
         if kept is None:
             self._kept.pop(row_id, None)
             return old
@@ -252,7 +258,7 @@ class Rows:
         if self._indexes:
             for row_id, row in self.scan():
                 for index in self._indexes:
-                    index.move(row_id, None, row)
+                    index.enter(row_id, row)
 
 
 Undo = tuple[Rows, str, "Kept | None"]
@@ -360,6 +366,14 @@ class _Changes(MutableMapping[str, Any]):
         self.new = dict.fromkeys(self._rows.packed)
 
 
+class Put(Protocol):
+    """Set a row, as it is now. Who changes it no more, nor what is in it, may say that it is
+    ``given`` away: it is not packed then until somebody asks for a copy or for all bytes, so it
+    must be one that can be."""
+
+    def __call__(self, row_id: str, row: Row, *, given: bool = False) -> None: ...
+
+
 class RowTable(Table):
     """A TinyDB table of a `RowStore`. Ids are text. Beyond TinyDB: `row`, `put`, `drop`,
     `latest`."""
@@ -377,6 +391,7 @@ class RowTable(Table):
         """A copy of one row, or None."""
         self.peek: Callable[[str], Mapping[str, Any] | None] = self._rows.read.__getitem__
         """One row without the copy, for reading only; None if there is none."""
+        self.put: Put = functools.partial(storage.put, self._rows)
         self._rows.persist_empty |= persist_empty
         self._cached = 0
         """Version of the rows that cached results are of."""
@@ -395,12 +410,6 @@ class RowTable(Table):
     def version(self) -> int:
         """Counts changes of the rows: whoever remembers a result knows when it is old."""
         return self._rows.version
-
-    def put(self, row_id: str, row: Row, *, given: bool = False) -> None:
-        """Set a row, as it is now. Who changes it no more, nor what is in it, may say that it is
-        ``given`` away: it is not packed then until somebody asks for a copy or for all bytes, so it
-        must be one that can be."""
-        self._storage.put(self._rows, row_id, row, given=given)
 
     def drop(self, row_id: str) -> None:
         self._storage.put(self._rows, row_id, None)

@@ -35,7 +35,7 @@ from sync.op import (
     place_of,
     sha256,
 )
-from sync.table import RowStore, RowTable, Undo
+from sync.table import Kept, Rows, RowStore, RowTable, Undo
 
 _log = logging.getLogger(__name__)
 ANYWHERE = -1
@@ -96,6 +96,8 @@ class View:
         self._pending: deque[list[Undo]] = deque()
         self._trial: dict[bytes, ChainHead | None] | None = None
         """Chains that a trial has changed, as they were before it."""
+        self._trial_rows: dict[tuple[Rows, str], Kept | None] = {}
+        """Rows that it has changed, likewise."""
         self._trial_from: tuple[Any, ...] = ()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -138,9 +140,8 @@ class View:
         """First part of `fold`: what the entry does to the tables. Whatever the domain's rules
         raise leaves them as they were."""
         store = self.store
-        undo = store.undo = [] if store.undo is None else store.undo
-        before = len(undo)
-        store.writable = True
+        undo: list[Undo] = []
+        store.undo, store.writable = undo, True
         try:
             if entry.accepted:
                 fold = self.domain.reapply if RECOVERED in entry.note else self.domain.apply
@@ -153,13 +154,13 @@ class View:
                 code, details = entry.outcome
                 self.domain.refused(self, op, code, details, entry.seq, entry.at_ms)
         except Exception:
-            store.take_back(undo[before:])
-            del undo[before:]
+            store.take_back(undo)
             raise
         finally:
-            store.writable = False
-            if self._trial is None:
-                store.undo = None
+            store.undo, store.writable = None, False
+        if self._trial is not None:
+            for rows, row_id, old in undo:
+                self._trial_rows.setdefault((rows, row_id), old)
 
     def register(self, entry: Entry, op: Op | None) -> None:
         """Second part: the cursor moves on, and key, grant and epoch are remembered."""
@@ -208,7 +209,7 @@ class View:
     def begin_trial(self) -> None:
         """Remember every change until `keep_trial` or `drop_trial`."""
         assert self._trial is None and not self._pending
-        self._trial, self.store.undo = {}, []
+        self._trial = {}
         self._trial_from = (
             len(self.keys),
             len(self.grants),
@@ -221,12 +222,13 @@ class View:
         )
 
     def keep_trial(self) -> None:
-        self._trial, self.store.undo = None, None
+        self._trial = None
+        self._trial_rows.clear()
 
     def drop_trial(self) -> None:
-        assert self._trial is not None and self.store.undo is not None
-        undo, self.store.undo = self.store.undo, None
-        self.store.take_back(undo)
+        assert self._trial is not None
+        self.store.take_back([(*at, old) for at, old in self._trial_rows.items()])
+        self._trial_rows.clear()
         for chain, known in self._trial.items():
             if known is None:
                 del self.chains[chain]

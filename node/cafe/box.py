@@ -714,46 +714,41 @@ def add_sale(
 ) -> str:
     """Count a collected order in the sums of its box, and queue its ticket, unless it is to be
     ``quiet``; the print job, or empty. `check_room` has seen to it that the sums can be packed."""
-    table = tables.table("sums")
-    before = table.peek(str(number))
+    table, name = tables.table("sums"), str(number)
+    before = table.peek(name)
     if before is None:
         return ""
     total, cash, operator = order["total_minor"], order["cash_minor"], order["operator"]
-    now = {  # what stood there before is only looked at, and shared where a sale leaves it alone
-        **before,
-        "sales": before["sales"] + 1,
-        "total_minor": before["total_minor"] + total,
-        "rounding_minor": before["rounding_minor"] + order["rounding_minor"],
-        "cash_minor": before["cash_minor"] + cash,
-        "late": before["late"] + bool(order["late_from"]),
-        "by_vendor": {**before["by_vendor"]},
-    }
-    _add(now["by_vendor"], operator, total)
-    _add_methods(now, operator, (("cash", cash), *order["payments"]))
+    now = {**before}  # what is in it is only looked at, and shared where a sale leaves it alone
+    now["sales"] += 1
+    now["total_minor"] += total
+    now["rounding_minor"] += order["rounding_minor"]
+    now["cash_minor"] += cash
+    if order["late_from"]:
+        now["late"] += 1
+    now["by_vendor"] = vendors = {**before["by_vendor"]}
+    vendors[operator] = vendors.get(operator, 0) + total
+    _add_methods(now, operator, cash, order["payments"])
     _add_cash(now, order, cash)
-    now["categories"], by_rate = _add_lines(before["categories"], order["lines"])
+    _add_lines(now, order["lines"])
     if order["off"]:
         _add_discounts(now, order["off"])
-    rates = now["taxes"] = {**before["taxes"]}
-    for bp, gross, net, tax in taxes_of(by_rate):
-        known = rates.get(str(bp), (0, 0, 0))
-        rates[str(bp)] = [known[0] + gross, known[1] + net, known[2] + tax]
     job = ""
     if ticket:
         first, last = before["tickets"]
         now["tickets"] = [first or ticket, max(last, ticket)]
-        counted = {"value": max(ticket, next_ticket(tables) - 1)}
-        tables.table("counters").put("ticket", counted, given=True)
+        counters = tables.table("counters")
+        counted = counters.peek("ticket")
+        if counted is None or counted["value"] < ticket:
+            counters.put("ticket", {"value": ticket}, given=True)
         job = "" if quiet else _ticket_job(tables, ticket, order_id)
-    table.put(str(number), now, given=True)
+    table.put(name, now, given=True)
     return job
 
 
-def _add_lines(
-    before: Mapping[str, list[int]], lines: Iterable[Mapping[str, Any]]
-) -> tuple[dict[str, list[int]], dict[int, int]]:
-    """(categories with these lines, what the lines of each tax rate come to)."""
-    categories = {**before}
+def _add_lines(now: dict[str, Any], lines: Iterable[Mapping[str, Any]]) -> None:
+    """Count lines by category, and by tax rate: that is rounded once a rate and ticket."""
+    now["categories"] = categories = {**now["categories"]}
     by_rate: dict[int, int] = {}
     for line in lines:
         amount, bp, category = line["amount_minor"], line["tax_bp"], line["category"]
@@ -764,7 +759,11 @@ def _add_lines(
             known = categories.get(category)
         units, so_far = known or (0, 0)
         categories[category] = [units + line["quantity"], so_far + amount]
-    return categories, by_rate
+    now["taxes"] = rates = {**now["taxes"]}
+    for bp, gross, net, tax in taxes_of(by_rate):
+        rate = str(bp)
+        gross_before, net_before, tax_before = rates.get(rate, (0, 0, 0))
+        rates[rate] = [gross_before + gross, net_before + net, tax_before + tax]
 
 
 def _add_discounts(now: dict[str, Any], off: Iterable[list[Any]]) -> None:
@@ -777,12 +776,14 @@ def _add_discounts(now: dict[str, Any], off: Iterable[list[Any]]) -> None:
         now["off_minor"] += amount
 
 
-def _add_methods(now: dict[str, Any], operator: str, payments: Iterable[Sequence[Any]]) -> None:
+def _add_methods(
+    now: dict[str, Any], operator: str, cash: int, payments: Iterable[Sequence[Any]]
+) -> None:
     now["methods"] = methods = {**now["methods"]}
     vendors = now["vendor_methods"]
     vendor = {**vendors.get(operator, {})}
     now["vendor_methods"] = {**vendors, operator: vendor}
-    for method, amount in payments:
+    for method, amount in (("cash", cash), *payments):
         count_method(methods, method, sold=amount)
         vendor[method] = vendor.get(method, 0) + amount
 

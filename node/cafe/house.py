@@ -131,9 +131,11 @@ class Cafe:
     def _acting(self, tables: Tables, kind: Kind, op: Op, context: Context) -> Acting:
         """Check place and right, in this order: node, operator, permission."""
         station: Mapping[str, Any] = {}
+        station_id = ""
         if not context.desk:
-            station = tables.table("stations").peek(op.node.hex()) or {}
-            if not station and tables.table("pcs").peek(op.node.hex()) is not None:
+            station_id = op.node.hex()
+            station = tables.table("stations").peek(station_id) or {}
+            if not station and tables.table("pcs").peek(station_id) is not None:
                 raise Refused("wrong-scope", kind=kind.name)
             if not station or station["revoked"]:
                 raise Refused("unknown-station")
@@ -149,7 +151,7 @@ class Cafe:
             raise Refused("no-permission", permission=kind.permission)
         if kind.anyone and not operator.get("enabled"):
             raise Refused("no-grant")
-        return Acting(context, operator_id, operator, station, permitted)
+        return Acting(context, operator_id, operator, station, station_id, permitted)
 
     def apply(self, tables: Tables, event: Event) -> None:
         kind, fact = _read_event(event)

@@ -23,8 +23,9 @@ SERVICES = frozenset({"service", *jobs.JOB_KINDS})
 Discounts = Annotated[tuple[discounts.Applied, ...], Meta(max_length=8)]
 
 
-class Line(Command, frozen=True):
-    """``quantity`` units of a product at the price that was shown."""
+class Line(Command, frozen=True, omit_defaults=True):
+    """``quantity`` units of a product at the price that was shown; what is as with most lines is
+    not written."""
 
     sku: Code
     quantity: Quantity
@@ -173,7 +174,7 @@ def judge(
             if claimed != catalog.price_at(row, base, chain):
                 same_base = False
     cuts = [tuple(map(_cut, line.discounts)) if line.discounts else () for line in lines]
-    ticket_cuts = tuple(map(_cut, on_ticket))
+    ticket_cuts = tuple(map(_cut, on_ticket)) if on_ticket else ()
     cut = bool(ticket_cuts) or any(cuts)
     try:
         judged = _price(found, cuts, ticket_cuts) if cut else _uncut(found)

@@ -19,10 +19,9 @@ MAX_TICKET_MINOR = 10**15
 
 def nearest(numerator: int, denominator: int) -> int:
     """Divide to the nearest whole number, ties away from zero. ``denominator`` > 0."""
-    quotient, rest = divmod(abs(numerator), denominator)
-    if 2 * rest >= denominator:
-        quotient += 1
-    return quotient if numerator >= 0 else -quotient
+    if numerator < 0:
+        return -nearest(-numerator, denominator)
+    return (2 * numerator + denominator) // (2 * denominator)
 
 
 def up_to(amount: int, step: int) -> int:
@@ -46,7 +45,11 @@ def taxes(lines: Iterable[tuple[int, int]]) -> list[tuple[int, int, int, int]]:
 
 def taxes_of(gross: Mapping[int, int]) -> list[tuple[int, int, int, int]]:
     """The same of what each rate's lines come to, ``{bp: gross}``."""
-    return [(bp, total, *split_tax(total, bp)) for bp, total in sorted(gross.items())]
+    found = []
+    for bp, total in sorted(gross.items()):
+        net, tax = split_tax(total, bp)
+        found.append((bp, total, net, tax))
+    return found
 
 
 class Cash(Struct, frozen=True):

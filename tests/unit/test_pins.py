@@ -475,6 +475,6 @@ def test_station_leaves_to_the_server_what_only_that_can_finish() -> None:
         op=op, operator=rules.people["Vera"], server=False, desk=False, seq=99, at_ms=1, age_ms=0
     )
     acting = Acting(context, rules.people["Vera"].hex(), rules.row(
-        "operators", rules.people["Vera"].hex()), rules.row("stations", PATIO), True)  # fmt: skip
+        "operators", rules.people["Vera"].hex()), rules.row("stations", PATIO), PATIO, True)  # fmt: skip
     ((kind, _, _),) = orders.decide_place(rules.view, filled, acting)
     assert kind == "order.placed"

@@ -328,9 +328,9 @@ def test_indexes_agree_with_a_scan_whatever_was_written(
 def test_sorted_index_passes_over_what_is_no_number() -> None:
     """Rows of mixed kinds do not break an order."""
     index = SortedIndex(("at",))
-    index.move("a", None, {"at": "text"})
-    index.move("b", None, {})
-    index.move("c", None, {"at": 3})
+    index.enter("a", {"at": "text"})
+    index.enter("b", {})
+    index.enter("c", {"at": 3})
     index.move("a", {"at": "text"}, None)
     assert index.last(5) == ["c"]
 
