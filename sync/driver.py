@@ -79,7 +79,7 @@ from sync.snapshot import (
 
 _log = logging.getLogger(__name__)
 TICK_S = 1.0
-ROUND_MS = 6
+ROUND_MS = 8
 """A round ends with the step that makes it so long: what else wants the loop has its turn."""
 CROWDED = 64
 """So many events wait that links read no more."""

@@ -312,8 +312,9 @@ class Replica:
         """Decide one op and stage it; folded on top at once, shown only when durable.
 
         Without a context it is one of the engine's own, which needs no decision."""
-        events = as_written(self.domain.decide(self.view, op, context)) if context else []
-        if not self.view.push(events):  # what cannot be shown is not sold
+        decided = self.domain.decide(self.view, op, context) if context else []
+        events: list[Any] = as_written(decided)
+        if not self.view.push(decided):  # what cannot be shown is not sold
             self.view.pop()
             raise Refused("fault")
         self._wrote(op, events)

@@ -55,15 +55,13 @@ class Judged:
     """What ``total`` has more than it should have had by the catalogue that its author saw."""
     off_now: int
     """The same, by the catalogue as it is now."""
+    kinds: frozenset[str] = frozenset()
+    """What is sold: kinds of products."""
 
     @property
     def units(self) -> list[tuple[str, int]]:
         """(sku, units) of what is taken from the shelf."""
         return units_of(self.lines)
-
-    @property
-    def kinds(self) -> set[str]:
-        return {line["kind"] for line in self.lines}
 
 
 def kinds_of(tables: Tables, lines: Sequence[Line]) -> set[str]:
@@ -193,12 +191,14 @@ def judge(
         judged.off_now = judged.total - _expected(
             tables, lines, found, cuts, ticket_cuts, NOW, chain
         )
+    judged.kinds = frozenset([line["kind"] for line in found])
     if "promotion" in judged.kinds:
         judged.lines = [
             {**part, "of": place} if "combo" in part else part
             for place, line in enumerate(found)
             for part in benefits.expand(tables, line)
         ]
+        judged.kinds = frozenset([part["kind"] for part in judged.lines])
     return judged
 
 

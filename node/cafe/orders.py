@@ -431,7 +431,7 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
     if "pc_time" in kinds and desk:
         raise Refused("not-for-sale", sku=rates.TIME_SKU)
     plain = not command.customer and PLAIN.issuperset(kinds)
-    on_pc = pcs.PC in [payment.method for payment in command.payments]
+    on_pc = bool(command.payments) and pcs.PC in [one.method for one in command.payments]
     _, took_money = placement(
         command.mode,
         kinds,
@@ -469,7 +469,8 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
     elif not box.has_room(tables, max(cash, judged.total)):
         cash, doubts = 0, [*doubts, "cash-differs"]
     deficits = stock.deficits(tables, judged.units, hold=not took_money)
-    flags += sorted({code for _, code, _ in deficits})
+    if deficits:
+        flags += sorted({code for _, code, _ in deficits})
     placed = OrderPlaced(
         order=context.op.key.hex(),
         label=_label(tables, command.label or f"D-{context.seq}", acting),
@@ -1073,16 +1074,14 @@ def _sell(
     recovered: bool,
 ) -> None:
     """An order becomes a sale: box, shelf, jobs, ticket and drawer follow."""
-    row.update(
-        state="collected",
-        ticket=fact.ticket,
-        late_from=fact.late_from,
-        cash_minor=fact.cash_minor,
-        rounding_minor=fact.rounding_minor,
-        tendered_minor=fact.tendered_minor,
-        change_minor=fact.change_minor,
-        sold_in=fact.box,
-    )
+    row["state"] = "collected"
+    row["ticket"] = fact.ticket
+    row["late_from"] = fact.late_from
+    row["cash_minor"] = fact.cash_minor
+    row["rounding_minor"] = fact.rounding_minor
+    row["tendered_minor"] = fact.tendered_minor
+    row["change_minor"] = fact.change_minor
+    row["sold_in"] = fact.box
     row["history"].append(["collected", fact.at_ms, fact.operator])
     row["operator"] = row["operator"] or fact.operator  # nobody's: a customer ordered it at a PC
     if row["held"]:

@@ -16,6 +16,7 @@ from tinydb import TinyDB, where
 
 from node.cafe.house import Cafe
 from sync.codec import decoder_of, pack
+from sync.op import Entry
 from sync.table import (
     LATE,
     READ_KEPT,
@@ -323,6 +324,70 @@ def test_indexes_agree_with_a_scan_whatever_was_written(
             assert {str(d.doc_id) for d in t.search(query)} == expected
     page = [d["at"] for d in t.latest("at", 5, skip=2)]
     assert page == sorted((row["at"] for row in rows.values()), reverse=True)[2:7]
+
+
+class _Writes:
+    """A domain whose events are writes, or a fault."""
+
+    def __init__(self) -> None:
+        self.indexes = {"t": (("state",), ("at",))}
+
+    def apply(self, tables: Any, event: Any) -> None:
+        row_id, at, given = event
+        if row_id == FAULT:
+            raise ValueError("a fault of a rule")
+        if at is None:
+            tables.table("t").drop(row_id)
+        else:
+            tables.table("t").put(row_id, {"state": at % 3, "at": at}, given=given)
+
+
+FAULT = "3"
+ENTRIES = st.lists(
+    st.lists(
+        st.tuples(st.sampled_from("0123"), st.integers(-9, 9) | st.none(), st.booleans()),
+        max_size=4,
+    ),
+    max_size=8,
+)
+
+
+def _write(view: View, entries: list[list[tuple[str, int | None, bool]]]) -> list[bool]:
+    """Apply entries; which of them took effect."""
+    done = []
+    for seq, events in enumerate(entries, 1):
+        try:
+            view.apply(Entry(seq, 0, 0, b"", True, [*events], {}), None)
+            done.append(True)
+        except ValueError:
+            done.append(False)
+    return done
+
+
+def _all_of(view: View) -> Any:
+    t = view.table("t")
+    found = [sorted(d.doc_id for d in t.search(where("state") == n)) for n in range(3)]
+    return dict(t.scan()), found, [d.doc_id for d in t.latest("at", 9)], view.digest()
+
+
+@pytest.mark.feature("SY-09")
+@given(ENTRIES, ENTRIES)
+def test_trial_that_is_dropped_leaves_no_trace(before: Any, tried: Any) -> None:
+    """Rows and indexes are as they were before it, whatever it has written, how often, and which
+    of its rules failed in the middle; a trial that is kept comes to the same as none."""
+    view, plain = View(_Writes()), View(_Writes())  # type: ignore[arg-type]
+    for one in (view, plain):
+        _write(one, before)
+    was = _all_of(view)
+    view.begin_trial()
+    done = _write(view, tried)
+    view.drop_trial()
+    assert _all_of(view) == was
+    view.begin_trial()
+    assert _write(view, tried) == done == _write(plain, tried)
+    view.keep_trial()
+    assert _all_of(view) == _all_of(plain)
+    assert not view._trial_rows
 
 
 def test_sorted_index_passes_over_what_is_no_number() -> None:
