@@ -547,11 +547,20 @@ class Hub:
         except (Refused, Malformed) as error:
             return self._turn_away(number, link, error.code)
         self._staged.add(frames, sum(not is_run_seal(frame) for frame in frames))
-        self._staged.then.append(Send(number, Ack([self._durable_head(push.chain)], 0)))
+        self._ack(number, push.chain)
         if link.many:
             self._note_backlog(number, link, self._owes(link, push.chain) > 0)
         odd, self.sequencer.odd = self.sequencer.odd, []
         return told + [Alarm(code, details) for code, details in odd]
+
+    def _ack(self, number: int, chain: bytes) -> None:
+        """Tell how far a chain has come, once that is durable; runs that follow each other in one
+        commit are told of together."""
+        then, ack = self._staged.then, Ack([self._durable_head(chain)], 0)
+        match then[-1:]:
+            case [Send(link, Ack([[told, *_]], _))] if (link, told) == (number, chain):
+                then.pop()
+        then.append(Send(number, ack))
 
     def _floor(self, node: bytes, mono_ms: int, age_ms: int) -> int:
         """Lowest base that an op of this age may claim: what its node had acknowledged when it

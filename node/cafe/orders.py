@@ -529,8 +529,9 @@ def _judge_right(
     """(flags, doubts) by the rights of who sold; `Refused` where no money was taken."""
     more: set[str] = {"discount.apply"} if command.discounts else set()
     offers = tables.table("offers")
+    any_offers = bool(len(offers))
     for line in command.lines:
-        if line.sku == CREDIT_SKU or (offers.peek(line.sku) or {}).get("form") == "recharge":
+        if line.sku == CREDIT_SKU or (any_offers and _is_recharge(offers.peek(line.sku))):
             more.add("credit.topup")
         if line.discounts:
             more.add("discount.apply")
@@ -547,6 +548,10 @@ def _judge_right(
     had = all(operators.may_at(acting.operator, right, base) for right in wanted)
     stands, flag = operators.judge_right(had, False, command.unseen_s)
     return ([flag], []) if stands else ([], [flag])
+
+
+def _is_recharge(offer: Mapping[str, Any] | None) -> bool:
+    return offer is not None and offer["form"] == "recharge"
 
 
 def _waits_for_server(command: PlaceOrder, judged: list[dict[str, Any]]) -> bool:
@@ -1095,9 +1100,9 @@ def _sell(
         row["account"] = {**fact.account, "after": after}
     tables.table("orders").put(fact.order, row)
     stock.sell(tables, lines.units_of(row["lines"]))
-    on_pc = sum([amount for method, amount in row["payments"] if method == pcs.PC])
-    if on_pc:
-        pcs.charge(tables, row["session"], on_pc, row["operator"])
+    for method, amount in row["payments"]:
+        if method == pcs.PC:
+            pcs.charge(tables, row["session"], amount, row["operator"])
     for line in row["lines"]:
         if "job" in line:
             jobs.apply_paid(tables, line["job"], fact.order, fact.at_ms)
