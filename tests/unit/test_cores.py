@@ -383,6 +383,36 @@ def test_backlog_of_thousands_goes_out_in_windows_of_batches(bench: Bench) -> No
     assert bench.hub.view.digest() == bench.replica.view.digest()
 
 
+@pytest.mark.feature("SY-04", "SY-02")
+def test_runs_of_one_commit_are_told_of_together(bench: Bench) -> None:
+    """Of several runs of a chain that one commit made durable its station hears once, by the last
+    head; of another chain in it for itself."""
+    bench.replica.run_ops = 2
+    for number in range(4):
+        bench.act({"id": str(number)})
+    chain = bench.replica.author.chain
+    bench.replica.author.renew()  # as after a start
+    bench.act({"id": "in a new chain"})
+    bench.meet()
+    for core in (bench.hub, bench.replica, bench.hub):  # hello, hello, proof
+        bench.hear(core)
+    runs = [decode(data) for data in bench.to_hub]
+    bench.to_hub.clear()
+    assert len(runs) == 4
+    for run in runs:
+        bench._do(bench.hub, bench.hub.step(Received(LINK, run), bench.now))
+    assert not any(isinstance(decode(data), Ack) for data in bench.to_replica)
+    bench.flush(bench.hub)
+    acks = [ack for ack in map(decode, bench.to_replica) if isinstance(ack, Ack)]
+    assert [(told, n) for ack in acks for told, n, _ in ack.heads] == [
+        (chain, 5),
+        (bench.replica.author.chain, 2),
+    ]
+    bench.run()
+    assert not bench.replica.pending
+    assert bench.hub.view.digest() == bench.replica.view.digest()
+
+
 def test_encoding_of_every_message_goes_there_and_back() -> None:
     """The wire keeps every field."""
     for message in (
