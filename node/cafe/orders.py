@@ -1100,9 +1100,9 @@ def _sell(
         row["account"] = {**fact.account, "after": after}
     tables.table("orders").put(fact.order, row)
     stock.sell(tables, lines.units_of(row["lines"]))
-    for method, amount in row["payments"]:
-        if method == pcs.PC:
-            pcs.charge(tables, row["session"], amount, row["operator"])
+    on_pc = sum([amount for method, amount in row["payments"] if method == pcs.PC])
+    if on_pc:
+        pcs.charge(tables, row["session"], on_pc, row["operator"])
     for line in row["lines"]:
         if "job" in line:
             jobs.apply_paid(tables, line["job"], fact.order, fact.at_ms)
