@@ -153,7 +153,7 @@ class View:
             else:
                 code, details = entry.outcome
                 self.domain.refused(self, op, code, details, entry.seq, entry.at_ms)
-        except Exception:
+        except BaseException:  # also who stops us: no half of an entry stays
             store.take_back(undo)
             raise
         finally:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from node.cafe import accounts, benefits
+from node.cafe import accounts, benefits, lines
 from sync.errors import Refused
 from tests.support.cafe import SERVER, STATION, Rules
 
@@ -166,6 +166,9 @@ def test_combo_of_products_needs_no_customer_and_takes_discounts() -> None:
     row = rules.row("orders", order)
     assert row["total_minor"] == 450
     assert [ln["amount_minor"] for ln in row["lines"]] == [164, 286]
+    line = lines.Line(sku="SNACK", quantity=1, price_minor=500)
+    judged = lines.judge(rules.view, (line,), (), rules.view.cursor, "", taken=False)
+    assert judged.kinds == {"product"}, "it is sold as what is in it"
     offer(rules, "TIME", "combo", minutes=30)
     both = rules.order(at=SERVER, by="Carl", customer=customer, lines={"TIME": 1, "CAKE": 1})
     assert [ln["sku"] for ln in rules.row("orders", both)["lines"]] == ["TIME", "CAKE"]

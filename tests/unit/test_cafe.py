@@ -133,6 +133,10 @@ BAD_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "no field": ({}, "bad-field"),
     "an unknown field": ({"lines": [{"sku": "A", "quantity": 1}], "x": 1}, "bad-field"),
     "a sku with a blank": ({"lines": [{"sku": "A B", "quantity": 1}]}, "bad-text"),
+    "a second line's note with ESC": (
+        {"lines": [{"sku": "A", "quantity": 1}, {"sku": "A", "quantity": 1, "note": "\x1bp"}]},
+        "bad-text",
+    ),
     "a label with ESC": ({"lines": [{"sku": "A", "quantity": 1}], "label": "\x1bp"}, "bad-text"),
 }
 
@@ -146,9 +150,19 @@ def test_field_that_is_not_of_its_type_or_range_is_refused(name: str) -> None:
         read_command(KINDS["order.place"], body)
 
 
+@pytest.mark.parametrize("field", ["name", "category"])
+@pytest.mark.feature("SE-09")
+def test_every_text_of_every_row_of_a_list_is_looked_at(field: str) -> None:
+    """Wherever it stands, what a printer or a screen would obey is refused."""
+    good = {"sku": "A", "name": "Good", "category": "Good", "price_minor": 1}
+    read_command(KINDS["catalog.import"], {"products": [good, good]})
+    with refused("bad-text"):
+        read_command(KINDS["catalog.import"], {"products": [good, {**good, field: "\x1bp"}]})
+
+
 def test_what_is_left_out_where_it_is_as_usual_is_still_canonical() -> None:
-    """msgspec writes the head of a map by how many fields a struct has, not by how many it writes:
-    above 15 fields its bytes would be those of no canonical map, and no decoder would take them."""
+    """msgspec chooses the form of a map's head by how many fields a struct has, not by how many it
+    writes: above 15 fields that is not the shortest, and nothing that we sign has such a form."""
     shorter = [
         kind
         for base in (Command, Fact)

@@ -96,6 +96,15 @@ def test_ticket_number_that_was_given_in_both_lives_is_told(rules: Rules) -> Non
     assert rules.row("orders", third)["ticket"] == 2
 
 
+def test_ticket_that_comes_back_takes_no_number_back(rules: Rules) -> None:
+    """However low the number of a lost life's ticket, the next one is behind all that were given."""
+    events = lost(rules, rules.order)
+    for _ in range(3):
+        rules.order()
+    again(rules, events)
+    assert rules.row("orders", rules.order())["ticket"] == 4
+
+
 def test_order_that_was_collected_in_both_lives_counts_once(rules: Rules) -> None:
     """The second time its money was taken is told."""
     rules = Rules(mode=2)

@@ -371,8 +371,8 @@ def _all_of(view: View) -> Any:
 
 
 @pytest.mark.feature("SY-09")
-@given(ENTRIES, ENTRIES)
-def test_trial_that_is_dropped_leaves_no_trace(before: Any, tried: Any) -> None:
+@given(ENTRIES, ENTRIES, ENTRIES)
+def test_trial_that_is_dropped_leaves_no_trace(before: Any, tried: Any, between: Any) -> None:
     """Rows and indexes are as they were before it, whatever it has written, how often, and which
     of its rules failed in the middle; a trial that is kept comes to the same as none."""
     view, plain = View(_Writes()), View(_Writes())  # type: ignore[arg-type]
@@ -383,6 +383,15 @@ def test_trial_that_is_dropped_leaves_no_trace(before: Any, tried: Any) -> None:
     done = _write(view, tried)
     view.drop_trial()
     assert _all_of(view) == was
+    for one in (view, plain):
+        _write(one, between)
+    was = _all_of(view)
+    view.begin_trial()
+    view.drop_trial()
+    assert _all_of(view) == was
+    view.begin_trial()
+    done = _write(view, tried)
+    view.drop_trial()
     view.begin_trial()
     assert _write(view, tried) == done == _write(plain, tried)
     view.keep_trial()
