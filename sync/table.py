@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import bisect
 import copy
-import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, Protocol
+from typing import Any
 
 from tinydb.queries import QueryInstance, QueryLike
 from tinydb.storages import Storage
@@ -366,14 +365,6 @@ class _Changes(MutableMapping[str, Any]):
         self.new = dict.fromkeys(self._rows.packed)
 
 
-class Put(Protocol):
-    """Set a row, as it is now. Who changes it no more, nor what is in it, may say that it is
-    ``given`` away: it is not packed then until somebody asks for a copy or for all bytes, so it
-    must be one that can be."""
-
-    def __call__(self, row_id: str, row: Row, *, given: bool = False) -> None: ...
-
-
 class RowTable(Table):
     """A TinyDB table of a `RowStore`. Ids are text. Beyond TinyDB: `row`, `put`, `drop`,
     `latest`."""
@@ -391,7 +382,6 @@ class RowTable(Table):
         """A copy of one row, or None."""
         self.peek: Callable[[str], Mapping[str, Any] | None] = self._rows.read.__getitem__
         """One row without the copy, for reading only; None if there is none."""
-        self.put: Put = functools.partial(storage.put, self._rows)
         self._rows.persist_empty |= persist_empty
         self._cached = 0
         """Version of the rows that cached results are of."""
@@ -410,6 +400,12 @@ class RowTable(Table):
     def version(self) -> int:
         """Counts changes of the rows: whoever remembers a result knows when it is old."""
         return self._rows.version
+
+    def put(self, row_id: str, row: Row, *, given: bool = False) -> None:
+        """Set a row, as it is now. Who changes it no more, nor what is in it, may say that it is
+        ``given`` away: it is not packed then until somebody asks for a copy or for all bytes, so it
+        must be one that can be."""
+        self._storage.put(self._rows, row_id, row, given=given)
 
     def drop(self, row_id: str) -> None:
         self._storage.put(self._rows, row_id, None)

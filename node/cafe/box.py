@@ -726,8 +726,8 @@ def add_sale(
     now["cash_minor"] += cash
     if order["late_from"]:
         now["late"] += 1
-    now["by_vendor"] = vendors = {**before["by_vendor"]}
-    vendors[operator] = vendors.get(operator, 0) + total
+    now["by_vendor"] = {**before["by_vendor"]}
+    _add(now["by_vendor"], operator, total)
     _add_methods(now, operator, cash, order["payments"])
     _add_cash(now, order, cash)
     _add_lines(now, order["lines"])
@@ -737,10 +737,8 @@ def add_sale(
     if ticket:
         first, last = before["tickets"]
         now["tickets"] = [first or ticket, max(last, ticket)]
-        counters = tables.table("counters")
-        counted = counters.peek("ticket")
-        if counted is None or counted["value"] < ticket:
-            counters.put("ticket", {"value": ticket}, given=True)
+        if ticket >= next_ticket(tables):
+            tables.table("counters").put("ticket", {"value": ticket}, given=True)
         job = "" if quiet else _ticket_job(tables, ticket, order_id)
     table.put(name, now, given=True)
     return job

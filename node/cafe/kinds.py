@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
@@ -160,43 +159,31 @@ def _check(of: msgspec.inspect.Type, name: str) -> Check | None:
         case msgspec.inspect.StrType(pattern=None):
             return partial(check_text, newlines=name in _MULTILINE)
         case msgspec.inspect.StructType(fields=fields):
-            checks = _checks_of(fields)
-            return partial(_look_at, checks) if checks else None
-        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StructType(fields=fields)):
-            checks = _checks_of(fields)
-            return partial(_look_at_each, checks) if checks else None
+            return _check_fields([(f.name, c) for f in fields if (c := _check(f.type, f.name))])
         case msgspec.inspect.VarTupleType(item_type=item):
-            check = _check(item, name)
-            return partial(_look_at_each, [(_itself, check)]) if check else None
+            return _check_each(_check(item, name))
         case msgspec.inspect.UnionType(types=types):
             (some,) = (t for t in types if not isinstance(t, msgspec.inspect.NoneType))
-            return _check(some, name)  # who looks passes over None
+            check = _check(some, name)
+            return (lambda value: None if value is None else check(value)) if check else None
     return None
 
 
-_Checks = list[tuple[Callable[[Any], Any], Check]]
+def _check_fields(checks: list[tuple[str, Check]]) -> Check | None:
+    def look(command: Any) -> None:
+        for name, check in checks:
+            if value := getattr(command, name):
+                check(value)
+
+    return look if checks else None
 
 
-def _checks_of(fields: Iterable[msgspec.inspect.Field]) -> _Checks:
-    """How each field that can have free text in it is got from a struct, and its check."""
-    found = ((attrgetter(field.name), _check(field.type, field.name)) for field in fields)
-    return [(get, check) for get, check in found if check]
+def _check_each(check: Check | None) -> Check | None:
+    def look(values: Any) -> None:
+        for value in values:
+            check(value)  # type: ignore[misc]
 
-
-def _look_at(checks: _Checks, command: Any) -> None:
-    for get, check in checks:
-        if value := get(command):
-            check(value)
-
-
-def _look_at_each(checks: _Checks, values: Any) -> None:
-    for get, check in checks:
-        for value in filter(None, map(get, values)):
-            check(value)
-
-
-def _itself(value: Any) -> Any:
-    return value
+    return look if check else None
 
 
 def tidy(text: str) -> str:

@@ -55,13 +55,15 @@ class Judged:
     """What ``total`` has more than it should have had by the catalogue that its author saw."""
     off_now: int
     """The same, by the catalogue as it is now."""
-    kinds: frozenset[str] = frozenset()
-    """What is sold: kinds of products."""
 
     @property
     def units(self) -> list[tuple[str, int]]:
         """(sku, units) of what is taken from the shelf."""
         return units_of(self.lines)
+
+    @property
+    def kinds(self) -> set[str]:
+        return {line["kind"] for line in self.lines}
 
 
 def kinds_of(tables: Tables, lines: Sequence[Line]) -> set[str]:
@@ -172,7 +174,7 @@ def judge(
             if claimed != catalog.price_at(row, base, chain):
                 same_base = False
     cuts = [tuple(map(_cut, line.discounts)) if line.discounts else () for line in lines]
-    ticket_cuts = tuple(map(_cut, on_ticket)) if on_ticket else ()
+    ticket_cuts = tuple(map(_cut, on_ticket))
     cut = bool(ticket_cuts) or any(cuts)
     try:
         judged = _price(found, cuts, ticket_cuts) if cut else _uncut(found)
@@ -191,14 +193,12 @@ def judge(
         judged.off_now = judged.total - _expected(
             tables, lines, found, cuts, ticket_cuts, NOW, chain
         )
-    judged.kinds = frozenset([line["kind"] for line in found])
     if "promotion" in judged.kinds:
         judged.lines = [
             {**part, "of": place} if "combo" in part else part
             for place, line in enumerate(found)
             for part in benefits.expand(tables, line)
         ]
-        judged.kinds = frozenset([part["kind"] for part in judged.lines])
     return judged
 
 

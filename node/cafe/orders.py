@@ -431,7 +431,7 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
     if "pc_time" in kinds and desk:
         raise Refused("not-for-sale", sku=rates.TIME_SKU)
     plain = not command.customer and PLAIN.issuperset(kinds)
-    on_pc = bool(command.payments) and pcs.PC in [one.method for one in command.payments]
+    on_pc = pcs.PC in [payment.method for payment in command.payments]
     _, took_money = placement(
         command.mode,
         kinds,
@@ -469,8 +469,7 @@ def decide_place(tables: Tables, command: PlaceOrder, acting: Acting) -> list[Ev
     elif not box.has_room(tables, max(cash, judged.total)):
         cash, doubts = 0, [*doubts, "cash-differs"]
     deficits = stock.deficits(tables, judged.units, hold=not took_money)
-    if deficits:
-        flags += sorted({code for _, code, _ in deficits})
+    flags += sorted({code for _, code, _ in deficits})
     placed = OrderPlaced(
         order=context.op.key.hex(),
         label=_label(tables, command.label or f"D-{context.seq}", acting),
@@ -529,9 +528,8 @@ def _judge_right(
     """(flags, doubts) by the rights of who sold; `Refused` where no money was taken."""
     more: set[str] = {"discount.apply"} if command.discounts else set()
     offers = tables.table("offers")
-    any_offers = bool(len(offers))
     for line in command.lines:
-        if line.sku == CREDIT_SKU or (any_offers and _is_recharge(offers.peek(line.sku))):
+        if line.sku == CREDIT_SKU or (offers.peek(line.sku) or {}).get("form") == "recharge":
             more.add("credit.topup")
         if line.discounts:
             more.add("discount.apply")
@@ -548,10 +546,6 @@ def _judge_right(
     had = all(operators.may_at(acting.operator, right, base) for right in wanted)
     stands, flag = operators.judge_right(had, False, command.unseen_s)
     return ([flag], []) if stands else ([], [flag])
-
-
-def _is_recharge(offer: Mapping[str, Any] | None) -> bool:
-    return offer is not None and offer["form"] == "recharge"
 
 
 def _waits_for_server(command: PlaceOrder, judged: list[dict[str, Any]]) -> bool:
