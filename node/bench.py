@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
@@ -957,6 +958,12 @@ def _median_run(name: str) -> tuple[float, float]:
     return value, reference
 
 
+def _form() -> str:
+    """How the modules run that `packaging/compiled.py` compiles where Cabina is installed."""
+    file = str(sys.modules[RowTable.__module__].__file__)
+    return "compiled" if file.endswith(tuple(EXTENSION_SUFFIXES)) else "plain Python"
+
+
 def _once(name: str, benches: Mapping[str, tuple[Bench, float]]) -> None:
     gc.set_threshold(50_000, 20, 100)  # as a node runs
     with tempfile.TemporaryDirectory(prefix="cabina-bench-") as folder:
@@ -983,6 +990,7 @@ def run(
     if unknown:
         print(f"{unknown[0]}: {', '.join(benches)}", file=sys.stderr)
         return 2
+    print(f"the engine and the rules are {_form()}", file=sys.stderr)
     rows = []
     for name in names or list(benches):
         _, target = benches[name]

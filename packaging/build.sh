@@ -20,7 +20,8 @@ PY
 cd "$work"  # so that the installed packages are bundled, not this checkout
 "$work/venv/bin/pyinstaller" --noconfirm --clean --log-level WARN --onedir --name cabina \
     --distpath "$out" --workpath "$work/build" --specpath "$work" \
-    --collect-data node --collect-data ui --collect-submodules ui \
+    --collect-data node --collect-data ui \
+    --collect-submodules sync --collect-submodules node --collect-submodules ui \
     --collect-data escpos --collect-data font_source_sans_pro --collect-data babel \
     --collect-data flet_web --collect-submodules flet_web --collect-all flet \
     --collect-submodules uvicorn --collect-submodules websockets \

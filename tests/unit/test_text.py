@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+import node
 from node.cafe.house import KINDS
 from node.text import LANGUAGES, explain, money, percent, say, when, words
 from sync.errors import Damaged, Disconnected, FolderBusy, Refused, StorageFailed
 from ui.format import drawable, texts
 
-ROOT = Path(__file__).parents[2]
+SOURCES = Path(str(node.__file__)).parent
 
 
 def _gaps(text: str) -> set[str]:
@@ -83,13 +84,13 @@ def test_sign_that_the_font_lacks_is_drawn_as_a_box() -> None:
 def test_every_refusal_has_a_sentence_of_its_own(language: str) -> None:
     """Whatever code is raised where a person asks for something, they read what to do."""
     raised = {
-        node.args[0].value
-        for path in (ROOT / "node").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Call)
-        and getattr(node.func, "id", "") == "Refused"
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
+        call.args[0].value
+        for path in SOURCES.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call)
+        and getattr(call.func, "id", "") == "Refused"
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
     }
     assert len(raised) > 80
     known = {key.removeprefix("refused.") for key in words(language)}

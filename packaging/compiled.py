@@ -1,0 +1,68 @@
+"""Compiles what each sale passes through, where Cabina is installed: the same files, by Cython.
+
+They are plain Python, and an editable install runs them so; compiled they take a fifth less time.
+The tests run on both. Without a C compiler the wheel is plain Python.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from Cython.Build import cythonize
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from setuptools import Distribution, Extension
+from setuptools.errors import CCompilerError, ExecError, PlatformError
+
+MODULES = (
+    *(f"sync.{name}" for name in ("codec", "op", "sequencer", "table", "view")),
+    *(f"node.cafe.{name}" for name in ("box", "catalog", "house", "kinds", "lines", "money")),
+    *(f"node.cafe.{name}" for name in ("orders", "stock")),
+)
+
+
+class CompiledModules(BuildHookInterface[Any]):
+    """Puts them into the wheel beside their sources."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if version == "editable":  # whoever changes a file shall see it run
+            return
+        self._folder = TemporaryDirectory(prefix="cabina-compiled-")
+        files = compile_modules(Path(self.root), Path(self._folder.name))
+        if files:
+            build_data["pure_python"], build_data["infer_tag"] = False, True
+            build_data["force_include"].update(files)
+        else:
+            self.app.display_warning("There is no C compiler: Cabina will run as plain Python.")
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if version != "editable":
+            self._folder.cleanup()
+
+
+def compile_modules(root: Path, folder: Path) -> dict[str, str]:
+    """Compiled files in ``folder`` → where they belong in the wheel; none without a compiler."""
+    os.chdir(root)  # sources are named by where they stand in their package
+    paths = {name: name.replace(".", "/") for name in MODULES}
+    small = [] if sys.platform == "win32" else ["-g0"]
+    extensions = cythonize(
+        [Extension(n, [f"{path}.py"], extra_compile_args=small) for n, path in paths.items()],
+        build_dir=str(folder / "translated"),
+        compiler_directives={"annotation_typing": False},  # annotations promise nothing at run time
+        language_level=3,
+        quiet=True,
+    )
+    build = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
+    build.build_lib, build.build_temp = str(folder / "built"), str(folder / "objects")
+    build.parallel = os.cpu_count()
+    build.ensure_finalized()
+    try:
+        build.run()
+    except (CCompilerError, ExecError, PlatformError):
+        return {}
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    return {str(folder / "built" / f"{path}{suffix}"): f"{path}{suffix}" for path in paths.values()}
