@@ -543,6 +543,7 @@ def _secret(what: str, shown: str = "", *, from_stdin: bool) -> str:
 
 
 async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None) -> int:
+    gc.set_threshold(50_000, 20, 100)  # most of what a node makes stays
     if args.command == "server" and args.init:
         node: Node = await _init(args, folder)
     else:
@@ -562,7 +563,6 @@ async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None)
     control = ControlServer(node)
     gc.collect()
     gc.freeze()  # what was loaded stays: a full collection over it would stall everybody
-    gc.set_threshold(50_000, 20, 100)
     try:
         for notice in node.notices:
             print(node.explain(notice), file=sys.stderr)

@@ -37,7 +37,7 @@ class CompiledModules(BuildHookInterface[Any]):
             build_data["pure_python"], build_data["infer_tag"] = False, True
             build_data["force_include"].update(files)
         else:
-            self.app.display_warning("There is no C compiler: Cabina will run as plain Python.")
+            self.app.display_warning("No C compiler or no Python.h: Cabina will be plain Python.")
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         if version != "editable":

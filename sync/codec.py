@@ -155,6 +155,8 @@ def _value_type(depth: int) -> Any:
 
 PLAIN = _map_of(_value_type(5))
 """Shape of a map of plain values without bytes, as most bodies are."""
+PLAIN_LIST = _sized[list.__class_getitem__(_value_type(6)), _MOST]
+"""Shape of a list of such values, as most events are."""
 
 
 _decode_plain = msgspec.msgpack.Decoder(_value_type(6)).decode

@@ -18,11 +18,10 @@ from sync.errors import Malformed, Refused, SyncError
 from sync.frames import (
     ENTRY,
     OP,
-    decode_frame,
-    decode_op_frame,
     erased_frame,
     op_frame,
     read_entry,
+    read_op_frame,
 )
 from sync.history import RECOVERED
 from sync.log import Log, Position
@@ -105,7 +104,7 @@ def erase_ops(own: Log, places: Set[Place]) -> None:
     def change(frame: bytes) -> bytes | None:
         if frame[1] != OP:
             return None
-        op = decode_op(decode_op_frame(decode_frame(frame, trusted=True))[0], trusted=True)
+        op = decode_op(read_op_frame(frame)[0], trusted=True)
         return erased_frame(op, frame) if (op.chain, op.n) in places else None
 
     own.rewrite(change)

@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sync.codec import UNSURE, decoder_of, pack, unpack, unpack_trusted
+from sync.codec import (
+    PLAIN_LIST,
+    UNSURE,
+    decoder_of,
+    fast_decoder,
+    pack,
+    unpack,
+    unpack_trusted,
+    whole,
+)
 from sync.errors import Malformed
 from sync.op import CHAIN_BYTES, ENTRY_TAG, KEY_BYTES, Entry, Head, Op, link, sha256
 
@@ -146,10 +155,15 @@ def op_frame(raw: bytes, events: list[Any]) -> bytes:
     return pack([OP, raw, events])
 
 
-def decode_op_frame(value: list[Any]) -> tuple[bytes, list[Any]]:
-    if len(value) != 3 or type(value[1]) is not bytes or type(value[2]) is not list:
+_fast_op = fast_decoder(tuple.__class_getitem__((whole(), bytes, PLAIN_LIST)))
+
+
+def read_op_frame(frame: bytes) -> tuple[bytes, list[Any]]:
+    """An op's bytes and its events, or `Malformed`."""
+    fields = _fast_op(frame) or decode_frame(frame)
+    if len(fields) != 3 or type(fields[1]) is not bytes or type(fields[2]) is not list:
         raise Malformed("bad-type", "op frame")
-    return value[1], value[2]
+    return fields[1], fields[2]
 
 
 def seal_frame(seal: Seal) -> bytes:

@@ -35,12 +35,12 @@ from sync.frames import (
     SEGMENT,
     Segment,
     decode_frame,
-    decode_op_frame,
     decode_segment,
     digest_of,
     framed,
     read_erased,
     read_jump,
+    read_op_frame,
     seal_in,
     segment_frame,
 )
@@ -282,7 +282,7 @@ class ChainChecker:
         try:
             for body in frames[:-1]:
                 if body[1] == OP:
-                    raw, _ = decode_op_frame(decode_frame(body))
+                    raw, _ = read_op_frame(body)
                     author = raw[4 : 4 + CHAIN_BYTES]  # [array, format, bin8, 24, chain…]
                     if author != chain:
                         chain, head = author, Head()

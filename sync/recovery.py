@@ -26,10 +26,10 @@ from sync.frames import (
     OP,
     SEGMENT,
     decode_frame,
-    decode_op_frame,
     decode_segment,
     read_entry,
     read_erased,
+    read_op_frame,
     seal_in,
 )
 from sync.hub import Hub
@@ -410,7 +410,7 @@ def rewind(opened: Opened, head: Head) -> Rewound:
 def _ops(commit: Commit) -> Iterator[Op]:
     for frame in commit.frames:
         if frame[1] == OP:
-            yield decode_op(decode_op_frame(decode_frame(frame, trusted=True))[0], trusted=True)
+            yield decode_op(read_op_frame(frame)[0], trusted=True)
 
 
 def own_ops(commits: Iterable[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:
@@ -425,7 +425,7 @@ def own_ops(commits: Iterable[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:
                 head = Head(head.n + 1, link(head.hash, read_erased(frame).op_digest))
             if frame[1] != OP:
                 continue
-            raw, events = decode_op_frame(decode_frame(frame, trusted=True))
+            raw, events = read_op_frame(frame)
             op = decode_op(raw, trusted=True)
             if op.chain != chain:
                 chain, head = op.chain, Head()
