@@ -943,7 +943,8 @@ def own_command(word: str) -> list[str]:
     """This module in a process of its own, from source or from the bundle."""
     if getattr(sys, "frozen", False):
         return [sys.executable, "bench", word]
-    return [sys.executable, "-m", "node.cli", "bench", word]
+    # -P: what is installed, and not the checkout that somebody stands in
+    return [sys.executable, "-P", "-m", "node.cli", "bench", word]
 
 
 def _median_run(name: str) -> tuple[float, float]:
@@ -990,7 +991,7 @@ def run(
     if unknown:
         print(f"{unknown[0]}: {', '.join(benches)}", file=sys.stderr)
         return 2
-    print(f"the engine and the rules are {_form()}", file=sys.stderr)
+    print(f"what each sale passes through is {_form()}", file=sys.stderr)
     rows = []
     for name in names or list(benches):
         _, target = benches[name]

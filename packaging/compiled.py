@@ -1,7 +1,7 @@
 """Compiles what each sale passes through, where Cabina is installed: the same files, by Cython.
 
-They are plain Python, and an editable install runs them so; compiled they take a fifth less time.
-The tests run on both. Without a C compiler the wheel is plain Python.
+They are plain Python, and an editable install runs them so; compiled a server takes queued sales in
+in four fifths of the time. Where they cannot be compiled the wheel is plain Python.
 """
 
 from __future__ import annotations
@@ -26,27 +26,28 @@ MODULES = (
 
 
 class CompiledModules(BuildHookInterface[Any]):
-    """Puts them into the wheel beside their sources."""
+    """Puts the compiled modules into the wheel beside their sources."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":  # whoever changes a file shall see it run
             return
         self._folder = TemporaryDirectory(prefix="cabina-compiled-")
-        files = compile_modules(Path(self.root), Path(self._folder.name))
-        if files:
-            build_data["pure_python"], build_data["infer_tag"] = False, True
-            build_data["force_include"].update(files)
-        else:
-            self.app.display_warning("No C compiler or no Python.h: Cabina will be plain Python.")
+        try:
+            files = compile_modules(Path(self._folder.name))
+        except (CCompilerError, ExecError, PlatformError) as error:
+            self.app.display_warning(f"Not compiled, Cabina will run as plain Python: {error}")
+            return
+        build_data["pure_python"], build_data["infer_tag"] = False, True
+        build_data["force_include"].update(files)
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         if version != "editable":
             self._folder.cleanup()
 
 
-def compile_modules(root: Path, folder: Path) -> dict[str, str]:
-    """Compiled files in ``folder`` → where they belong in the wheel; none without a compiler."""
-    os.chdir(root)  # sources are named by where they stand in their package
+def compile_modules(folder: Path) -> dict[str, str]:
+    """Compiled files in ``folder`` → where they belong in the wheel. Raises what setuptools raises
+    without a C compiler or Python's headers."""
     paths = {name: name.replace(".", "/") for name in MODULES}
     small = [] if sys.platform == "win32" else ["-g0"]
     extensions = cythonize(
@@ -60,9 +61,6 @@ def compile_modules(root: Path, folder: Path) -> dict[str, str]:
     build.build_lib, build.build_temp = str(folder / "built"), str(folder / "objects")
     build.parallel = os.cpu_count()
     build.ensure_finalized()
-    try:
-        build.run()
-    except (CCompilerError, ExecError, PlatformError):
-        return {}
+    build.run()
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     return {str(folder / "built" / f"{path}{suffix}"): f"{path}{suffix}" for path in paths.values()}
