@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import json
 import os
 import secrets
@@ -961,8 +962,8 @@ def _median_run(name: str) -> tuple[float, float]:
 
 def _form() -> str:
     """How the modules run that `packaging/compiled.py` compiles where Cabina is installed."""
-    file = str(sys.modules[RowTable.__module__].__file__)
-    return "compiled" if file.endswith(tuple(EXTENSION_SUFFIXES)) else "plain Python"
+    compiled = inspect.getfile(RowTable).endswith(tuple(EXTENSION_SUFFIXES))
+    return "compiled" if compiled else "plain Python"
 
 
 def _once(name: str, benches: Mapping[str, tuple[Bench, float]]) -> None:

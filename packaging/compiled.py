@@ -49,7 +49,7 @@ def compile_modules(folder: Path) -> dict[str, str]:
     """Compiled files in ``folder`` → where they belong in the wheel. Raises what setuptools raises
     without a C compiler or Python's headers."""
     paths = {name: name.replace(".", "/") for name in MODULES}
-    small = [] if sys.platform == "win32" else ["-g0"]
+    small = [] if sys.platform == "win32" else ["-g0"]  # nobody steps through the C
     extensions = cythonize(
         [Extension(n, [f"{path}.py"], extra_compile_args=small) for n, path in paths.items()],
         build_dir=str(folder / "translated"),

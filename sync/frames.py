@@ -20,7 +20,6 @@ from sync.codec import (
     fast_decoder,
     pack,
     unpack,
-    unpack_trusted,
     whole,
 )
 from sync.errors import Malformed
@@ -238,9 +237,9 @@ def decode_segment(value: list[Any]) -> Segment:
     return Segment(*value[2:])
 
 
-def decode_frame(body: bytes, *, trusted: bool = False) -> list[Any]:
-    """Fields of a frame, or `Malformed`; ``trusted`` once a checked seal covers it."""
-    value = unpack_trusted(body) if trusted else unpack(body)
+def decode_frame(body: bytes) -> list[Any]:
+    """Fields of a frame, or `Malformed`."""
+    value = unpack(body)
     if type(value) is not list or not value or type(value[0]) is not int:
         raise Malformed("bad-type", "frame")
     return value

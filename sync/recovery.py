@@ -419,7 +419,7 @@ def own_ops(commits: Iterable[Commit]) -> Iterator[tuple[Op, list[Any], Head]]:
     for commit in commits:
         for frame in commit.frames:
             if frame[1] == SEGMENT:
-                first = decode_segment(decode_frame(frame, trusted=True))
+                first = decode_segment(decode_frame(frame))
                 chain, head = first.chain, Head(first.n, first.hash)
             if frame[1] == ERASED:
                 head = Head(head.n + 1, link(head.hash, read_erased(frame).op_digest))
