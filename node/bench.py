@@ -7,10 +7,12 @@ slow or noisy machine moves both. Absolute seconds here say little; the ratio sa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import inspect
 import json
 import os
+import platform
 import secrets
 import statistics
 import subprocess
@@ -18,7 +20,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -295,12 +297,23 @@ def _median(function: Callable[[], float], times: int) -> float:
     return statistics.median(function() for _ in range(times))
 
 
-def _time_sync(fd: int, payload: bytes) -> float:
-    """Seconds of one write and `fdatasync`."""
-    began = time.perf_counter()
-    os.write(fd, payload)
-    os.fdatasync(fd)
-    return time.perf_counter() - began
+@contextlib.contextmanager
+def beside(folder: Path) -> Iterator[Callable[[], float]]:
+    """What measures one append and `fdatasync` of an order's bytes, in seconds; to be called behind
+    each commit, for in a row of nothing but syncs one is cheaper."""
+    fd = os.open(folder / "floor", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    payload = os.urandom(COMMIT_BYTES)
+
+    def sync() -> float:
+        began = time.perf_counter()
+        os.write(fd, payload)
+        os.fdatasync(fd)
+        return time.perf_counter() - began
+
+    try:
+        yield sync
+    finally:
+        os.close(fd)
 
 
 async def bench_commit(folder: Path) -> tuple[float, float]:
@@ -308,15 +321,6 @@ async def bench_commit(folder: Path) -> tuple[float, float]:
     bytes."""
     spent, floors = await _commits(folder)
     return statistics.median(spent), statistics.median(floors)
-
-
-def floor_s(folder: Path) -> float:
-    """Seconds of one append and `fdatasync` of an order's bytes, the median of seven."""
-    fd = os.open(folder / "floor", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-    payload = os.urandom(COMMIT_BYTES)
-    spent = statistics.median(_time_sync(fd, payload) for _ in range(7))
-    os.close(fd)
-    return spent
 
 
 async def _commits(folder: Path) -> tuple[list[float], list[float]]:
@@ -327,15 +331,13 @@ async def _commits(folder: Path) -> tuple[list[float], list[float]]:
     gc.collect()
     gc.freeze()
     spent, floors = [], []
-    payload = os.urandom(COMMIT_BYTES)
-    fd = os.open(folder / "floor", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-    for number in range(400):
-        document = order("new", number)
-        began = time.perf_counter()
-        await station.act("order.keep", 1, document)
-        spent.append(time.perf_counter() - began)
-        floors.append(_time_sync(fd, payload))
-    os.close(fd)
+    with beside(folder) as sync:
+        for number in range(400):
+            document = order("new", number)
+            began = time.perf_counter()
+            await station.act("order.keep", 1, document)
+            spent.append(time.perf_counter() - began)
+            floors.append(sync())
     await station.stop()
     pair.close()
     return spent, floors
@@ -499,7 +501,6 @@ def _time_decode(raw: list[bytes]) -> float:
 async def _serve(folder: Path) -> None:
     """A server by itself: prints its port, and runs until it is ended."""
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)  # as a node runs
     pair = Pair.load(folder)
     server = await pair.listen(pair.open_server())
     print(port_of(server), flush=True)
@@ -967,7 +968,6 @@ def _form() -> str:
 
 
 def _once(name: str, benches: Mapping[str, tuple[Bench, float]]) -> None:
-    gc.set_threshold(50_000, 20, 100)  # as a node runs
     with tempfile.TemporaryDirectory(prefix="cabina-bench-") as folder:
         measure = WORKLOADS[name] if name in WORKLOADS else benches[name][0]
         print(json.dumps(asyncio.run(measure(Path(folder)))))
@@ -992,7 +992,8 @@ def run(
     if unknown:
         print(f"{unknown[0]}: {', '.join(benches)}", file=sys.stderr)
         return 2
-    print(f"what each sale passes through is {_form()}", file=sys.stderr)
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    print(f"what each sale passes through is {_form()}; {python}", file=sys.stderr)
     rows = []
     for name in names or list(benches):
         _, target = benches[name]

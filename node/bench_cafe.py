@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from node.bench import Bench, bench_reconnect, floor_s, own_command, until, when_sent
+from node.bench import Bench, bench_reconnect, beside, own_command, until, when_sent
 from node.bootstrap import create_cafe, open_folder, pair_here
 from node.roles.base import Node
 from node.roles.server import ServerNode
@@ -94,14 +94,13 @@ async def bench_commit_cafe(folder: Path) -> tuple[float, float]:
     await _queue(station, 50_000)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)  # as a node runs
     spent, floors = [], []
-    for number in range(300):
-        began = time.perf_counter()
-        await station.submit("order.place", sale(number))
-        spent.append(time.perf_counter() - began)
-        if number % 10 == 0:
-            floors.append(floor_s(folder))
+    with beside(folder) as sync:
+        for number in range(300):
+            began = time.perf_counter()
+            await station.submit("order.place", sale(number))
+            spent.append(time.perf_counter() - began)
+            floors.append(sync())
     await station.stop()
     return statistics.median(spent), statistics.median(floors)
 
@@ -147,7 +146,6 @@ async def serve(folder: Path) -> None:
     print(await node.listen(), flush=True)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)  # as a node runs
     await asyncio.to_thread(sys.stdin.read)
 
 
@@ -169,7 +167,6 @@ async def bench_pause(folder: Path) -> tuple[float, float]:
     port = await server.listen()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
     command = own_command(f"station:{port}:{folder}")
     process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE)
     orders = server.tables.table("orders")

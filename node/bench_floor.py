@@ -89,7 +89,6 @@ async def serve(folder: Path, what: str) -> None:
     print(await node.listen(), flush=True)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)  # as a node runs
     await WORK[what](node)
     await asyncio.to_thread(sys.stdin.read)
 

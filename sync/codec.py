@@ -28,7 +28,7 @@ pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 """Encode plain values: None, bool, int, str, bytes, list or tuple, dict with str keys.
 
 msgspec writes the bytes that msgpack writes (a property test compares them), three times faster. It
-also writes what is none of these, such as dates: `as_written` stands where our own rules enter.
+also writes what is none of these, such as dates: `written` stands where our own rules enter.
 """
 
 
@@ -89,14 +89,15 @@ def inflate(data: bytes) -> bytes:
     return plain
 
 
-def as_written(value: Any) -> Any:
-    """The value as a decoder will give it back, or `Malformed` if none would. What rules make of an
-    act at a desk or a station goes through here; what they make of a pushed run is only packed."""
+def written(value: Any) -> tuple[bytes, Any]:
+    """The bytes of a value, and what a decoder makes of them, or `Malformed` if none would take
+    them. What rules make of an act at a desk or a station goes through here; what they make of a
+    pushed run is only packed."""
     data = packed(value)
     try:
-        return _decode_plain(data)
+        return data, _decode_plain(data)
     except (msgspec.DecodeError, ValueError):
-        return unpack(data)
+        return data, unpack(data)
 
 
 def packed(value: Any) -> bytes:

@@ -71,7 +71,7 @@ def _may_go(op: Op, frame: bytes, seq: int) -> bool:
     """Whether it is not the engine's own, and long enough to have had a body."""
     try:
         erased_frame(op, frame, seq)
-        erased_frame(op, op_frame(op.raw, []))
+        erased_frame(op, op_frame(op.raw))
     except Malformed:
         return False
     return op.kind not in ENGINE_KINDS - {OP_AGAIN}

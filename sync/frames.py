@@ -10,7 +10,7 @@ import struct
 import zlib
 from typing import Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from sync.codec import (
@@ -149,9 +149,13 @@ def follow_entries(head: Head, frames: list[bytes]) -> Head:
     return Head(head.n + len(frames), head.hashes(frames)[-1])
 
 
-def op_frame(raw: bytes, events: list[Any]) -> bytes:
-    """A station's own op and, beside it, the events it was shown with (not part of the chain)."""
-    return pack([OP, raw, events])
+NO_EVENTS = pack([])
+
+
+def op_frame(raw: bytes, events: bytes = NO_EVENTS) -> bytes:
+    """A station's own op and, beside it, the packed events it was shown with (not part of the
+    chain)."""
+    return pack([OP, raw, Raw(events)])
 
 
 _fast_op = fast_decoder(tuple.__class_getitem__((whole(), bytes, PLAIN_LIST)))

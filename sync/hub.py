@@ -23,7 +23,7 @@ from typing import Any
 from sync.audience import readers
 from sync.author import Author
 from sync.blobs import Wanted
-from sync.codec import as_written
+from sync.codec import written
 from sync.domain import Context, Domain
 from sync.errors import Malformed, Refused, StorageFailed, SyncError
 from sync.frames import ERASED, Seal, seal_frame
@@ -648,7 +648,7 @@ class Hub:
                 at_ms=now.wall_ms,
                 age_ms=0,
             )
-            events = as_written(self.sequencer.judge(op, context))
+            _, events = written(self.sequencer.judge(op, context))
             seq = self._stage_own(op, events, now)
         except (Refused, Malformed) as error:
             return [Done(act.token, error)]

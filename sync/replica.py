@@ -25,13 +25,14 @@ from typing import Any
 from sync.author import Author
 from sync.blobs import Wanted
 from sync.chains import again_body, frozen_body, place_body, read_frozen
-from sync.codec import as_written
+from sync.codec import pack, unpack_trusted, written
 from sync.domain import Context, Domain
 from sync.errors import Disconnected, Malformed, Refused, SyncError
 from sync.fetch import Fetch
 from sync.frames import (
     ENTRIES,
     JUMP,
+    NO_EVENTS,
     Seal,
     op_frame,
     read_entry,
@@ -238,10 +239,11 @@ class Replica:
                 continue
             if here:  # the server has another op in its place
                 self._forked.add(op.chain)
-            self._queue(op, [] if done else events, head)
-            self.view.push([] if done else events)
+            shown = [] if done else events
+            self._queue(op, pack(shown), head)
+            self.view.push(shown)
 
-    def _queue(self, op: Op, events: list[Any], head: Head) -> None:
+    def _queue(self, op: Op, events: bytes, head: Head) -> None:
         self.pending.append(PendingOp(op, events))
         self._heads[(op.chain, op.n)] = head.hash
         self._keys[op.key] = (op.chain, op.n)
@@ -313,16 +315,17 @@ class Replica:
 
         Without a context it is one of the engine's own, which needs no decision."""
         decided = self.domain.decide(self.view, op, context) if context else []
-        events: list[Any] = as_written(decided)
+        events: list[Any]
+        packed, events = written(decided)
         if not self.view.push(decided):  # what cannot be shown is not sold
             self.view.pop()
             raise Refused("fault")
-        self._wrote(op, events)
+        self._wrote(op, packed)
         self._staged_ops += 1
-        self._queue(op, events, self.author.head)
+        self._queue(op, packed, self.author.head)
         return events
 
-    def _wrote(self, op: Op, events: list[Any]) -> None:
+    def _wrote(self, op: Op, events: bytes) -> None:
         self.author.wrote(op)
         self._staged.add([op_frame(op.raw, events)], 1)
         if op.kind == GRANT_OPEN:
@@ -842,7 +845,7 @@ class Replica:
                 self._acked -= at < acked
             else:
                 if (waiting.op.chain, waiting.op.n) in merged.moot:
-                    waiting = PendingOp(waiting.op, [])
+                    waiting = PendingOp(waiting.op, NO_EVENTS)
                 still.append(waiting)
         self.pending = still
 
@@ -859,7 +862,7 @@ class Replica:
         if self._lifted:
             self._lifted = False
             for waiting in self.pending:
-                self.view.push(waiting.events)
+                self.view.push(unpack_trusted(waiting.events))
         self.view.store.changed |= self._untold
         self._untold.clear()
 
@@ -900,7 +903,7 @@ class Replica:
         def stage(kind: str, body: dict[str, Any], of: PendingOp | None = None) -> None:
             key = of.op.key if of else None
             op = self.author.op(now, self.canon.n, kind, 1, body, key)
-            self._wrote(op, of.events if of else [])
+            self._wrote(op, of.events if of else NO_EVENTS)
             again.append((op, of, self.author.head))
 
         stage(CHAIN_OPEN, {"before": place_body(self.before)})
@@ -931,11 +934,11 @@ class Replica:
         self.pending = deque()
         for waiting in kept:
             self.pending.append(waiting)
-            self.view.push(waiting.events)
+            self.view.push(unpack_trusted(waiting.events))
         for op, of, head in again:
-            events = of.events if of else []
+            events = of.events if of else NO_EVENTS
             self._queue(op, events, head)
-            self.view.push(events)
+            self.view.push(unpack_trusted(events))
         self._forked.clear()
         self._acked = 0
         self._sent = 0

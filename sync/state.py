@@ -22,14 +22,16 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from sync.op import CANON_ERASED, Entry, Event, Op, place_of, sha256
+from sync.codec import pack
+from sync.op import CANON_ERASED, Entry, Op, place_of, sha256
 
 
 class PendingOp(Struct, frozen=True):
     """An own op that no folded entry has answered yet, and what it was shown with."""
 
     op: Op
-    events: list[Event]
+    events: bytes
+    """Packed: thousands may wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class _Ours:
             ours is None
             or entry.op_raw != ours.op.raw
             or not entry.accepted
-            or entry.outcome != ours.events
+            or pack(entry.outcome) != ours.events
             or entry.note  # got back by a restored server: its tables may be others by now
         ):
             return False

@@ -100,17 +100,19 @@ def read_fields(body: Mapping[str, Any], of: type[Command]) -> Any:
 
 def body_of(command: Command) -> dict[str, Any]:
     """A command as it stands in an op: what was not said is left out."""
-    defaults, said = _defaults_of(type(command)), msgspec.structs.asdict(command)
+    usual = _empty_by_default(type(command))
+    said: dict[str, Any] = msgspec.to_builtins(command)
     return {
-        name: plain
-        for name, plain in msgspec.to_builtins(command).items()
-        if (value := said[name]) is not None and (value != () or defaults.get(name) != ())
+        name: value
+        for name, value in said.items()
+        if value is not None and (value or name not in usual)
     }
 
 
 @functools.cache
-def _defaults_of(command: type[Command]) -> dict[str, Any]:
-    return {field.name: field.default for field in msgspec.structs.fields(command)}
+def _empty_by_default(command: type[Command]) -> frozenset[str]:
+    """Fields that are lists, and empty where nothing is said."""
+    return frozenset(f.name for f in msgspec.structs.fields(command) if f.default == ())
 
 
 def _code_of(words: str) -> str:

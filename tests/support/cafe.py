@@ -8,7 +8,7 @@ from node.cafe import accounts, orders, stock
 from node.cafe.house import KINDS, Cafe
 from node.cafe.kinds import body_of, read_command
 from node.cafe.profiles import CREDIT_SKU
-from sync.codec import as_written
+from sync.codec import written
 from sync.domain import Context
 from sync.identity import Ed25519Signer, node_id
 from sync.op import Entry, Op, encode_op
@@ -157,7 +157,7 @@ class Rules:
             older=self.older,
             lost=self.lost,
         )
-        events = as_written(self.cafe.decide(self.view, op, context))
+        _, events = written(self.cafe.decide(self.view, op, context))
         self.deficits = [
             missing
             for kind, _, fact in events

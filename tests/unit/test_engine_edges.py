@@ -22,6 +22,7 @@ from sync.disk import OsAppendFile, OsDisk, ReadOnlyDisk
 from sync.driver import MOST_QUESTIONS, Driver
 from sync.errors import Disconnected, Malformed, Refused, StorageFailed
 from sync.frames import (
+    NO_EVENTS,
     SEAL,
     Seal,
     Segment,
@@ -578,9 +579,9 @@ def test_station_restores_only_what_is_not_answered() -> None:
     for one in waiting:
         again.view.keys[one.op.key] = 7
     again.view.chains[waiting[0].op.chain] = ChainHead(1, b"", 0)
-    own = [(w.op, w.events, Head(n, bytes([n]) * 32)) for n, w in enumerate(waiting, 1)]
+    own = [(w.op, unpack(w.events), Head(n, bytes([n]) * 32)) for n, w in enumerate(waiting, 1)]
     again.restore(own)
-    assert [(w.op.n, w.events) for w in again.pending] == [(2, [])]
+    assert [(w.op.n, w.events) for w in again.pending] == [(2, NO_EVENTS)]
 
 
 # --- view, table, recovery ---------------------------------------------------
@@ -694,7 +695,7 @@ def test_own_log_in_which_an_op_is_missing_is_not_taken_for_whole() -> None:
     from sync.frames import op_frame
 
     with pytest.raises(Malformed, match="op 2 at place 1"):
-        list(own_ops(iter([Commit([op_frame(second.raw, [])], 0)])))
+        list(own_ops(iter([Commit([op_frame(second.raw)], 0)])))
 
 
 def test_messages_come_back_as_they_went() -> None:

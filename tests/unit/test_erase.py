@@ -20,6 +20,7 @@ from sync.frames import (
     ENTRIES,
     ENTRY,
     ERASED,
+    NO_EVENTS,
     digest_of,
     entry_frame,
     erased_frame,
@@ -538,7 +539,7 @@ def test_only_what_has_a_body_can_be_erased(bench: Bench) -> None:
         wall_ms=0, mono_ms=0, boot=bytes(8),
     )  # fmt: skip
     with pytest.raises(Malformed, match="too-short"):
-        erased_frame(tiny, op_frame(tiny.raw, [])[:80])
+        erased_frame(tiny, op_frame(tiny.raw)[:80])
     bench.give(bench.hub, Act("t", "order.keep", 1, {"id": ""}, b"k" * 16))
     with pytest.raises(Refused, match="not-erasable"):
         find_bodies(bench.log, {b"k" * 16: bench.hub.view.cursor})
@@ -597,7 +598,7 @@ def test_entry_erased_before_its_author_heard_of_it_answers_the_op_all_the_same(
     for written, answered, forked in ((op, {(op.chain, 1)}, set()), (other, set(), {op.chain})):
         frame = entry_frame(Entry(1, 0, 0, written.raw, True, [["met", 1, written.body]], {}))
         entry = read_entry(erased_frame(written, frame, 1))
-        merged = merge(0, [PendingOp(op, [])], [(entry, None)])
+        merged = merge(0, [PendingOp(op, NO_EVENTS)], [(entry, None)])
         assert (merged.settled, merged.answered, merged.forked) == (0, answered, forked)
 
 

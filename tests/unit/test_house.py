@@ -40,6 +40,10 @@ def test_check_passes(name: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 11, 4),
+    reason="this Python tells of lines behind a match that it does not run (gh-103971)",
+)
 def test_every_branch_of_the_engine_and_the_rules_is_covered(tmp_path: Path) -> None:
     """By tests that say what they prove: the simulation does not count."""
     done = subprocess.run(

@@ -45,7 +45,7 @@ class Writer:
                 boot=bytes(8),
             )
             head = head.next(op.raw)
-            frames.append(op_frame(op.raw, []))
+            frames.append(op_frame(op.raw))
         signature = SIGNER.sign(seal_text(CAFE, CHAIN, head.n, head.hash))
         self.log.commit([*frames, seal_frame(Seal(CHAIN, head.n, head.hash, signature))])
         self.head = head

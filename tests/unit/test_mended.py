@@ -642,7 +642,7 @@ def test_chain_with_a_foreign_seal_is_not_vouched_for_by_the_next_one() -> None:
         )  # fmt: skip
         head = Head().next(one.raw)
         signature = key.sign(seal_text(CAFE, chain, 1, head.hash))
-        log.commit([op_frame(one.raw, []), seal_frame(Seal(chain, 1, head.hash, signature))])
+        log.commit([op_frame(one.raw), seal_frame(Seal(chain, 1, head.hash, signature))])
     opened = reopened(disk)
     assert not opened.core.pending  # type: ignore[union-attr]
     assert [d.kind for d in opened.damage] == ["corrupt"]

@@ -12,7 +12,7 @@ from sync.archive import Archive
 from sync.chains import again_body, frozen_body, read_again, read_frozen, read_open
 from sync.codec import pack
 from sync.errors import Malformed, Refused, StorageFailed
-from sync.frames import ENTRY, RUN_SEAL, read_entry, run_seal_frame, seal_in
+from sync.frames import ENTRY, NO_EVENTS, RUN_SEAL, read_entry, run_seal_frame, seal_in
 from sync.grant import sign_grant
 from sync.history import Epoch, common_head, follow, read_epochs
 from sync.identity import hello_text, verify_ed25519
@@ -674,7 +674,7 @@ def test_key_that_had_its_effect_elsewhere_shows_nothing_more_and_leaves_no_hole
     pushes = [m for m in bench.to_hub if isinstance(decode(m), Push)]
     bench.to_hub = [m for m in bench.to_hub if m not in pushes]
     bench.run()
-    assert [w.events for w in bench.replica.pending if w.op.key == key] == [[]]
+    assert [w.events for w in bench.replica.pending if w.op.key == key] == [NO_EVENTS]
     assert "mine" not in orders(bench.replica)
     bench.to_hub += pushes
     bench.run()

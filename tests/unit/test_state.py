@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sync.codec import pack
 from sync.op import Entry, Op, encode_op
 from sync.state import Gap, PendingOp, merge
 
@@ -32,9 +33,10 @@ def entry(seq: int, of: Op, outcome: list[Any], accepted: bool = True) -> tuple[
     return Entry(seq, 0, 0, of.raw, accepted, outcome, {}), of
 
 
-P = [PendingOp(op(OWN, n), [["sold", 1, {"n": n}]]) for n in (1, 2, 3)]
+OURS = [[["sold", 1, {"n": n}]] for n in (1, 2, 3)]
+P = [PendingOp(op(OWN, n), pack(shown)) for n, shown in enumerate(OURS, 1)]
 SOLD = [["sold", 1, {"n": 90}]]
-SAME = [entry(seq, p.op, p.events) for seq, p in enumerate(P, 11)]
+SAME = [entry(11 + at, P[at].op, OURS[at]) for at in range(3)]
 
 CASES: dict[str, tuple[list[tuple[Entry, Op | None]], int, int, set[int]]] = {
     # entries, settled, beneath, answered own ops
@@ -45,7 +47,7 @@ CASES: dict[str, tuple[list[tuple[Entry, Op | None]], int, int, set[int]]] = {
     "ours, then somebody else's": ([SAME[0], entry(12, op(OTHER, 1, 90), SOLD)], 1, 1, set()),
     "one that changes no table": ([entry(11, op(OTHER, 1, 90), [])], 1, 0, set()),
     "such a one between ours": (
-        [SAME[0], entry(12, op(OTHER, 1, 90), []), entry(13, P[1].op, P[1].events)],
+        [SAME[0], entry(12, op(OTHER, 1, 90), []), entry(13, P[1].op, OURS[1])],
         3,
         0,
         set(),
@@ -60,7 +62,7 @@ CASES: dict[str, tuple[list[tuple[Entry, Op | None]], int, int, set[int]]] = {
     "ours refused": ([entry(11, P[0].op, ["told-to", {}], accepted=False)], 0, 1, {1}),
     "our key under another id": ([entry(11, op(OTHER, 7, 2), [])], 0, 1, set()),
     "behind somebody else's, ours": (
-        [entry(11, op(OTHER, 1, 90), SOLD), entry(12, P[0].op, P[0].events)],
+        [entry(11, op(OTHER, 1, 90), SOLD), entry(12, P[0].op, OURS[0])],
         0,
         2,
         {1},
