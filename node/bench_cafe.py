@@ -97,8 +97,9 @@ async def bench_commit_cafe(folder: Path) -> tuple[float, float]:
     spent, floors = [], []
     with beside(folder) as sync:
         for number in range(300):
+            fields = sale(number)
             began = time.perf_counter()
-            await station.submit("order.place", sale(number))
+            await station.submit("order.place", fields)
             spent.append(time.perf_counter() - began)
             floors.append(sync())
     await station.stop()
