@@ -252,7 +252,7 @@ def main(
             from node.benches import main as bench  # late: they bring workloads of their own
             from node.peers import compare
 
-            _collect_seldom()  # as a node runs, in each process of a bench
+            collect_seldom()  # as a node runs, in each process of a bench
             if args.peers is not None:
                 return compare(args.peers, as_json=args.json)
             return bench(args.names, as_json=args.json)
@@ -543,13 +543,13 @@ def _secret(what: str, shown: str = "", *, from_stdin: bool) -> str:
 # --- nodes -------------------------------------------------------------------
 
 
-def _collect_seldom() -> None:
+def collect_seldom() -> None:
     """Most of what a node makes stays: looking for garbage in it is for nothing."""
     gc.set_threshold(50_000, 20, 100)
 
 
 async def _run_node(args: argparse.Namespace, folder: Path, serve: Serve | None) -> int:
-    _collect_seldom()
+    collect_seldom()
     if args.command == "server" and args.init:
         node: Node = await _init(args, folder)
     else:
