@@ -167,7 +167,7 @@ ROWS = {"search": (search, 1.5), "click": (click, 1.5)}
 
 
 def main(names: list[str]) -> int:
-    #collect_seldom()  # as a node with a screen runs
+    collect_seldom()  # as a node with a screen runs
     for name in names or list(ROWS):
         measure, at_most = ROWS[name]
         floor, ours = asyncio.run(measure())
