@@ -89,11 +89,11 @@ def inflate(data: bytes) -> bytes:
     return plain
 
 
-def written(value: Any) -> tuple[bytes, Any]:
-    """The bytes of a value, and what a decoder makes of them, or `Malformed` if none would take
+def written(events: Any) -> tuple[bytes, list[Any]]:
+    """The bytes of events, and what a decoder makes of them, or `Malformed` if none would take
     them. What rules make of an act at a desk or a station goes through here; what they make of a
     pushed run is only packed."""
-    data = packed(value)
+    data = packed(events)
     try:
         return data, _decode_plain(data)
     except (msgspec.DecodeError, ValueError):

@@ -315,14 +315,13 @@ class Replica:
 
         Without a context it is one of the engine's own, which needs no decision."""
         decided = self.domain.decide(self.view, op, context) if context else []
-        events: list[Any]
-        packed, events = written(decided)
+        shown, events = written(decided)
         if not self.view.push(decided):  # what cannot be shown is not sold
             self.view.pop()
             raise Refused("fault")
-        self._wrote(op, packed)
+        self._wrote(op, shown)
         self._staged_ops += 1
-        self._queue(op, packed, self.author.head)
+        self._queue(op, shown, self.author.head)
         return events
 
     def _wrote(self, op: Op, events: bytes) -> None:

@@ -26,7 +26,7 @@ from sync.codec import pack
 from sync.op import CANON_ERASED, Entry, Op, place_of, sha256
 
 
-class PendingOp(Struct, frozen=True):
+class PendingOp(Struct, frozen=True, gc=False):
     """An own op that no folded entry has answered yet, and what it was shown with."""
 
     op: Op
@@ -95,8 +95,8 @@ class _Ours:
         self._next = next(self._waiting, None)
 
     def is_next(self, entry: Entry, op: Op | None) -> bool:
-        """Whether it is the oldest pending op just as it was shown; the next one is, from then
-        on."""
+        """Whether it is the oldest pending op just as it was shown, byte for byte (what only looks
+        the same is folded anew); the next one is, from then on."""
         ours = self._next
         if (
             ours is None

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.cafe import box, catalog, lines, money, operators, receipts
+from node.cafe import box, catalog, lines, money, operators, orders, receipts
 from node.cafe.house import KINDS
-from node.cafe.kinds import Command, Fact, check_text, read_command
+from node.cafe.kinds import Command, Fact, body_of, check_text, read_command
 from sync.codec import pack
 from sync.errors import Refused
 from sync.identity import Ed25519Signer, node_id
@@ -158,6 +158,21 @@ def test_every_text_of_every_row_of_a_list_is_looked_at(field: str) -> None:
     read_command(KINDS["catalog.import"], {"products": [good, good]})
     with refused("bad-text"):
         read_command(KINDS["catalog.import"], {"products": [good, {**good, field: "\x1bp"}]})
+
+
+def test_op_says_what_was_said() -> None:
+    """What was not is left out; nothing, none and empty are said where they are not what is usual."""
+    line = lines.Line(sku="A", quantity=1)
+    said: list[tuple[Command, dict[str, Any]]] = [
+        (
+            orders.PlaceOrder(lines=(line,), discounts=(), customer=None, cash_minor=0),
+            {"lines": [{"sku": "A", "quantity": 1}], "cash_minor": 0, "unseen_s": 0},
+        ),
+        (orders.CollectOrder(order="00", payments=()), {"order": "00", "payments": []}),
+        (orders.DenyOrder(order="00"), {"order": "00", "reason": ""}),
+    ]
+    for command, body in said:
+        assert pack(body_of(command)) == pack(body)
 
 
 def test_what_is_left_out_where_it_is_as_usual_is_still_canonical() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from sync.clock import SystemClock
+from sync.codec import pack
 from sync.disk import OsDisk, ReadOnlyDisk
 from sync.errors import Damaged, FolderBusy, StorageFailed
-from sync.frames import Seal, op_frame, seal_frame
+from sync.frames import OP, Seal, op_frame, read_op_frame, seal_frame
 from sync.identity import Ed25519Signer, node_id, seal_text, verify_ed25519
 from sync.log import ChainChecker, Log, encode_commit
 from sync.op import Head, encode_op
@@ -49,6 +50,13 @@ class Writer:
         signature = SIGNER.sign(seal_text(CAFE, CHAIN, head.n, head.hash))
         self.log.commit([*frames, seal_frame(Seal(CHAIN, head.n, head.hash, signature))])
         self.head = head
+
+
+def test_frame_of_an_op_holds_its_events_as_they_are_packed() -> None:
+    """What is packed already is not packed into it as bytes."""
+    events = [["sold", 1, {"amount": 3}]]
+    assert op_frame(b"op", pack(events)) == pack([OP, b"op", events])
+    assert read_op_frame(op_frame(b"op", pack(events))) == (b"op", events)
 
 
 def new_log(disk: SimDisk) -> Log:

@@ -20,7 +20,7 @@ from sync.log import Log
 from sync.messages import Ack, ClientHello, Entries, Proof, Push, ServerHello, SnapshotPart, decode
 from sync.op import CHAIN_FROZEN, CHAIN_OPEN, OP_AGAIN, Head, Op, decode_op, encode_op
 from sync.protocol import Act, Closed, CommitFailed, Flush, NodeKeys, Now, Opened, Received, Tick
-from sync.recovery import open_hub, open_replica
+from sync.recovery import open_hub, open_replica, own_ops
 from tests.support.cores import CAFE, LINK, OPERATOR, Bench
 from tests.support.disks import SimDisk
 from tests.unit.test_cores import op, patched
@@ -428,9 +428,14 @@ def test_frozen_branch_stays_until_its_ops_are_durable_again(bench: Bench) -> No
             other._do(other.replica, other.replica.step(message, other.now))
     other.replica.step(Flush(), other.now)
     other._do(other.replica, other.replica.step(CommitFailed(StorageFailed("full")), other.now))
-    assert [w.op.body for w in other.replica.pending] == [{"id": "second"}]
+    (waiting,) = other.replica.pending
+    assert waiting.op.body == {"id": "second"}
     other.own.commit = commit  # type: ignore[method-assign]
     other.flush(other.replica)
+    assert "second" in orders(other.replica)  # also where it was sent again, and after a start
+    assert other.replica.pending[-1].events == waiting.events
+    written = own_ops(commit for _, commit in other.own.commits())
+    assert [pack(shown) for op, shown, _ in written if op.kind == OP_AGAIN] == [waiting.events]
     other.run()
     assert "second" in orders(bench.hub)
     assert other.replica.view.digest() == bench.hub.view.digest()
