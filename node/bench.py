@@ -20,9 +20,9 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
@@ -323,6 +323,14 @@ async def bench_commit(folder: Path) -> tuple[float, float]:
     return statistics.median(spent), statistics.median(floors)
 
 
+async def touch(act: Callable[[], Awaitable[object]]) -> float:
+    """Seconds that it takes, for somebody whose touch the loop has come to just now."""
+    await asyncio.sleep(0)
+    began = time.perf_counter()
+    await act()
+    return time.perf_counter() - began
+
+
 async def _commits(folder: Path) -> tuple[list[float], list[float]]:
     """Seconds of 400 of them, and of the floor beside each."""
     pair = Pair(folder)
@@ -334,9 +342,7 @@ async def _commits(folder: Path) -> tuple[list[float], list[float]]:
     with beside(folder) as sync:
         for number in range(400):
             document = order("new", number)
-            began = time.perf_counter()
-            await station.act("order.keep", 1, document)
-            spent.append(time.perf_counter() - began)
+            spent.append(await touch(partial(station.act, "order.keep", 1, document)))
             floors.append(sync())
     await station.stop()
     pair.close()
@@ -749,9 +755,7 @@ async def bench_commit_growth(folder: Path) -> tuple[float, float]:
         spent = []
         for number in range(300):
             document = order(f"{name}-new", number)
-            began = time.perf_counter()
-            await station.act("order.keep", 1, document)
-            spent.append(time.perf_counter() - began)
+            spent.append(await touch(partial(station.act, "order.keep", 1, document)))
         medians.append(statistics.median(spent))
     await station.stop()
     pair.close()

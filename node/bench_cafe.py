@@ -12,10 +12,11 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from node.bench import Bench, bench_reconnect, beside, own_command, until, when_sent
+from node.bench import Bench, bench_reconnect, beside, own_command, touch, until, when_sent
 from node.bootstrap import create_cafe, open_folder, pair_here
 from node.roles.base import Node
 from node.roles.server import ServerNode
@@ -98,9 +99,7 @@ async def bench_commit_cafe(folder: Path) -> tuple[float, float]:
     with beside(folder) as sync:
         for number in range(300):
             fields = sale(number)
-            began = time.perf_counter()
-            await station.submit("order.place", fields)
-            spent.append(time.perf_counter() - began)
+            spent.append(await touch(partial(station.submit, "order.place", fields)))
             floors.append(sync())
     await station.stop()
     return statistics.median(spent), statistics.median(floors)

@@ -120,6 +120,7 @@ class Driver:
         self.archive = Archive(opened.canon)
         self._inbox: deque[Event] = deque()
         self._busy = False
+        """Whether there was a round in this turn of the loop, or one is to come."""
         self._may_erase = True
         self._wires: dict[int, Wire] = {}
         self._links = 0
@@ -141,8 +142,9 @@ class Driver:
                 self._blobs.keep_only(self.core.domain.blobs(self.core.view))
             self.core.blobs.here = self._blobs.digests()
         if isinstance(self.core, Hub):
-            self._run(self.core.open(self._now()))
-            self._flush()
+            now = self._now()
+            self._run(self.core.open(now))
+            self._flush(now)
         elif self.core.view.to_erase:
             self._take_out()
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
@@ -180,10 +182,13 @@ class Driver:
         key: bytes | None = None,
     ) -> asyncio.Future[Receipt]:
         """Do something at this node. The future ends when it is durable here, or with what refused
+        it: by now, if nothing else is going on; else in the next round, with all who wait for
         it."""
         token: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         key = key or secrets.token_bytes(KEY_BYTES)
-        self.post(Act(token, kind, version, body, key, operator))
+        self._inbox.append(Act(token, kind, version, body, key, operator))
+        if not self._busy:
+            self._round()
         return token
 
     async def erase(self, keys: list[bytes]) -> Receipt:
@@ -255,29 +260,34 @@ class Driver:
         return len(self._inbox) >= CROWDED
 
     def post(self, event: Event) -> None:
-        """Put an event in the inbox; it is taken in a round of its own turn of the loop."""
+        """Put an event in the inbox; it is taken in the next turn of the loop."""
         self._inbox.append(event)
         if not self._busy:
             self._busy = True
-            asyncio.get_running_loop().call_soon(self._round)
+            asyncio.get_running_loop().call_soon(self._turn)
 
     # --- one round -----------------------------------------------------------
 
     def _now(self) -> Now:
         return Now(self.clock.wall_ms(), self.clock.mono_ms())
 
+    def _turn(self) -> None:
+        if self._inbox:
+            self._round()
+        else:
+            self._busy = False
+
     def _round(self) -> None:
+        self._busy = True
         now = self._now()
         try:
             while self._inbox and not self.core.staged_full:
                 self._run(self._step(self._inbox.popleft(), now))
                 if self.clock.mono_ms() - now.mono_ms >= ROUND_MS:
                     break
-            self._flush()
-        finally:
-            self._busy = bool(self._inbox)
-            if self._busy:  # what else wants the loop has its turn between two commits
-                asyncio.get_running_loop().call_soon(self._round)
+            self._flush(now)
+        finally:  # what else wants the loop has its turn between two commits
+            asyncio.get_running_loop().call_soon(self._turn)
             self._tell()
 
     def _step(self, event: Event, now: Now) -> list[Effect]:
@@ -304,8 +314,8 @@ class Driver:
             for listener in tuple(self._listeners):
                 listener(names)
 
-    def _flush(self) -> None:
-        self._run(self._step(Flush(), self._now()))
+    def _flush(self, now: Now) -> None:
+        self._run(self._step(Flush(), now))
         if self.core.view.to_erase and self._may_erase:
             self._take_out()
 

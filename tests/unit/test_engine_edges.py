@@ -894,7 +894,7 @@ async def test_what_was_asked_for_before_a_stop_is_done() -> None:
     """However many commits it takes."""
     bench = Bench()
     driver = Driver(OpenedCore(bench.replica, bench.copy, bench.own), SystemClock())
-    asked = [driver.act("order.keep", 1, {"id": str(n)}) for n in range(MAX_STAGED_ENTRIES + 1)]
+    asked = [driver.act("order.keep", 1, {"id": str(n)}) for n in range(MAX_STAGED_ENTRIES + 2)]
     await driver.stop()
     assert all(token.done() and token.result().state == "queued" for token in asked)
 
@@ -917,8 +917,9 @@ async def test_effects_for_links_and_callers_that_are_gone_go_nowhere(
     copy = Log(disk, "canon", CAFE, bench.hub.keys.node)
     own = Log(disk, "own", CAFE, bench.replica.keys.node)
     station = Driver(OpenedCore(bench.replica, copy, own), SystemClock())
+    station.act("order.keep", 1, {"id": "before"})
     act = station.act("order.keep", 1, {"id": "a"})
-    act.cancel()
+    assert act.cancel()
     await asyncio.sleep(0.01)
     assert bench.replica.view.table("orders").row("a") == {"id": "a"}
     with pytest.raises(Disconnected):
@@ -941,9 +942,45 @@ async def test_more_than_one_commit_holds_is_committed_in_parts(
     station = Driver(OpenedCore(bench.replica, copy, own), SystemClock())
     acts = [station.act("order.keep", 1, {"id": str(n)}) for n in range(1200)]
     await asyncio.gather(*acts)
-    sizes = [len(commit.frames) for _, commit in own.commits()]
+    first, *sizes = [len(commit.frames) for _, commit in own.commits()]
+    assert first < 10, "it found nothing going on"
     assert len(sizes) == 3
     assert max(sizes) < 600
+
+
+@pytest.mark.feature("SY-01")
+async def test_an_act_is_durable_at_once_and_those_behind_it_are_so_together() -> None:
+    """Who finds nothing going on waits for no turn of the loop; all who act in the same turn share
+    one more commit, behind a turn for everybody else, also when each acts as soon as the one before
+    is done."""
+    bench = Bench()
+    disk = SimDisk(random.Random(1))
+    copy = Log(disk, "canon", CAFE, bench.hub.keys.node)
+    own = Log(disk, "own", CAFE, bench.replica.keys.node)
+    station = Driver(OpenedCore(bench.replica, copy, own), SystemClock())
+    first, *others = [station.act("order.keep", 1, {"id": str(n)}) for n in range(9)]
+    assert first.result().state == "queued"
+    assert len(list(own.commits())) == 1
+    assert bench.replica.view.table("orders").row("0") is not None
+    turns: list[int] = []
+    asyncio.get_running_loop().call_soon(turns.append, len(others))
+    assert not any(act.done() for act in others)
+    await asyncio.gather(*others)
+    assert turns, "what wanted the loop had its turn"
+    assert len(list(own.commits())) == 2
+
+    async def sell() -> None:
+        for n in range(10, 20):
+            await station.act("order.keep", 1, {"id": str(n)})
+
+    selling = asyncio.create_task(sell())
+    turns.clear()
+    while not selling.done():
+        turns.append(1)
+        await asyncio.sleep(0)
+    assert len(turns) > 5, "nobody who acts without an end keeps the loop to themselves"
+    table = bench.replica.view.table("orders")
+    assert len(table) == 19
 
 
 def test_refusal_that_cannot_be_folded_is_an_entry_all_the_same() -> None:

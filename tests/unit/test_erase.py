@@ -630,7 +630,7 @@ async def test_driver_erases_by_key_and_tries_again_while_the_disk_refuses(bench
     assert receipt.state == "accepted"
     await asyncio.sleep(0)
     assert told == ["not-erased"]
-    driver._flush()
+    driver._flush(driver._now())
     assert told == ["not-erased"], "not with every round"
     bench.log.disk.replace = real  # type: ignore[method-assign]
     driver._may_erase = True

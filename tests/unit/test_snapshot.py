@@ -517,13 +517,13 @@ async def test_station_rewinds_when_its_disk_lets_it(
     with monkeypatch.context() as full:
         full.setattr(bench.copy.disk, "replace", refuse)
         bench.replica._rewind_to = Head(7, bytes(32))
-        station._flush()
+        station._flush(station._now())
         assert bench.replica._rewind_to is not None
         station.post(Opened(1, bench.hub.keys.node, b"S" * 32))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert bench.replica.canon.n == 8
-    station._flush()
+    station._flush(station._now())
     assert bench.replica._rewind_to is None
     assert bench.replica.canon.n == 7
     hub = Driver(Found(bench.hub, bench.log, None), SystemClock())
