@@ -2,7 +2,8 @@
 
 Everything that happens goes into an inbox; one round takes all of it through the core, makes one
 commit of what was staged, and only then lets the results out. What arrives while a sync runs is the
-next round: that is the whole group commit, and it needs no timer.
+next round: that is the whole group commit, and it needs no timer. An act that finds nothing going
+on is a round at once; between two rounds whatever else wants the loop has its turn.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ class Driver:
         self.archive = Archive(opened.canon)
         self._inbox: deque[Event] = deque()
         self._busy = False
-        """Whether there was a round in this turn of the loop, or one is to come."""
+        """Whether a round is to come, or there was one and the loop has not had its turn since."""
         self._may_erase = True
         self._wires: dict[int, Wire] = {}
         self._links = 0
@@ -142,9 +143,8 @@ class Driver:
                 self._blobs.keep_only(self.core.domain.blobs(self.core.view))
             self.core.blobs.here = self._blobs.digests()
         if isinstance(self.core, Hub):
-            now = self._now()
-            self._run(self.core.open(now))
-            self._flush(now)
+            self._run(self.core.open(self._now()))
+            self._round()
         elif self.core.view.to_erase:
             self._take_out()
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
@@ -182,7 +182,7 @@ class Driver:
         key: bytes | None = None,
     ) -> asyncio.Future[Receipt]:
         """Do something at this node. The future ends when it is durable here, or with what refused
-        it: by now, if nothing else is going on; else in the next round, with all who wait for
+        it: by now, if nothing else is going on; else in a round to come, with all who wait for
         it."""
         token: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         key = key or secrets.token_bytes(KEY_BYTES)
@@ -260,35 +260,38 @@ class Driver:
         return len(self._inbox) >= CROWDED
 
     def post(self, event: Event) -> None:
-        """Put an event in the inbox; it is taken in the next turn of the loop."""
+        """Put an event in the inbox, for a round of another turn of the loop, or for the one that
+        is going on."""
         self._inbox.append(event)
         if not self._busy:
             self._busy = True
-            asyncio.get_running_loop().call_soon(self._turn)
+            asyncio.get_running_loop().call_soon(self._round)
 
     # --- one round -----------------------------------------------------------
 
     def _now(self) -> Now:
         return Now(self.clock.wall_ms(), self.clock.mono_ms())
 
-    def _turn(self) -> None:
-        if self._inbox:
-            self._round()
-        else:
-            self._busy = False
-
     def _round(self) -> None:
         self._busy = True
-        now = self._now()
         try:
+            now = self._now()
             while self._inbox and not self.core.staged_full:
                 self._run(self._step(self._inbox.popleft(), now))
                 if self.clock.mono_ms() - now.mono_ms >= ROUND_MS:
                     break
             self._flush(now)
-        finally:  # what else wants the loop has its turn between two commits
-            asyncio.get_running_loop().call_soon(self._turn)
-            self._tell()
+        except Exception:  # whoever acts hears of their act, and of nothing else
+            _log.exception("a fault in a round")
+        asyncio.get_running_loop().call_soon(self._turned)
+        self._tell()
+
+    def _turned(self) -> None:
+        """What else wants the loop had its turn behind a commit: the next may come."""
+        if self._inbox:
+            asyncio.get_running_loop().call_soon(self._round)
+        else:
+            self._busy = False
 
     def _step(self, event: Event, now: Now) -> list[Effect]:
         """One step of the core. A fault of ours voids the round, is told, and stops nobody
@@ -312,7 +315,7 @@ class Driver:
             names = frozenset(changed)
             changed.clear()
             for listener in tuple(self._listeners):
-                listener(names)
+                _call(listener, names)
 
     def _flush(self, now: Now) -> None:
         self._run(self._step(Flush(), now))
@@ -329,7 +332,7 @@ class Driver:
             take_out(self._opened)
         except (SyncError, OSError) as error:
             _log.error("bodies could not be erased: %s", error)
-            self.on_alarm("not-erased", {"what": str(error)})
+            _call(self.on_alarm, "not-erased", {"what": str(error)})
             return
         self._may_erase = True
         if isinstance(self.core, Hub) and not self.core.snapshot:
@@ -379,7 +382,7 @@ class Driver:
                         wire.drop(code)
                 case Alarm(code, details):  # pragma: no branch
                     _log.info("%s %s", code, details)
-                    self.on_alarm(code, details)
+                    _call(self.on_alarm, code, details)
 
     def _commit(self, frames: list[bytes]) -> None:
         core = self.core
@@ -510,7 +513,7 @@ class Driver:
                 queued += sum(map(len, frames))
         except (SyncError, OSError) as error:  # an old part of the log is hurt: the others go on
             _log.error("cannot serve link %d: %s", serve.link, error)
-            self.on_alarm("log-damaged", {"what": str(error)})
+            _call(self.on_alarm, "log-damaged", {"what": str(error)})
             assert wire is not None
             wire.drop("server-log")
         self._run(self._step(Served(serve.link, *head), self._now()))
@@ -551,6 +554,14 @@ class Driver:
 
 def _storage(error: Exception) -> StorageFailed:
     return error if isinstance(error, StorageFailed) else StorageFailed(repr(error))
+
+
+def _call(hook: Callable[..., None], *told: object) -> None:
+    """Tell somebody; what they make of it stops nobody else."""
+    try:
+        hook(*told)
+    except Exception:
+        _log.exception("a listener failed")
 
 
 def _resolve(token: Any, result: object) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import random
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from sync.frames import (
     seal_frame,
     segment_frame,
 )
+from sync.hub import Hub
 from sync.identity import Ed25519Signer, canon_text, check_public_key, seal_text, verify_ed25519
 from sync.log import CanonChecker, ChainChecker, Log, encode_commit, read_commit
 from sync.messages import Ack, Answer, Bye, Entries, Push, ServerHello, decode, encode
@@ -962,25 +964,94 @@ async def test_an_act_is_durable_at_once_and_those_behind_it_are_so_together() -
     assert first.result().state == "queued"
     assert len(list(own.commits())) == 1
     assert bench.replica.view.table("orders").row("0") is not None
-    turns: list[int] = []
-    asyncio.get_running_loop().call_soon(turns.append, len(others))
-    assert not any(act.done() for act in others)
+    between: list[int] = []
+    here, there = socket.socketpair()
+    asyncio.get_running_loop().add_reader(here, lambda: between.append(len(list(own.commits()))))
+    there.send(b"x")
     await asyncio.gather(*others)
-    assert turns, "what wanted the loop had its turn"
+    asyncio.get_running_loop().remove_reader(here)
+    assert between[0] == 1, "what came over a socket meanwhile had its turn"
     assert len(list(own.commits())) == 2
+    here.close()
+    there.close()
 
     async def sell() -> None:
         for n in range(10, 20):
             await station.act("order.keep", 1, {"id": str(n)})
 
-    selling = asyncio.create_task(sell())
-    turns.clear()
+    selling, turns = asyncio.create_task(sell()), 0
     while not selling.done():
-        turns.append(1)
+        turns += 1
         await asyncio.sleep(0)
-    assert len(turns) > 5, "nobody who acts without an end keeps the loop to themselves"
-    table = bench.replica.view.table("orders")
-    assert len(table) == 19
+    assert turns > 5, "nobody who acts without an end keeps the loop to themselves"
+    assert len(bench.replica.view.table("orders")) == 19
+
+
+async def test_whoever_acts_hears_of_their_act_whatever_listeners_make_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A listener, an alarm or a link that fails changes nothing of what becomes of an act, and the
+    next one is taken."""
+    bench = Bench()
+    bench.link()
+    station = Driver(OpenedCore(bench.replica, bench.copy, bench.own), SystemClock())
+    told: list[str] = []
+    station.subscribe(lambda names: 1 / 0)  # type: ignore[arg-type, return-value]
+    station.subscribe(lambda names: told.extend(names))
+    assert station.act("order.keep", 1, {"id": "a"}).result().state == "queued"
+    await asyncio.sleep(0.01)
+    assert (await station.act("order.keep", 1, {"id": "b"})).state == "queued"
+    assert "orders" in told, "the others hear it all the same"
+    station.on_alarm = lambda code, details: told.remove("nothing of that kind")
+    await asyncio.sleep(0.01)
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.own, "commit", no_space)
+        with pytest.raises(StorageFailed):
+            await station.act("order.keep", 1, {"id": "c"})
+    await asyncio.sleep(0.01)
+    assert station.act("order.keep", 1, {"id": "d"}).result().state == "queued"
+    assert bench.replica.view.table("orders").row("c") is None
+
+    class Torn:
+        def send(self, message: Any) -> None:
+            told.append(f"{type(message).__name__} torn")
+            raise OSError
+
+        def drop(self, code: str) -> None:
+            pass
+
+    station._wires[LINK] = Torn()
+    await asyncio.sleep(0.01)
+    assert station.act("order.keep", 1, {"id": "e"}).result().state == "queued"
+    assert "Push torn" in told
+    await station.stop()
+
+
+async def test_who_acts_while_a_server_starts_waits_for_its_epoch() -> None:
+    """Its first commit is not over by then: the act has a round of its own."""
+    bench = Bench()
+    keys, domain = bench.hub.keys, bench.domain
+    core = Hub(keys, View(domain), domain, verify_ed25519, bench.chance.randbytes)
+    log = Log(SimDisk(bench.chance), "canon", CAFE, keys.node)
+    hub = Driver(OpenedCore(core, log, None), SystemClock())
+    acts: list[asyncio.Future[Receipt]] = []
+
+    class Acting:
+        def commit(self, frames: list[bytes]) -> None:
+            if not acts:
+                acts.append(hub.act("order.keep", 1, {"id": "from within"}))
+
+        def close(self) -> None:
+            pass
+
+        def tick(self, head: Head) -> None:
+            pass
+
+    hub.mirror = Acting()  # type: ignore[assignment]
+    hub.start()
+    assert (await acts[0]).state == "accepted"
+    assert (core.head.n, len(list(log.commits()))) == (2, 2)
+    await hub.stop()
 
 
 def test_refusal_that_cannot_be_folded_is_an_entry_all_the_same() -> None:
