@@ -44,12 +44,13 @@ def _document(row: Row, row_id: Any) -> Document:
     return document
 
 
-def _test(condition: QueryLike) -> Callable[[Row], bool]:
-    """The same test; for the commonest of all without TinyDB's way along a path."""
+def _wanted(condition: QueryLike) -> tuple[str, Any]:
+    """(field, value) of the commonest of all conditions, which needs no way along a path; an empty
+    field for any other."""
     match getattr(condition, "_hash", None):
         case ("==", (str(name),), (str() | int()) as value):
-            return lambda row: row.get(name) == value
-    return condition
+            return name, value
+    return "", None
 
 
 class ReadOnly(Exception):
@@ -500,10 +501,11 @@ class RowTable(Table):
     def search(self, cond: QueryLike) -> list[Document]:
         if self._query_cache.capacity:
             return list(self.matching(cond))
-        packed, unpack, test, found = self._rows.packed, _unpack, _test(cond), []
+        packed, unpack, found = self._rows.packed, _unpack, []
+        field, value = _wanted(cond)
         for row_id in self._candidates(cond):  # as `_found`, without its turns
             document = _Document(unpack(packed[row_id]))
-            if test(document):
+            if document.get(field) == value if field else cond(document):
                 document.doc_id = row_id
                 found.append(document)
         return found
