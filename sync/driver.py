@@ -218,7 +218,7 @@ class Driver:
             raise StorageFailed("no folder for blobs")
         digest = self._blobs.add(data)
         self.post(BlobKept(digest))
-        self.on_blob(digest)
+        _call(self.on_blob, digest)
         return digest
 
     def blob(self, digest: bytes) -> bytes | None:

